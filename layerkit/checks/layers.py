@@ -1,0 +1,280 @@
+"""The checks of a single layer: one function a promise of the contract, each on one case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from layerkit.blob import Array, Blob, shape_text
+from layerkit.checks.case import Case, CheckFailed, Prepared, Request, named, poison, prepare, same_elements
+from layerkit.layer import Layer
+
+STEP = 1e-5  # of central differences in float64
+ELEMENTS = 160  # an array with more elements is differentiated at so many of them, and along random directions
+EXACT = 1e-12  # two float64 runs that differ only in memory layout or in what else was asked agree to this
+
+
+def check_layer(case: Case) -> None:
+    """Run every check of `CHECKS`. Raises CheckFailed at the first promise that is broken."""
+    for check in CHECKS:
+        check(case)
+
+
+def check_plan(case: Case) -> None:
+    """The plan is pure, its fillers fit, its arrays are used as they are, and its tops have the formula's shapes."""
+    for dtype in (np.float32, np.float64):
+        with prepare(case, dtype) as lone:
+            again = lone.layer.plan(*(blob.shape for blob in lone.bottom))
+            if again != lone.plan:
+                raise CheckFailed(f"{case}: plan is not pure: it gave {lone.plan}, and then {again}")
+            if len(lone.top) != case.num_tops:
+                raise CheckFailed(f"{case}: plan gave {len(lone.top)} tops for {case.num_tops}")
+            for weight in lone.plan.weights:
+                weight.filler.fill(np.empty(weight.shape, dtype), np.random.default_rng(0))
+            lent = {id(array) for array in (*vars(lone.layer.scratch).values(), *vars(lone.layer.state).values())}
+            lone.forward()
+            for name, array in (*vars(lone.layer.scratch).items(), *vars(lone.layer.state).items()):
+                if id(array) not in lent:
+                    raise CheckFailed(
+                        f"{case}: forward put an array of its own in place of {name!r}, which the net provides"
+                    )
+            for i, expected in enumerate(_formula(lone)):
+                if np.shape(expected) != lone.top[i].shape:
+                    planned, real = shape_text(lone.top[i].shape), shape_text(np.shape(expected))
+                    raise CheckFailed(f"{case}: top {i} is planned as {planned}, but by the formula it is {real}")
+
+
+def check_forward(case: Case) -> None:
+    """Every top agrees with the case's formula in float64. Nothing to do where the case says why it has none."""
+    with prepare(case) as lone:
+        expected = {f"top {i}": np.asarray(each, np.float64) for i, each in enumerate(_formula(lone))}
+        got = lone.forward()
+        for label, want in expected.items():
+            _compare(
+                f"{case}: forward: {label}", got[label], want, case.tolerance * max(1, _largest(want)), "the formula"
+            )
+
+
+def check_gradient(case: Case) -> None:
+    """Every diff that can be asked for agrees with central differences of <top diffs, tops> in float64."""
+    with prepare(case) as lone:
+        if case.no_gradient or not lone.requests:
+            return
+        lone.forward()
+        got = lone.backward(lone.requests)
+        seeds = [top.diff.copy() for top in lone.top]
+        rng = np.random.default_rng(1)
+
+        def slope(data: Array, at: Any, by: Any) -> float:
+            """The derivative of the projected tops where `data[at]` moves along `by`."""
+            kept, sums = data.copy(), []
+            for sign in (1, -1):
+                data[at] = kept[at] + sign * STEP * by
+                lone.forward()
+                sums.append(sum(float(np.vdot(seed, top.data)) for seed, top in zip(seeds, lone.top, strict=True)))
+                data[...] = kept
+            return (sums[0] - sums[1]) / (2 * STEP)
+
+        for request in lone.requests:
+            data, diff = lone.blob(request).data, got[f"the diff of {named(request)}"]
+            what = f"{case}: backward: the diff of {named(request)}"
+            places = list(np.ndindex(data.shape))
+            if len(places) > ELEMENTS:
+                places = [places[i] for i in np.sort(rng.choice(len(places), ELEMENTS, replace=False))]
+            want, largest = diff.astype(np.float64), 0.0  # elements that are not tried are judged by the directions
+            for place in places:
+                want[place] = slope(data, place, 1.0)
+                largest = max(largest, abs(float(want[place])))
+            _compare(what, diff, want, case.gradient_tolerance * largest + 1e-8, "central differences")
+            for _ in range(2 if len(places) < data.size else 0):
+                along = rng.normal(size=data.shape)
+                by_backward, by_difference = np.array(np.vdot(diff, along)), np.array(slope(data, ..., along))
+                allowed = case.gradient_tolerance * math.sqrt(float(np.vdot(diff, diff))) + 1e-8
+                _compare(f"{what} along a random direction", by_backward, by_difference, allowed, "central differences")
+
+
+def check_untouched(case: Case) -> None:
+    """Whatever is asked for, the same values are written, and nothing else is changed; forward writes only tops."""
+    with prepare(case) as lone:
+        own = [f"the data of top {i}" for i in range(len(lone.top))]
+        own += [f"the data of weight {name!r}" for name in lone.statistics]
+        own += [f"the state {name!r}" for name in vars(lone.layer.state)]
+        with lone.watched("forward", own):
+            lone.forward()
+        if not lone.requests:
+            return
+        want = lone.backward(lone.requests)
+        for asked in _subsets(lone.requests):
+            lone.forward()
+            _compare_all(
+                f"{case}: backward, asked for {' and '.join(map(named, asked))}", lone.backward(asked), want, EXACT
+            )
+
+
+def check_reads(case: Case) -> None:
+    """What `Plan.reads_bottoms` and `reads_tops` leave out may be gone (is NaN) before backward, without effect."""
+    with prepare(case) as lone:
+        if not lone.requests:
+            return
+        lone.forward()
+        want = lone.backward(lone.requests)
+        bottoms, tops = lone.plan.reads_bottoms, lone.plan.reads_tops
+        hidden = [
+            (f"bottom {i}", blob) for i, blob in enumerate(lone.bottom) if bottoms is not None and i not in bottoms
+        ]
+        hidden += [(f"top {i}", blob) for i, blob in enumerate(lone.top) if tops is not None and i not in tops]
+        for label, blob in hidden:
+            lone.forward()
+            values = blob.data.copy()
+            poison(blob.data)
+            got = lone.backward(lone.requests)
+            blob.data[...] = values
+            _compare_all(f"{case}: backward reads {label}, which its plan leaves out of what it reads", got, want, 0)
+
+
+def check_channels_last(case: Case) -> None:
+    """With every bottom, top and diff of four or five axes channels-last in memory, the results are the same."""
+    _compare_all(
+        f"{case}: with channels-last blobs", _results(prepare(case, channels_last=True)), _results(prepare(case)), EXACT
+    )
+
+
+def check_float32(case: Case) -> None:
+    """In float32 the results are those of float64, within float32's own error."""
+    allowed = case.float32_eps * float(np.finfo(np.float32).eps)
+    _compare_all(f"{case}: in float32", _results(prepare(case, np.float32)), _results(prepare(case)), allowed)
+
+
+def check_zero_rows(case: Case) -> None:
+    """With axis 0 of every bottom empty, forward and backward write finite values; empty tops give no gradient."""
+    if case.no_zero_rows or not case.bottoms:
+        return
+    lone = prepare(case, zero_rows=True)
+    results = _results(lone)
+    empty = all(top.count == 0 for top in lone.top)
+    for label, got in results.items():
+        want = np.zeros_like(got) if empty else np.where(np.isfinite(got), got, 0)
+        _compare(f"{case}: with zero rows: {label}", got, want, 0, "a finite value would be")
+
+
+def check_in_place(case: Case) -> None:
+    """Where the plan allows it, top 0 may lie in bottom 0's memory, and bottom 0's diff in top 0's, without effect."""
+    with prepare(case) as lone:
+        if not lone.plan.in_place:
+            return
+        want_forward = lone.forward()
+        want = lone.backward(lone.requests)
+
+        bottom, top = lone.bottom[0], lone.top[0]
+        shared = bottom.data.copy()
+        lone.restore()
+        with lone.explained("forward in place"):
+            inside = Blob.of(shared.reshape(top.shape, copy=False))
+            lone.layer.forward([Blob.of(shared), *lone.bottom[1:]], [inside, *lone.top[1:]])
+        _compare(
+            f"{case}: forward in place: top 0",
+            inside.data,
+            want_forward["top 0"],
+            EXACT * _largest(inside.data),
+            "apart",
+        )
+
+        lone.forward()
+        lone.layer.asked = frozenset(request for request in lone.requests if isinstance(request, str))
+        shared = top.diff.copy()
+        down = [i in lone.requests for i in range(len(lone.bottom))]
+        with lone.explained("backward in place"):
+            inside = Blob.of(bottom.data, shared.reshape(bottom.shape, copy=False))
+            lone.layer.backward([Blob.of(top.data, shared), *lone.top[1:]], down, [inside, *lone.bottom[1:]])
+        for request in lone.requests:
+            got = inside.diff if request == 0 else lone.blob(request).diff
+            label = f"the diff of {named(request)}"
+            _compare(f"{case}: backward in place: {label}", got, want[label], EXACT * _largest(got), "apart")
+
+
+def check_jvp(case: Case) -> None:
+    """Where the layer has a forward-mode rule J, it is backward's transpose: <u, J v> = <J' u, v>."""
+    with prepare(case) as lone:
+        asked = [request for request in lone.requests if isinstance(request, int)]
+        if type(lone.layer).jvp is Layer.jvp or not asked:
+            return
+        rng = np.random.default_rng(2)
+        for moving in {tuple(asked), *((i,) for i in asked)}:
+            lone.forward()
+            tangents = [rng.normal(size=blob.shape) if i in moving else None for i, blob in enumerate(lone.bottom)]
+            forward = [np.full(top.shape, np.nan) for top in lone.top]
+            with lone.explained("jvp"):
+                lone.layer.jvp(lone.bottom, tangents, forward)
+            back = lone.backward(moving)
+            left = sum(np.vdot(top.diff, tangent) for top, tangent in zip(lone.top, forward, strict=True))
+            right = sum(np.vdot(back[f"the diff of bottom {i}"], tangents[i]) for i in moving)
+            scale = max(1.0, *(_largest(diff) for diff in back.values()))
+            what = f"{case}: jvp along {' and '.join(map(named, moving))}: <top diffs, tangents>"
+            _compare(what, np.array(left), np.array(right), 1e-10 * scale, "<bottom diffs, tangents>")
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    check_plan,
+    check_forward,
+    check_gradient,
+    check_untouched,
+    check_reads,
+    check_channels_last,
+    check_float32,
+    check_zero_rows,
+    check_in_place,
+    check_jvp,
+)
+"""Every check, in the order in which a mistake is easiest to understand."""
+
+
+def _results(lone: Prepared) -> dict[str, Array]:
+    """The tops, and every diff that can be asked for."""
+    with lone:
+        tops = lone.forward()
+        return tops | (lone.backward(lone.requests) if lone.requests else {})
+
+
+def _formula(lone: Prepared) -> Sequence[npt.ArrayLike]:
+    if lone.case.formula is None:
+        return []
+    bottoms = [blob.data.astype(np.float64) for blob in lone.bottom]
+    lone.restore()
+    weights = [blob.data.astype(np.float64) for blob in lone.layer.weights]
+    return lone.case.formula(bottoms, weights, lone.layer.params)
+
+
+def _subsets(requests: Sequence[Request]) -> list[tuple[Request, ...]]:
+    """What a net may ask for: every subset of a few; of many, each alone, none, and each left out."""
+    n = len(requests)
+    sizes = range(n + 1) if n <= 4 else sorted({0, 1, n - 1})
+    return [subset for size in sizes for subset in combinations(requests, size)]
+
+
+def _largest(array: Array) -> float:
+    return float(np.max(np.abs(array), initial=0))
+
+
+def _compare_all(what: str, got: Mapping[str, Array], want: Mapping[str, Array], relative: float) -> None:
+    for label, array in got.items():
+        _compare(f"{what}: {label}", array, want[label], relative * _largest(want[label]), "otherwise")
+
+
+def _compare(what: str, got: Array, want: Array, allowed: float, by: str) -> None:
+    """Raise unless `got` has the shape of `want` and is nowhere further from it than `allowed`."""
+    if got.shape != want.shape:
+        raise CheckFailed(f"{what} has shape {shape_text(got.shape)}; {by}: {shape_text(want.shape)}")
+    if not got.size:
+        return
+    off = np.where(same_elements(got, want), 0, np.abs(np.subtract(got, want, dtype=np.float64)))
+    off = np.where(np.isnan(off), np.inf, off)
+    where = tuple(int(i) for i in np.unravel_index(np.argmax(off), got.shape))
+    if off[where] > allowed:
+        hint = ": was it left unwritten, added to, or read from scratch?" if np.isnan(got[where]) else ""
+        values = f"element {list(where)} is {got[where]:.9g}; {by}: {want[where]:.9g}"
+        raise CheckFailed(f"{what}: {values} (allowed difference {allowed:.2g}){hint}")

@@ -1,0 +1,37 @@
+"""`layerkit new`: copy a shipped config next to the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped config, e.g. mlp.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file of that name.")] = False,
+) -> None:
+    """Copy a shipped config into the current folder, to be changed.
+
+    Example: layerkit new mlp && layerkit train mlp.yaml
+    """
+    from layerkit.arrayfile import write_text
+    from layerkit.errors import UnknownNameError, UsageError
+
+    shipped = {path.stem: path for path in sorted(_configs().glob("*.yaml"))}
+    if name.removesuffix(".yaml") not in shipped:
+        raise UnknownNameError("shipped config", name, shipped)
+    source = shipped[name.removesuffix(".yaml")]
+    target = Path(source.name)
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists; --force overwrites it")
+    write_text(target, source.read_text(encoding="utf-8"))
+    typer.echo(f"wrote {target}; train it with: layerkit train {target}")
+
+
+def _configs() -> Path:
+    """The shipped configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"

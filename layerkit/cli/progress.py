@@ -1,0 +1,98 @@
+"""What `layerkit train` shows: a progress bar in a terminal, plain lines in a pipe. Reads only events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from layerkit.events import Event
+
+
+class Progress:
+    """Shows a run's events on standard output and notes on standard error; `quiet` shows neither."""
+
+    def __init__(self, folder: Path, quiet: bool = False):
+        self._folder = folder
+        self._quiet = quiet
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._begun = (time.perf_counter(), 0)
+        self._max_iter = 0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._quiet:
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn(compact=True))
+            self._bar = Bar(*columns, console=self._console, transient=True, refresh_per_second=4, expand=True)
+            self._task = self._bar.add_task("starting", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Say something beside the events."""
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if self._quiet:
+            return
+        show = getattr(self, f"_{event['event']}", None)
+        if show is not None:
+            show(event)
+
+    def _start(self, event: Event) -> None:
+        self._max_iter = event["max_iter"]
+        self._begun = (time.perf_counter(), event["iter"])
+        if self._bar is not None:
+            self._bar.update(self._task, total=self._max_iter, completed=event["iter"])
+        self._line(f"{event['name']}: {event['weights']:,} weights, {self._max_iter} iterations, seed {event['seed']}")
+
+    def _display(self, event: Event) -> None:
+        numbers = f"loss {event['loss']:.4g}  lr {event['lr']:.4g}  {event['samples_per_s']:,.0f} samples/s"
+        if self._bar is not None:
+            text = f"{event['iter']}/{self._max_iter}  {numbers}"
+            self._bar.update(self._task, completed=event["iter"], description=text)
+        else:
+            self._line(f"{self._at(event)}  {numbers}  eta {self._eta(event['iter'])}")
+
+    def _test(self, event: Event) -> None:
+        outputs = "  ".join(f"{name} {value:.4f}" for name, value in event["outputs"].items())
+        self._line(f"{self._at(event)}  test  {outputs}  ({event['samples']} samples)")
+
+    def _snapshot(self, event: Event) -> None:
+        self._line(f"{self._at(event)}  snapshot {self._folder / event['weights']}")
+
+    def _stop(self, event: Event) -> None:
+        seconds = time.perf_counter() - self._begun[0]
+        done = event["iter"] - self._begun[1]
+        self._line(f"{event['reason']} after {done} iterations in {seconds:.1f} s")
+
+    def _at(self, event: Event) -> str:
+        width = len(str(self._max_iter))
+        return f"{event['iter']:{width}d}/{self._max_iter}"
+
+    def _eta(self, iteration: int) -> str:
+        begun, first = self._begun
+        if iteration <= first:
+            return "-"
+        seconds = round((time.perf_counter() - begun) / (iteration - first) * (self._max_iter - iteration))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False)
+        if self._bar is None:
+            sys.stdout.flush()

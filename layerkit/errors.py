@@ -1,0 +1,128 @@
+"""What can go wrong, as one tree; every message is a sentence for the person who reads it.
+
+    LayerkitError
+    ├── ConfigError     a YAML file, dict or option that says something that cannot be; holds every Problem found
+    ├── ShapeError      shapes that do not fit a layer, a blob or a weight
+    ├── DataError       a source that is missing or broken, a label out of range, a value that is not finite
+    ├── SnapshotError   a snapshot or solver state that cannot be read, written, or does not fit the net
+    ├── UnknownNameError     a blob, layer, weight, type or phase that does not exist (also a KeyError)
+    └── UsageError      a call that cannot be carried out as it stands
+
+The command line prints the message and exits with status 2; a traceback means a bug in layerkit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class LayerkitError(Exception):
+    """Base of every error that layerkit raises on purpose."""
+
+
+class ShapeError(LayerkitError, ValueError):
+    """Shapes that do not fit. `field` names the parameter to look at, where there is one."""
+
+    def __init__(self, message: str, field: str | None = None):
+        super().__init__(message)
+        self.field = field
+
+
+class DataError(LayerkitError, ValueError):
+    """A source or a sample that cannot be used."""
+
+
+class SnapshotError(LayerkitError):
+    """A snapshot or solver state that cannot be read, written, or does not fit."""
+
+
+class UsageError(LayerkitError, ValueError):
+    """A call that cannot be carried out as it stands."""
+
+
+class UnknownNameError(LayerkitError, KeyError):
+    """A name that does not exist, with the nearest one that does."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]):
+        names = list(known)
+        listed = f"; there are: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+        super().__init__(f"there is no {kind} {name!r}{did_you_mean(str(name), names) or listed}")
+
+    def __str__(self) -> str:  # KeyError would print the message in quotes
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a text: 1-based line and column; `file` is None for text without a file; line 0 is all of `file`."""
+
+    file: str | None
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        place = f"{self.line}:{self.column}"
+        if self.line == 0:  # an option on the command line, which has no lines
+            return str(self.file)
+        return f"{self.file}:{place}" if self.file else place
+
+
+@dataclass(frozen=True)
+class Use:
+    """A block and the place that used it; an error inside a block names both."""
+
+    block: str
+    mark: Mark | None
+
+    def __str__(self) -> str:
+        return f"in block {self.block!r}" + (f" used at {self.mark}" if self.mark else "")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config: what, where in its structure, and where in its text."""
+
+    message: str
+    where: str = ""
+    mark: Mark | None = None
+    uses: tuple[Use, ...] = ()
+
+    def __str__(self) -> str:
+        place = f"{self.mark}: " if self.mark else ""
+        where = f"{self.where}: " if self.where else ""
+        uses = f" ({', '.join(map(str, self.uses))})" if self.uses else ""
+        return f"{place}{where}{self.message}{uses}"
+
+
+class ConfigError(LayerkitError, ValueError):
+    """Everything that is wrong with a config, in the order of its text; one line each."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        found = dict.fromkeys(problems)  # the same fault in two phases is one fault
+        self.problems = sorted(found, key=lambda p: (p.mark.line, p.mark.column) if p.mark else (0, 0))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Problems:
+    """Collects problems, so that all of a file's errors are reported in one go."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, message: str, where: str = "", mark: Mark | None = None, uses: tuple[Use, ...] = ()) -> None:
+        """Note one problem and go on."""
+        self.found.append(Problem(message, where, mark, uses))
+
+    def check(self) -> None:
+        """Raise ConfigError if anything was found so far."""
+        if self.found:
+            raise ConfigError(self.found)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known name nearest to `word`, or nothing."""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -1,0 +1,63 @@
+"""Strict: the pydantic base of everything that YAML can say, with the shorthands that every field understands.
+
+- a field with choices (`Literal`) accepts them in any letter case: `pool: max`;
+- a field that is a list accepts a single value: `kernel_size: 3`;
+- a field that is a model with a `shorthand` accepts that one field's value: `weight_filler: xavier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Strict(BaseModel):
+    """A frozen model without surprises: unknown fields, wrong types, booleans for numbers, nan and inf are errors."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    shorthand: ClassVar[str | None] = None
+    _expanders: ClassVar[dict[str, Callable[[Any], Any]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        expanders = {name: _expander(field.annotation) for name, field in cls.model_fields.items()}
+        cls._expanders = {name: expand for name, expand in expanders.items() if expand is not None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_shorthands(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        expanders = cls._expanders
+        return {key: expanders[key](item) if key in expanders else item for key, item in value.items()}
+
+
+def _expander(annotation: Any) -> Callable[[Any], Any] | None:
+    """What turns a shorthand of this type into its long form, or None where the type has no shorthand."""
+    if get_origin(annotation) in (Union, UnionType):
+        found = [expand for expand in map(_expander, get_args(annotation)) if expand is not None]
+        return found[0] if len(found) == 1 else None
+    if get_origin(annotation) is Literal:
+        choices = {str(choice).lower(): choice for choice in get_args(annotation)}
+        return lambda value: choices.get(value.lower(), value) if isinstance(value, str) else value
+    if get_origin(annotation) is list:
+        return _list_expander(*get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Strict) and annotation.shorthand is not None:
+        field = annotation.shorthand
+        return lambda value: {field: value} if isinstance(value, str) else value
+    return None
+
+
+def _list_expander(item: Any) -> Callable[[Any], Any]:
+    expand = _expander(item) or (lambda value: value)
+
+    def expand_list(value: Any) -> Any:
+        if value is None:
+            return value
+        return [expand(each) for each in (value if isinstance(value, list) else [value])]
+
+    return expand_list

@@ -1,0 +1,107 @@
+"""Fillers: what a weight holds before training. Names, parameters and formulas are Caffe's (filler.hpp)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from layerkit.blob import Array, Shape, shape_text
+from layerkit.errors import ShapeError
+from layerkit.fields import Strict
+
+
+class Filler(Strict):
+    """How a weight starts. `weight_filler: xavier` is short for `weight_filler: {type: xavier}`."""
+
+    shorthand: ClassVar[str | None] = "type"
+
+    type: Literal["constant", "uniform", "gaussian", "xavier", "msra", "positive_unitball", "bilinear"] = Field(
+        "constant", description="Which rule fills the weight."
+    )
+    value: float = Field(0.0, description="constant: the value.")
+    min: float = Field(0.0, description="uniform: the lower bound.")
+    max: float = Field(1.0, description="uniform: the upper bound.")
+    mean: float = Field(0.0, description="gaussian: the mean.")
+    std: float = Field(1.0, ge=0, description="gaussian: the standard deviation.")
+    sparse: int = Field(-1, ge=-1, description="gaussian: expected non-zero inputs per output; -1 keeps all.")
+    variance_norm: Literal["FAN_IN", "FAN_OUT", "AVERAGE"] = Field(
+        "FAN_IN", description="xavier, msra: what the variance is divided by."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Filler:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is greater than max {self.max:g}")
+        return self
+
+    def fill(self, array: Array, rng: np.random.Generator) -> None:
+        """Overwrite `array` (a weight in Caffe's layout: outputs first). Raises ShapeError for missing axes."""
+        array[...] = _RULES[self.type](self, array.shape, rng)
+
+
+def _fan(filler: Filler, shape: Shape) -> float:
+    """Inputs of one output (FAN_IN), outputs of one input (FAN_OUT), or their mean."""
+    if not shape:
+        raise ShapeError(f"a {filler.type} filler needs at least one axis")
+    count = math.prod(shape)
+    fan_in = count / shape[0]
+    fan_out = count / shape[1] if len(shape) > 1 else count
+    return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[filler.variance_norm]
+
+
+def _constant(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    return filler.value
+
+
+def _uniform(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    return rng.uniform(filler.min, filler.max, shape)
+
+
+def _gaussian(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    values = rng.normal(filler.mean, filler.std, shape)
+    if filler.sparse >= 0:
+        values *= rng.random(shape) < filler.sparse / shape[0]
+    return values
+
+
+def _xavier(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    """Glorot and Bengio 2010: uniform with variance 1 / fan."""
+    bound = math.sqrt(3 / _fan(filler, shape))
+    return rng.uniform(-bound, bound, shape)
+
+
+def _msra(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    """He et al. 2015: gaussian with variance 2 / fan, for rectifiers."""
+    return rng.normal(0, math.sqrt(2 / _fan(filler, shape)), shape)
+
+
+def _positive_unitball(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    """Positive values; those of one output sum to one."""
+    values = rng.random(shape)
+    return values / values.sum(axis=tuple(range(1, len(shape))), keepdims=True)
+
+
+def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+    """The kernel with which a Deconvolution of kernel 2s - s % 2 and stride s interpolates."""
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise ShapeError(f"a bilinear filler needs a square 4-axis weight, not {shape_text(shape)}")
+    size = shape[3]
+    factor = math.ceil(size / 2)
+    centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+    ramp = 1 - np.abs(np.arange(size) / factor - centre)
+    return np.broadcast_to(np.outer(ramp, ramp), shape)
+
+
+_RULES: dict[str, Callable[[Filler, Shape, np.random.Generator], Any]] = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "xavier": _xavier,
+    "msra": _msra,
+    "positive_unitball": _positive_unitball,
+    "bilinear": _bilinear,
+}

@@ -1,0 +1,131 @@
+"""From a NetSpec to a Graph: pure passes that need no arrays.
+
+expand blocks and defaults -> read layers for a phase -> select -> name versions and sort -> plan shapes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from layerkit.blob import Shape
+from layerkit.errors import Problems, UnknownNameError
+from layerkit.graph.blocks import Flat, expand
+from layerkit.graph.gradients import Step, loss_seeds, plan_backward
+from layerkit.graph.order import Ref, wire
+from layerkit.graph.phases import as_tree, select
+from layerkit.graph.shapes import Node, plan_nodes, replan
+from layerkit.layer import SampleInfo
+from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, RunSpec
+
+__all__ = [
+    "Flat",
+    "Graph",
+    "Node",
+    "Ref",
+    "Step",
+    "as_tree",
+    "build",
+    "expand",
+    "loss_seeds",
+    "phases_of",
+    "plan_backward",
+    "with_samples",
+]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net's layers in the order in which they run, with every blob version's shape."""
+
+    name: str
+    state: NetState
+    nodes: tuple[Node, ...]
+    shapes: Mapping[Ref, Shape]
+    force_backward: bool = False
+    samples: Mapping[str, SampleInfo] = field(default_factory=dict)
+    """What is known of the samples that go into an input blob, by its name."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the blobs that layers without bottoms make, in order."""
+        return [ref.name for node in self.nodes if not node.bottoms for ref in node.tops]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the blobs whose last version nobody reads, in order."""
+        read = {ref for node in self.nodes for ref in node.bottoms}
+        return [ref.name for node in self.nodes for ref in node.tops if ref not in read]
+
+    @property
+    def last(self) -> dict[str, Ref]:
+        """The last version of every blob, by name, in the order in which blobs are made."""
+        return {ref.name: ref for ref in sorted(self.shapes, key=lambda ref: ref.version)}
+
+    def index(self, layer: str) -> int:
+        """The position of a layer. Raises UnknownNameError."""
+        for i, node in enumerate(self.nodes):
+            if node.name == layer:
+                return i
+        raise UnknownNameError("layer", layer, [node.name for node in self.nodes])
+
+    def with_shapes(self, given: Mapping[Ref, Shape]) -> Graph:
+        """The same graph planned for other shapes of some tops. Raises ShapeError where they do not fit."""
+        nodes, shapes = replan(self.nodes, self.shapes, given)
+        return replace(self, nodes=tuple(nodes), shapes=shapes)
+
+    def backward(self, seeds: Iterable[Ref] | None, inputs: bool = False) -> list[Step]:
+        """The steps of a backward pass from `seeds`, or from the loss; see `plan_backward`."""
+        chosen = loss_seeds(self.nodes) if seeds is None else frozenset(seeds)
+        return plan_backward(self.nodes, chosen, inputs or self.force_backward)
+
+
+def with_samples(graph: Graph, samples: Mapping[str, SampleInfo]) -> Graph:
+    """The same graph with what is known of its samples, by input blob."""
+    return replace(graph, samples=dict(samples))
+
+
+def build(net: NetSpec, phase: str = "train", level: int = 0, stages: Iterable[str] = ()) -> Graph:
+    """The graph of a net in one phase. Reads no training data. Raises ConfigError with every fault found."""
+    if phase not in PHASES:
+        raise UnknownNameError("phase", phase, PHASES)
+    state = NetState(phase, level, frozenset(stages))
+    problems = Problems()
+    flat = expand(net, problems)
+    specs, samples = select(flat, state, problems)
+    problems.check()
+    elsewhere = _made_elsewhere(flat, specs)
+    wired = wire(specs, elsewhere, problems)
+    problems.check()
+    unnamed = frozenset(str(each.tree["name"]) for each in flat if not each.named)
+    nodes, shapes = plan_nodes(wired, phase, unnamed, problems)
+    problems.check()
+    return Graph(net.name, state, tuple(nodes), shapes, net.force_backward, samples)
+
+
+def phases_of(run: RunSpec) -> list[str]:
+    """The phases that a run speaks of: train, test if it tests or any layer mentions it, and then predict."""
+    mentioned = _phases_in(run.net.tree)
+    tests = "test" in mentioned or (run.solver is not None and run.solver.test_interval > 0)
+    return ["train", *(["test"] if tests else []), *(["predict"] if tests or "predict" in mentioned else [])]
+
+
+def _phases_in(tree: Any) -> set[str]:
+    """Every phase that stands anywhere in a net, as a key or as a value."""
+    if isinstance(tree, Mapping):
+        return {key for key in tree if key in PHASES}.union(*map(_phases_in, tree.values()))
+    if isinstance(tree, list):
+        return set().union(*map(_phases_in, tree))
+    return {tree} if tree in PHASES else set()
+
+
+def _made_elsewhere(flat: Sequence[Flat], specs: Sequence[LayerSpec]) -> dict[str, str]:
+    """For blobs that only other phases have: which layer makes them, for messages."""
+    present = {spec.name for spec in specs}
+    return {
+        str(top): f"layer {each.tree['name']!r}, which makes it, is left out by include or exclude"
+        for each in flat
+        if each.tree["name"] not in present
+        for top in each.tree["top"]
+    }

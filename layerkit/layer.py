@@ -1,0 +1,223 @@
+"""The contract of a layer: what it is told, what it plans, and what it computes.
+
+A layer is planned first, by pure functions over shapes: `plan` says what the net must provide. The net then allocates,
+fills in the run-time attributes below, and calls `forward` and `backward` with blobs.
+
+The rule for gradients: before `backward` the net has set every top's diff (loss weight, plus what all readers gave,
+plus the caller's seed). The layer *overwrites* the diff of each bottom it is asked for (`propagate_down[i]`) and of
+each weight in `self.asked`, and touches nothing else. All summing is the net's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from layerkit.blob import Array, Blob, Shape, Weights, shape_text
+from layerkit.errors import LayerkitError, ShapeError
+from layerkit.fields import Strict
+from layerkit.fillers import Filler
+
+Bottoms = Sequence[Blob]
+Tops = Sequence[Blob]
+
+
+class LayerParams(Strict):
+    """Base of every layer's parameters. They lie flat in the layer's YAML mapping; each has a description."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight to provide. `learned=False` makes it a statistic: no gradient, changed by `forward`, saved."""
+
+    name: str
+    shape: Shape
+    filler: Filler = field(default_factory=Filler)
+    learned: bool = True
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """An array to work in, found at `self.scratch.NAME`; its contents at the start of a call are arbitrary.
+
+    `dtype=None` is the net's. `keep=True` keeps what `forward` wrote until `backward` has read it.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """A private array that `forward` changes (a carry, a position), found at `self.state.NAME`; starts at zero.
+
+    It is saved with the solver's state, and restored before a forward pass is recomputed.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Body:
+    """A net inside a layer: `layers` is a list of layers as in YAML, `inputs` gives the shapes it is fed with.
+
+    Found at `self.bodies[name]` as a callable: `body.forward(**inputs)` returns the named outputs' arrays,
+    `body.backward(**output_diffs)` returns the inputs' diffs.
+    Its weights become the layer's own, as `name/inner.weight`.
+    """
+
+    name: str
+    layers: Sequence[Any]
+    inputs: Mapping[str, Shape]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a layer asks the net for, given its bottoms' shapes."""
+
+    tops: Sequence[Shape]
+    """Shape of each top; upper bounds where `dynamic`."""
+    weights: Sequence[Weight] = ()
+    scratch: Sequence[Scratch] = ()
+    state: Sequence[State] = ()
+    random: bool = False
+    """Whether `forward` draws from `self.rng`, whose state then counts as private state."""
+    gradients: Sequence[bool] | None = None
+    """Which bottoms can have gradients; None is all of them."""
+    reads_bottoms: Collection[int] | None = None
+    """Which bottoms' data `backward` reads; None is all of them."""
+    reads_tops: Collection[int] | None = None
+    """Which tops' data `backward` reads; None is all of them."""
+    in_place: bool = False
+    """Whether top 0 may share memory with bottom 0, forward and backward: elements are read before they are written."""
+    dynamic: bool = False
+    """Whether `forward` decides the tops' shapes, within `tops`, by `top[i].reshape`."""
+    bodies: Sequence[Body] = ()
+
+
+class Layer:
+    """Base of every layer. A subclass is registered, gives `Params`, and writes `plan`, `forward` and `backward`."""
+
+    Params: ClassVar[type[LayerParams]] = LayerParams
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Least and greatest number of bottoms; None is no limit."""
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Least and greatest number of tops; None is no limit."""
+    same_number: ClassVar[bool] = False
+    """Whether there must be as many tops as bottoms."""
+    loss: ClassVar[bool] = False
+    """A loss: its first top has loss weight 1 unless the file says otherwise."""
+    metric: ClassVar[bool] = False
+    """A metric: it has no gradient and nothing trains through it."""
+    predict_type: ClassVar[str | None] = None
+    """loss: the type that takes its place on bottom 0 in the derived predict phase, with same-named parameters."""
+
+    def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
+        self.params: Any = params
+        """The parameters, resolved for the phase."""
+        self.phase = phase
+        self.num_tops = num_tops
+        # Given by the net after planning:
+        self.name = type(self).__name__
+        self.weights = Weights()
+        self.scratch = SimpleNamespace()
+        self.state = SimpleNamespace()
+        self.rng = np.random.default_rng(0)
+        self.asked: frozenset[str] = frozenset()
+        """Names of the weights whose diffs `backward` must write."""
+        self.bodies: Mapping[str, Any] = {}
+        self.generator: Callable[..., np.random.Generator] = _default_generator
+        """`generator(*key)`: a fresh generator, a pure function of the net's seed, the layer's name and `key`."""
+        self.body_shapes: Callable[[Body], Mapping[str, Shape]] = _no_bodies
+        """During `plan`: the shapes of a body's outputs."""
+
+    def plan(self, *bottoms: Shape) -> Plan:
+        """What the net must provide for bottoms of these shapes. Pure. Raises ShapeError where they do not fit."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it plans")
+
+    def open(self) -> None:
+        """Called once before the first forward: open files. Raises DataError."""
+
+    def close(self) -> None:
+        """Called when the net is closed: let go of what `open` took."""
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        """Write every `top[i].data` from the bottoms' data and the weights."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward pass")
+
+    def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
+        """Overwrite `bottom[i].diff` where `propagate_down[i]`, and the diffs of the weights in `self.asked`."""
+        raise LayerkitError(f"{type(self).__name__} has no backward pass")
+
+    def jvp(self, bottom: Bottoms, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]) -> None:
+        """Optional: write each top's tangent, given the bottoms' (None is zero), after `forward`."""
+        raise LayerkitError(f"{type(self).__name__} has no forward-mode rule (jvp)")
+
+
+class SourceLayer(Layer):
+    """Base of the layers that read samples from somewhere; becomes an Input in the derived predict phase.
+
+    Its position is the private state `consumed`, the number of samples read so far, so that it survives a resume; every
+    random draw is a function of (seed, epoch, index) through `self.generator(epoch, ...)`, so that nothing disturbs it.
+    """
+
+    bottoms = (0, 0)
+    tops = (1, None)
+
+    def samples(self) -> SampleInfo:
+        """What a sample of top 0 is and what was done to it. Reads headers only."""
+        raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
+
+    def batches(self) -> int:
+        """How many forward passes read every sample once, from position 0; after `open`."""
+        raise NotImplementedError(f"{type(self).__name__} does not know its length")
+
+    def rewind(self) -> None:
+        """Go back to the first sample."""
+        self.state.consumed[...] = 0
+
+
+class SampleInfo(Strict):
+    """What someone who has only a snapshot must know of a sample; it serves `net.predict`."""
+
+    shape: list[int] = Field(description="Shape of one sample, without the batch axis.")
+    scale: float = Field(1.0, description="What each value is multiplied by, after the mean is subtracted.")
+    mean_value: list[float] = Field([], description="What is subtracted: one value, or one a channel.")
+    channel_order: Literal["RGB", "BGR"] = Field("RGB", description="Order of three channels in the net's input.")
+    class_names: list[str] = Field([], description="Names of the classes, by label.")
+
+
+def _default_generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=key))
+
+
+def _no_bodies(body: Body) -> Mapping[str, Shape]:
+    raise LayerkitError(f"the body {body.name!r} is not part of a net yet")
+
+
+def canonical_axis(axis: int, shape: Shape, field: str = "axis") -> int:
+    """`axis` counted from the front. Raises ShapeError, naming the parameter `field`, where there is no such axis."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{field} {axis} does not exist in a bottom of shape {shape_text(shape)}", field)
+    return axis % len(shape)
+
+
+def same_shape(shapes: Sequence[Shape]) -> Shape:
+    """The one shape that all bottoms have. Raises ShapeError where they differ."""
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ShapeError(
+                f"the bottoms must have one shape, but bottom 0 is {shape_text(shapes[0])} "
+                f"and bottom {i} is {shape_text(shape)}"
+            )
+    return shapes[0]

@@ -1,0 +1,1 @@
+"""The layers, by family: one folder a family, one layer a file."""

@@ -1,0 +1,1 @@
+"""Activations: functions of each value, and softmax."""

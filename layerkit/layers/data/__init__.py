@@ -1,0 +1,1 @@
+"""Layers that bring samples into a net."""

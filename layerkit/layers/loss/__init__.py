@@ -1,0 +1,1 @@
+"""Losses: a scalar to minimise, with its gradient."""

@@ -1,0 +1,91 @@
+"""Softmax and the multinomial logistic loss in one, which is simpler and more exact than the two apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from layerkit.blob import Shape
+from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
+from layerkit.layers.loss.labels import check_labels, read_labels
+from layerkit.layers.loss.normalization import LossParams, divisor
+from layerkit.registry import register
+
+
+@register
+class SoftmaxWithLoss(Layer):
+    """Cross entropy of a softmax: with p = exp(x) / sum over classes of exp(x), at each place with label k
+
+        loss = - sum over places of log(p[k]) / D        d loss / d x[c] = (p[c] - [c = k]) / D
+
+    D is what `normalization` says, by default VALID: the number of places whose label is not `ignore_label`.
+
+    Bottoms: x (..., C, ...), scores (any real numbers) with C classes on `axis`; labels (..., ...), one whole number in
+    0..C-1 for each place, that is for each index of x without `axis`. Labels have no gradient.
+    Tops: the loss (scalar), in nats; optionally p, of x's shape.
+    Raises ShapeError where labels and scores do not match, DataError for a label that is no class.
+    The logarithm's argument is at least the dtype's smallest normal number; the gradient does not know of that.
+
+    Source: Caffe's softmax_loss_layer.cpp; beyond it, a gradient that comes into the second top is passed on.
+    """
+
+    class Params(LossParams):
+        """Parameters of SoftmaxWithLoss."""
+
+        axis: int = Field(1, description="The axis of the classes.")
+
+    bottoms = (2, 2)
+    tops = (1, 2)
+    loss = True
+    predict_type = "Softmax"
+
+    def plan(self, *bottoms: Shape) -> Plan:
+        scores, labels = bottoms
+        axis = check_labels(scores, labels, self.params.axis)
+        places = (*scores[:axis], 1, *scores[axis + 1 :])
+        return Plan(
+            tops=[(), scores][: self.num_tops],
+            scratch=[
+                Scratch("p", scores, keep=True),
+                Scratch("labels", places, "int64", keep=True),
+                Scratch("row", places),
+            ],
+            gradients=(True, False),
+            reads_bottoms=(),
+            reads_tops=(),
+        )
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        x, p, labels, row = bottom[0].data, self.scratch.p, self.scratch.labels, self.scratch.row
+        axis = self.params.axis
+        read_labels(bottom[1].data, x.shape[axis], self.params.ignore_label, labels)
+
+        np.max(x, axis=axis, keepdims=True, out=row)  # (..., 1, ...)
+        np.exp(np.subtract(x, row, out=p), out=p)  # the largest score becomes exp(0), so nothing overflows
+        np.divide(p, np.sum(p, axis=axis, keepdims=True, out=row), out=p)  # (..., C, ...)
+
+        chosen = np.take_along_axis(p, np.maximum(labels, 0), axis)  # (..., 1, ...)
+        logs = np.log(np.maximum(chosen, np.finfo(p.dtype).tiny))
+        top[0].data[...] = -np.sum(logs, where=labels >= 0) / self._divisor(x.shape)
+        if len(top) == 2:
+            top[1].data[...] = p
+
+    def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
+        if not propagate_down[0]:
+            return
+        p, labels, dx, axis = self.scratch.p, self.scratch.labels, bottom[0].diff, self.params.axis
+        scale = top[0].diff / self._divisor(p.shape)
+        chosen = np.maximum(labels, 0)  # (..., 1, ...)
+        np.multiply(p, scale, out=dx)
+        np.put_along_axis(dx, chosen, np.take_along_axis(dx, chosen, axis) - scale, axis)
+        np.copyto(dx, 0, where=labels < 0)
+        if len(top) == 2 and top[1].diff.any():
+            g = top[1].diff
+            dx += p * (g - np.sum(g * p, axis=axis, keepdims=True))
+
+    def _divisor(self, shape: Shape) -> int:
+        labels, axis = self.scratch.labels, self.params.axis % len(shape)
+        samples = int(np.prod(shape[:axis]))  # Caffe's outer_num_
+        return divisor(self.params, "VALID", samples, labels.size, int(np.count_nonzero(labels >= 0)))

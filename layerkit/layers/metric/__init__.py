@@ -1,0 +1,1 @@
+"""Metrics: what a test reports; nothing trains through them."""

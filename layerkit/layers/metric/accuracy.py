@@ -1,0 +1,71 @@
+"""The fraction of right answers."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from layerkit.blob import Shape, shape_text
+from layerkit.errors import ShapeError
+from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.loss.labels import check_labels, read_labels
+from layerkit.registry import register
+
+
+@register
+class Accuracy(Layer):
+    """The fraction of places whose label k is among the `top_k` best classes:
+
+        right = [number of other classes c with score x[c] >= x[k]] < top_k        accuracy = mean of right
+
+    so a tie counts against the label, and so does a score that is NaN. Where every place is ignored it is 0.
+
+    Bottoms: x (..., C, ...), scores with C classes on `axis`; labels (..., ...), one whole number in 0..C-1 for each
+    place, that is for each index of x without `axis`. There is no gradient.
+    Tops: the accuracy (scalar), 0 to 1; optionally the accuracy of each class (C,), 0 for a class that does not occur.
+    Raises ShapeError where labels and scores do not match or top_k exceeds C, DataError for a label that is no class.
+
+    Source: Caffe's accuracy_layer.cpp.
+    """
+
+    class Params(LayerParams):
+        """Parameters of Accuracy."""
+
+        top_k: int = Field(1, gt=0, description="How many of the best classes count as an answer.")
+        axis: int = Field(1, description="The axis of the classes.")
+        ignore_label: int | None = Field(None, description="Places with this label do not count.")
+
+    bottoms = (2, 2)
+    tops = (1, 2)
+    metric = True
+
+    def plan(self, *bottoms: Shape) -> Plan:
+        scores, labels = bottoms
+        axis = check_labels(scores, labels, self.params.axis)
+        if self.params.top_k > scores[axis]:
+            raise ShapeError(
+                f"top_k {self.params.top_k} is more than the {scores[axis]} classes of {shape_text(scores)}", "top_k"
+            )
+        places = (*scores[:axis], 1, *scores[axis + 1 :])
+        return Plan(
+            tops=[(), (scores[axis],)][: self.num_tops],
+            scratch=[Scratch("labels", places, "int64"), Scratch("worse", scores, "bool")],
+            gradients=(False, False),
+            reads_bottoms=(),
+            reads_tops=(),
+        )
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        x, labels, axis = bottom[0].data, self.scratch.labels, self.params.axis
+        classes = x.shape[axis]
+        read_labels(bottom[1].data, classes, self.params.ignore_label, labels)
+
+        of_label = np.take_along_axis(x, np.maximum(labels, 0), axis)  # (..., 1, ...)
+        worse = np.less(x, of_label, out=self.scratch.worse)  # (..., C, ...)
+        others = classes - 1 - np.count_nonzero(worse, axis=axis, keepdims=True)  # as good or better, not the label
+        counted = labels[labels >= 0]
+        right = labels[(labels >= 0) & (others < self.params.top_k)]
+        top[0].data[...] = right.size / max(1, counted.size)
+        if len(top) == 2:
+            occur = np.bincount(counted, minlength=classes)  # (C,)
+            top[1].data[...] = np.bincount(right, minlength=classes) / np.maximum(1, occur)

@@ -1,0 +1,1 @@
+"""Layers that arrange, join, split and combine arrays."""

@@ -1,0 +1,107 @@
+"""Eltwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from layerkit.blob import Shape
+from layerkit.errors import ShapeError
+from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, same_shape
+from layerkit.registry import register
+
+
+@register
+class Eltwise(Layer):
+    """Bottoms combined element by element.
+
+    SUM:   y = sum_i coeff_i x_i        dx_i = coeff_i dy
+    PROD:  y = product_i x_i            dx_i = dy * product of the other x; or dy * y / x_i if not stable_prod_grad
+    MAX:   y = max_i x_i                dx_i = dy where x_i is the largest, else 0
+
+    Where bottoms tie for the largest, Caffe's order holds: bottom 1 before bottom 0, else the earlier before the later.
+
+    Bottoms: two or more of one shape. Top 0: that shape.
+    Raises ShapeError where the shapes differ, or where the coefficients do not fit the operation and the bottoms.
+
+    Source: Caffe's Eltwise.
+    """
+
+    class Params(LayerParams):
+        operation: Literal["PROD", "SUM", "MAX"] = Field("SUM", description="How the bottoms are combined.")
+        coeff: list[float] = Field([], description="SUM: the factor of each bottom; none: all 1.")
+        stable_prod_grad: bool = Field(
+            True,
+            description="PROD: multiply the others for the gradient, which is slower but right where a value is 0.",
+        )
+
+    bottoms = (2, None)
+
+    def plan(self, *bottoms: Shape) -> Plan:
+        p, shape = self.params, same_shape(bottoms)
+        if p.coeff and p.operation != "SUM":
+            raise ShapeError(f"coeff is for operation SUM, not {p.operation}", "coeff")
+        if p.coeff and len(p.coeff) != len(bottoms):
+            raise ShapeError(f"{len(bottoms)} bottoms need {len(bottoms)} coeff, but there are {len(p.coeff)}", "coeff")
+        scratch = []
+        if p.coeff:
+            scratch = [Scratch("term", shape)]
+        elif p.operation == "MAX":
+            scratch = [
+                Scratch("larger", shape, "bool"),
+                Scratch("claim", shape, "int32"),
+                Scratch("winner", shape, "int32", keep=True),
+            ]
+        product = p.operation == "PROD"
+        return Plan(
+            tops=[shape],
+            scratch=scratch,
+            reads_bottoms=range(len(bottoms)) if product else (),
+            reads_tops=(0,) if product and not p.stable_prod_grad else (),
+            in_place=True,
+        )
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        xs, y, p = [each.data for each in bottom], top[0].data, self.params
+        if p.operation == "MAX":
+            claim, winner = self.scratch.claim, self.scratch.winner
+            np.copyto(y, xs[0])
+            winner[...] = 0
+            for i, x in enumerate(xs[1:], 1):
+                larger = (np.greater_equal if i == 1 else np.greater)(x, y, out=self.scratch.larger)
+                np.maximum(winner, np.multiply(larger, i, out=claim), out=winner)
+                np.maximum(y, x, out=y)
+        elif p.operation == "PROD":
+            np.multiply(xs[0], xs[1], out=y)
+            for x in xs[2:]:
+                np.multiply(y, x, out=y)
+        elif p.coeff:
+            np.multiply(xs[0], p.coeff[0], out=y)
+            for x, coeff in zip(xs[1:], p.coeff[1:], strict=True):
+                np.add(y, np.multiply(x, coeff, out=self.scratch.term), out=y)
+        else:
+            np.add(xs[0], xs[1], out=y)
+            for x in xs[2:]:
+                np.add(y, x, out=y)
+
+    def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
+        p, dy = self.params, top[0].diff
+        for i in reversed(range(len(bottom))):  # bottom 0 last: its diff may lie where dy does
+            if not propagate_down[i]:
+                continue
+            dx = bottom[i].diff
+            if p.operation == "MAX":
+                np.multiply(dy, np.equal(self.scratch.winner, i, out=self.scratch.larger), out=dx)
+            elif p.operation == "SUM":
+                np.multiply(dy, p.coeff[i] if p.coeff else 1, out=dx)
+            elif p.stable_prod_grad:
+                others = [each.data for j, each in enumerate(bottom) if j != i]
+                np.multiply(dy, others[0], out=dx)
+                for x in others[1:]:
+                    np.multiply(dx, x, out=dx)
+            else:
+                np.multiply(dy, top[0].data, out=dx)
+                np.divide(dx, bottom[i].data, out=dx)

@@ -1,0 +1,34 @@
+"""Silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layerkit.blob import Shape
+from layerkit.layer import Bottoms, Layer, Plan, Tops
+from layerkit.registry import register
+
+
+@register
+class Silence(Layer):
+    """Takes blobs that nothing else reads, so that they do not count as outputs of the net.
+
+    Bottoms: one or more, any shapes. Tops: none.
+    The gradient is 0.
+
+    Source: Caffe's Silence.
+    """
+
+    bottoms = (1, None)
+    tops = (0, 0)
+
+    def plan(self, *bottoms: Shape) -> Plan:
+        return Plan(tops=[], reads_bottoms=(), reads_tops=())
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        pass
+
+    def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
+        for each, asked in zip(bottom, propagate_down, strict=True):
+            if asked:
+                each.diff[...] = 0

@@ -1,0 +1,1 @@
+"""Layers over spatial axes: convolution, pooling and their relatives."""

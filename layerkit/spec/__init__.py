@@ -1,0 +1,20 @@
+"""Models of what a file can say: RunSpec, NetSpec, SolverSpec, and LayerSpec with its type's parameters."""
+
+from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
+from layerkit.spec.run import Block, NetSpec, RunSpec, load_run
+from layerkit.spec.solver import SolverSpec, StateSpec
+
+__all__ = [
+    "PHASES",
+    "Block",
+    "LayerSpec",
+    "NetSpec",
+    "NetState",
+    "ParamSpec",
+    "Rule",
+    "RunSpec",
+    "SolverSpec",
+    "StateSpec",
+    "load_run",
+    "read_layer",
+]

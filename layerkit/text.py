@@ -1,0 +1,333 @@
+"""YAML text to a tree that knows where every value stands.
+
+The reader is PyYAML's safe one with YAML 1.2's core schema where 1.1 surprises: `1e-3` is a float, `on` and `no` are
+strings, `010` is ten, there are no dates and no merge keys. Nothing in a file is ever constructed but mappings, lists,
+strings, numbers, booleans and null. Only this module imports yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from layerkit.errors import ConfigError, Mark, Problem, Problems, UnknownNameError
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 100_000
+MAX_DEPTH = 60
+
+_TAG = "tag:yaml.org,2002:"
+
+
+class Map(dict[str, Any]):
+    """A mapping with the places of its keys and values."""
+
+    def __init__(self, items: Mapping[str, Any] | None = None, mark: Mark | None = None):
+        super().__init__(items or {})
+        self.mark = mark
+        self.key_marks: dict[str, Mark] = {}
+        self.value_marks: dict[str, Mark] = {}
+
+    def put(self, key: str, value: Any, key_mark: Mark | None, value_mark: Mark | None) -> None:
+        """Set an item together with its places."""
+        self[key] = value
+        if key_mark is not None:
+            self.key_marks[key] = key_mark
+        if value_mark is not None:
+            self.value_marks[key] = value_mark
+
+    def without(self, *keys: str) -> Map:
+        """A copy that lacks `keys` and keeps every place."""
+        rest = Map({key: value for key, value in self.items() if key not in keys}, self.mark)
+        rest.key_marks, rest.value_marks = self.key_marks, self.value_marks
+        return rest
+
+
+class Seq(list[Any]):
+    """A list with the places of its items."""
+
+    def __init__(self, items: Sequence[Any] = (), mark: Mark | None = None, marks: Sequence[Mark | None] = ()):
+        super().__init__(items)
+        self.mark = mark
+        self.marks = list(marks) or [None] * len(self)
+
+
+def load(path: str | os.PathLike[str]) -> Map:
+    """Read a YAML file, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
+    name = os.fspath(path)
+    try:
+        with Path(path).open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError([Problem(f"there is no file {name!r}")]) from None
+    except OSError as error:
+        raise ConfigError([Problem(f"cannot read {name!r}: {error.strerror}")]) from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError([Problem(f"{name}: larger than {MAX_BYTES // 1_000_000} MB, too large for a config")])
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        fault = f"not UTF-8 text (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
+        raise ConfigError([Problem(fault, mark=Mark(name, line, column))]) from None
+    return parse(text, name)
+
+
+def parse(text: str, file: str | None = None) -> Map:
+    """Read YAML text, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
+    tree = parse_value(text, file)
+    if not isinstance(tree, Map):
+        kind = "a list" if isinstance(tree, Seq) else "a single value"
+        fault = f"a config is a mapping with 'net' or 'layers' at its top, not {kind}"
+        raise ConfigError([Problem(fault, mark=Mark(file, 1, 1))])
+    return tree
+
+
+def parse_value(text: str, file: str | None = None) -> Any:
+    """Read YAML text of any kind as a tree of Map, Seq and plain values. Raises ConfigError."""
+    try:
+        loader = _CoreLoader(text)
+        node = loader.get_single_node()
+    except yaml.YAMLError as error:
+        raise ConfigError([_syntax_problem(error, text, file)]) from None
+    if node is None:
+        raise ConfigError([Problem("the file is empty", mark=Mark(file, 1, 1))])
+    problems = Problems()
+    tree = _Builder(file, problems).build(node)
+    problems.check()
+    return tree
+
+
+def from_python(value: Any) -> Any:
+    """The tree of a net or run given as Python dicts and lists: the same types, without places."""
+    if isinstance(value, Mapping):
+        return Map({str(key): from_python(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return Seq([from_python(item) for item in value])
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        return value.item()
+    return value
+
+
+def to_python(tree: Any) -> Any:
+    """Plain dicts and lists, as JSON and YAML writers want them."""
+    if isinstance(tree, Mapping):
+        return {key: to_python(item) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [to_python(item) for item in tree]
+    return tree
+
+
+def dump(tree: Any) -> str:
+    """YAML text of a tree: keys in their order, short mappings on one line."""
+    return yaml.dump(to_python(tree), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+
+
+def mark_of(tree: Any, path: Sequence[str | int], *, key: bool = False) -> Mark | None:
+    """The place of the value at `path`, or of the nearest thing around it; with `key`, the place of its key."""
+    mark: Mark | None = getattr(tree, "mark", None)
+    for depth, step in enumerate(path):
+        last = depth == len(path) - 1
+        if isinstance(tree, Map) and step in tree:
+            name = str(step)
+            places = tree.key_marks if key and last else tree.value_marks
+            mark = places.get(name, mark)
+            tree = tree[name]
+        elif isinstance(tree, Seq) and isinstance(step, int) and step < len(tree):
+            mark = tree.marks[step] or mark
+            tree = tree[step]
+        else:
+            break
+    return mark
+
+
+def override(tree: Map, assignment: str) -> None:
+    """Apply `a.b.c=value` to a tree in place; the value is YAML; layers of a list are reached by their names.
+
+    Raises ConfigError for text that is no assignment or that leads nowhere.
+    """
+    option = f"--set {assignment}"
+    path, equals, text = assignment.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ConfigError([Problem(f"{option}: not of the form a.b=value")])
+    mark = Mark(option, 0, 0)
+    value = _relocate(parse_value(text or "null"), mark)
+    *steps, last = path.split(".")
+    for step in steps:
+        tree = _descend(tree, step, option)
+    if not isinstance(tree, Map):
+        raise ConfigError([Problem(f"{option}: {last!r} is not inside a mapping")])
+    tree.put(last, value, mark, mark)
+
+
+def _descend(tree: Any, step: str, option: str) -> Any:
+    if isinstance(tree, Map):
+        if tree.get(step) is None:
+            tree[step] = Map()
+        return tree[step]
+    if isinstance(tree, Seq):
+        named = {str(item["name"]): item for item in tree if isinstance(item, Map) and "name" in item}
+        if step in named:
+            return named[step]
+        raise ConfigError([Problem(f"{option}: {UnknownNameError('layer', step, named)}")])
+    raise ConfigError([Problem(f"{option}: there is nothing inside {step!r}")])
+
+
+def _relocate(tree: Any, mark: Mark) -> Any:
+    """The same tree with every place set to `mark`."""
+    if isinstance(tree, Map):
+        moved = Map(mark=mark)
+        for key, item in tree.items():
+            moved.put(key, _relocate(item, mark), mark, mark)
+        return moved
+    if isinstance(tree, Seq):
+        return Seq([_relocate(item, mark) for item in tree], mark, [mark] * len(tree))
+    return tree
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """Composes nodes by YAML 1.2's core schema; bounds their depth."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own attribute)
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=self.get_mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the strings that YAML 1.1 or 1.2 would take for something else; writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    for _class in (_CoreLoader, _Dumper):
+        _class.add_implicit_resolver(_TAG + _kind, re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _Builder:
+    """Builds the tree from composed nodes, counting what aliases multiply."""
+
+    def __init__(self, file: str | None, problems: Problems):
+        self.file = file
+        self.problems = problems
+        self.count = 0
+        self.open: list[yaml.Node] = []
+
+    def mark(self, node: yaml.Node) -> Mark:
+        return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def build(self, node: yaml.Node) -> Any:
+        self.count += 1
+        if self.count > MAX_NODES:
+            fault = f"more than {MAX_NODES} values once every alias is expanded"
+            raise ConfigError([Problem(fault, mark=self.mark(node))])
+        if any(node is outer for outer in self.open):
+            raise ConfigError([Problem("an alias inside the value that it repeats", mark=self.mark(node))])
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        self.open.append(node)
+        value = self.mapping(node) if isinstance(node, yaml.MappingNode) else self.sequence(node)
+        self.open.pop()
+        return value
+
+    def mapping(self, node: yaml.MappingNode) -> Map:
+        self.expect_tag(node, "map")
+        built = Map(mark=self.mark(node))
+        for key_node, value_node in node.value:
+            key, mark = self.key(key_node), self.mark(key_node)
+            if key in built:
+                first = built.key_marks[key].line
+                self.problems.add(f"duplicate key {key!r}; the first is in line {first}", mark=mark)
+            built.put(key, self.build(value_node), mark, self.mark(value_node))
+        return built
+
+    def key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            self.problems.add("a key must be plain text", mark=self.mark(node))
+            return "?"
+        if node.value == "<<" and node.style is None:
+            self.problems.add("merge keys (<<) are not part of YAML 1.2; use 'blocks'", mark=self.mark(node))
+        return str(node.value)
+
+    def sequence(self, node: yaml.Node) -> Seq:
+        self.expect_tag(node, "seq")
+        return Seq([self.build(item) for item in node.value], self.mark(node), [self.mark(item) for item in node.value])
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        kind = node.tag.removeprefix(_TAG)
+        text = node.value
+        try:
+            if kind == "str":
+                return text
+            if kind == "null" and text in ("~", "null", "Null", "NULL", ""):
+                return None
+            if kind == "bool":
+                return {"true": True, "false": False}[text.lower()]
+            if kind == "int":
+                return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+            if kind == "float":
+                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        except (ValueError, KeyError):
+            self.problems.add(f"{_shorten(text)!r} is not a value of the kind {kind}", mark=self.mark(node))
+            return None
+        self.problems.add(
+            f"the tag {node.tag!r} is not allowed; a config holds only plain values", mark=self.mark(node)
+        )
+        return None
+
+    def expect_tag(self, node: yaml.Node, kind: str) -> None:
+        if node.tag != _TAG + kind:
+            fault = f"the tag {node.tag!r} is not allowed; a config holds only plain values"
+            self.problems.add(fault, mark=self.mark(node))
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str | None) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):
+        before = text[: error.position]
+        line = before.count("\n") + 1
+        column = error.position - before.rfind("\n")
+        return Problem(
+            f"the character U+{ord(text[error.position]):04X} is not allowed in YAML", mark=Mark(file, line, column)
+        )
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return Problem(f"not valid YAML: {error}", mark=Mark(file, 1, 1))
+    at = error.problem_mark
+    mark = Mark(file, at.line + 1, at.column + 1)
+    lines = text.splitlines()
+    if at.line < len(lines) and "\t" in lines[at.line][: at.column + 1]:
+        return Problem("a tab where YAML wants spaces", mark=mark)
+    problem = str(error.problem)
+    if "but found another document" in problem or "single document" in str(error.context):
+        return Problem("a second document ('---'); a file holds one run", mark=mark)
+    context = f" {error.context}" if error.context else ""
+    return Problem(f"not valid YAML{context}: {problem}", mark=mark)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

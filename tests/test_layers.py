@@ -1,0 +1,54 @@
+"""Every check on every case, and that the tables leave no type and no parameter out."""
+
+import inspect
+import re
+
+import pytest
+from cases import CASES
+
+from layerkit.checks import CHECKS
+from layerkit.registry import family, layer_class, layer_types
+
+NO_CASES = {
+    "Data": "reads files; its own tests give it some",
+}
+
+TYPES = [name for name in layer_types() if family(name) != "plug-in"]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_layer(case, check):
+    check(case)
+
+
+def test_no_two_cases_have_one_name():
+    names = [str(case) for case in CASES]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_exemptions_are_of_types_without_cases():
+    assert set(NO_CASES) <= set(TYPES) - {case.layer_type.__name__ for case in CASES}
+
+
+@pytest.mark.parametrize("name", TYPES)
+class TestType:
+    def test_has_cases_for_every_parameter(self, name):
+        if name in NO_CASES:
+            return
+        rows = [case for case in CASES if case.layer_type is layer_class(name)]
+        assert rows, f"{name} has no row in tests/cases"
+        models = [case.layer_type.Params.model_validate(dict(case.params)) for case in rows]
+        for field, info in layer_class(name).Params.model_fields.items():
+            default = info.get_default(call_default_factory=True)
+            assert any(getattr(model, field) != default for model in models), f"no row of {name} sets {field}"
+
+    def test_every_parameter_is_described(self, name):
+        for field, info in layer_class(name).Params.model_fields.items():
+            assert (info.description or "").endswith("."), f"{name}.{field} has no description"
+
+    def test_docstring_has_shapes_and_source(self, name):
+        doc = inspect.cleandoc(vars(layer_class(name)).get("__doc__") or "")  # its own, not its base's
+        assert re.search(r"^Source: ", doc, re.MULTILINE), f"{name} does not say where its formula is from"
+        assert re.search(r"\bbottoms?\b", doc, re.IGNORECASE), f"{name} does not give its bottoms' shapes"
+        assert re.search(r"\btops?\b", doc, re.IGNORECASE), f"{name} does not give its tops' shapes"
