@@ -14,12 +14,15 @@ The command line prints the message and exits with status 2; a traceback means a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 class LayerkitError(Exception):
-    """Base of every error that layerkit raises on purpose."""
+    """Base of every error that layerkit raises on purpose. `field` names the layer's parameter to look at, if any."""
+
+    field: str | None = None
 
 
 class ShapeError(LayerkitError, ValueError):
@@ -100,8 +103,11 @@ class ConfigError(LayerkitError, ValueError):
     """Everything that is wrong with a config, in the order of its text; one line each."""
 
     def __init__(self, problems: Iterable[Problem]):
-        found = dict.fromkeys(problems)  # the same fault in two phases is one fault
-        self.problems = sorted(found, key=lambda p: (p.mark.line, p.mark.column) if p.mark else (0, 0))
+        found: dict[object, Problem] = {}
+        for problem in problems:  # what is wrong in two phases, or in every use of a block, is said once
+            place = problem.mark or (problem.uses[0].block if problem.uses else problem)
+            found.setdefault((place, problem.message), problem)
+        self.problems = sorted(found.values(), key=_place)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -115,6 +121,14 @@ class Problems:
         """Note one problem and go on."""
         self.found.append(Problem(message, where, mark, uses))
 
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Note the problems of a ConfigError that is raised inside, and go on."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found += error.problems
+
     def check(self) -> None:
         """Raise ConfigError if anything was found so far."""
         if self.found:
@@ -123,6 +137,20 @@ class Problems:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name nearest to `word`, or nothing."""
+    name = nearest(word, known)
+    return "" if name is None else f"; did you mean {name!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelt nearly like `word`, begins with it, or else resembles it; None where none does."""
     by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    word = word.lower()
+    found = difflib.get_close_matches(word, by_lower, n=1, cutoff=0.75)
+    found += sorted((name for name in by_lower if len(word) > 2 and name.startswith(word)), key=len)
+    found += difflib.get_close_matches(word, by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    mark = problem.mark
+    return ("", 0, 0) if mark is None else (mark.file or "", mark.line, mark.column)

@@ -44,7 +44,7 @@ def _expander(annotation: Any) -> Callable[[Any], Any] | None:
     if get_origin(annotation) is Literal:
         choices = {str(choice).lower(): choice for choice in get_args(annotation)}
         return lambda value: choices.get(value.lower(), value) if isinstance(value, str) else value
-    if get_origin(annotation) is list:
+    if get_origin(annotation) is list and get_args(annotation) != (Any,):
         return _list_expander(*get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Strict) and annotation.shorthand is not None:
         field = annotation.shorthand

@@ -40,7 +40,8 @@ class Filler(Strict):
 
     def fill(self, array: Array, rng: np.random.Generator) -> None:
         """Overwrite `array` (a weight in Caffe's layout: outputs first). Raises ShapeError for missing axes."""
-        array[...] = _RULES[self.type](self, array.shape, rng)
+        if array.size:
+            array[...] = _RULES[self.type](self, array.shape, rng)
 
 
 def _fan(filler: Filler, shape: Shape) -> float:

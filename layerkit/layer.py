@@ -182,6 +182,10 @@ class SourceLayer(Layer):
         """How many forward passes read every sample once, from position 0; after `open`."""
         raise NotImplementedError(f"{type(self).__name__} does not know its length")
 
+    def missing(self) -> str | None:
+        """What this machine lacks for `open` to succeed, in a sentence, or None. Reads headers at the most."""
+        return None
+
     def rewind(self) -> None:
         """Go back to the first sample."""
         self.state.consumed[...] = 0

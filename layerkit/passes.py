@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from layerkit.blob import Array, Blob
+import numpy as np
+
+from layerkit.blob import Alias, Array, Blob
 from layerkit.graph import Graph, Ref, Step
 from layerkit.layer import Layer
+
+Reader = tuple[int, int]
+"""A node's index and the number of one of its bottoms."""
 
 
 class Top(NamedTuple):
@@ -33,8 +38,9 @@ class Ready:
     bottoms: list[Blob]
     asked: frozenset[str]
     before: list[Top] = field(default_factory=list)
-    sums: list[tuple[Blob, Blob]] = field(default_factory=list)
-    """Pairs of a blob and a further reader's blob whose diff is added to its diff afterwards."""
+    """The tops whose diffs need more than what readers gave."""
+    sums: list[tuple[Blob, list[Blob]]] = field(default_factory=list)
+    """Blobs whose last reader this is, each with the blobs whose diffs make up its own."""
 
     def run(self, seeds: Mapping[Ref, Array]) -> None:
         """Set the tops' diffs, run the layer backward, and sum what several readers gave."""
@@ -42,13 +48,17 @@ class Ready:
             seed = seeds.get(ref)
             start = weight if seed is None else seed
             if written:
-                blob.diff[...] += start
+                if seed is not None or weight:
+                    blob.diff[...] += start
             elif not kept or seed is not None:
                 blob.diff[...] = start
         self.layer.asked = self.asked
         self.layer.backward(self.tops, self.propagate_down, self.bottoms)
-        for blob, other in self.sums:
-            blob.diff[...] += other.diff
+        for blob, (first, *others) in self.sums:
+            total = blob.diff
+            np.copyto(total, first.diff)
+            for other in others:
+                np.add(total, other.diff, out=total)
 
 
 @dataclass
@@ -67,50 +77,78 @@ def make_ready(
     steps: Sequence[Step],
     layers: Mapping[str, Layer],
     blobs: Mapping[Ref, Blob],
-    reader: Mapping[tuple[int, int], Blob],
+    own: MutableMapping[Reader, Blob],
     *,
     partial: bool,
     seeded: bool,
 ) -> BackwardPass:
     """Bind steps to blobs.
 
-    `reader` gives each (node, bottom) whose blob has several readers a blob with a diff of its own. The first reader to
-    run writes the blob's own diff; the others write theirs, which are then added. In a `partial` pass a top that no
-    running layer reads keeps the diff that it has. With `seeded`, seeds take the place of loss weights.
+    A blob's only reader writes the blob's own diff. Where several can, each writes a blob with a diff of its own, which
+    `own` keeps from pass to pass, and the blob's diff becomes their sum once the last of them has run.
+
+    With `partial` the pass starts below the net's end: what readers above the start gave in an earlier pass counts as
+    it is found there, and so does the diff of a top that no layer of this pass could write. With `seeded`, seeds take
+    the place of loss weights.
     """
-    written: set[Ref] = set()
-    outside = _read_outside(graph, steps) if partial else frozenset()
+    readers = _readers(graph)
+    start = steps[0].node if partial and steps else len(graph.nodes)
+    final = {ref: step.node for step in steps for ref in _bottoms_reached(graph, step)}
+    gave: dict[Ref, list[Blob]] = {}
     ready: list[Ready] = []
     for index, down, asked in steps:
         node = graph.nodes[index]
-        bottoms: list[Blob] = []
-        sums: list[tuple[Blob, Blob]] = []
         tops = [
             Top(
                 ref,
                 blobs[ref],
-                ref in written,
-                partial and ref in outside and ref not in written,
+                ref in gave,
+                partial and ref not in gave and (ref not in readers or readers[ref][-1][0] > start),
                 0.0 if seeded else weight,
             )
             for ref, weight in zip(node.tops, node.loss_weights, strict=True)
         ]
+        bottoms = [blobs[ref] for ref in node.bottoms]
         for i, (ref, goes) in enumerate(zip(node.bottoms, down, strict=True)):
-            first = ref not in written
-            bottoms.append(blobs[ref] if first else reader[index, i])
-            if goes and first:
-                written.add(ref)
-            elif goes:
-                sums.append((blobs[ref], bottoms[-1]))
-        needs_start = [top for top in tops if not top.written or top.weight or seeded]
-        top_blobs = [blobs[ref] for ref in node.tops]
-        ready.append(Ready(layers[node.name], top_blobs, down, bottoms, asked, needs_start, sums))
-    return BackwardPass(ready, frozenset(graph.nodes[step.node].name for step in steps), frozenset(written))
+            if not goes:
+                continue
+            if len(readers[ref]) == 1:
+                gave[ref] = []
+                continue
+            if ref not in gave:
+                gave[ref] = [_own(own, reader, blobs[ref]) for reader in readers[ref] if reader[0] > start]
+            bottoms[i] = _own(own, (index, i), blobs[ref])
+            gave[ref].append(bottoms[i])
+        reached = dict.fromkeys(ref for ref, goes in zip(node.bottoms, down, strict=True) if goes)
+        ready.append(
+            Ready(
+                layers[node.name],
+                [blobs[ref] for ref in node.tops],
+                down,
+                bottoms,
+                asked,
+                before=[top for top in tops if not top.written or top.weight or seeded],
+                sums=[(blobs[ref], gave[ref]) for ref in reached if final[ref] == index and gave[ref]],
+            )
+        )
+    return BackwardPass(ready, frozenset(graph.nodes[step.node].name for step in steps), frozenset(gave))
 
 
-def _read_outside(graph: Graph, steps: Sequence[Step]) -> Collection[Ref]:
-    """The blobs with a reader that does not run in this pass, and those that nobody reads at all."""
-    running = {step.node for step in steps}
-    read = {ref for node in graph.nodes for ref in node.bottoms}
-    outside = {ref for i, node in enumerate(graph.nodes) if i not in running for ref in node.bottoms}
-    return outside | (set(graph.shapes) - read)
+def _readers(graph: Graph) -> dict[Ref, list[Reader]]:
+    """The readers of every blob that could give it a gradient, in the order in which they run forward."""
+    readers: dict[Ref, list[Reader]] = {}
+    for index, node in enumerate(graph.nodes):
+        for i, ref in enumerate(node.bottoms):
+            if node.propagates(i):
+                readers.setdefault(ref, []).append((index, i))
+    return readers
+
+
+def _bottoms_reached(graph: Graph, step: Step) -> list[Ref]:
+    return [ref for ref, goes in zip(graph.nodes[step.node].bottoms, step.propagate_down, strict=True) if goes]
+
+
+def _own(own: MutableMapping[Reader, Blob], reader: Reader, blob: Blob) -> Blob:
+    if reader not in own:
+        own[reader] = Alias(blob)
+    return own[reader]

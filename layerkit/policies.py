@@ -10,7 +10,7 @@ from layerkit.spec import SolverSpec
 
 
 def learning_rate(spec: SolverSpec, iteration: int) -> float:
-    """The learning rate of the update that iteration `iteration` (from 0) makes."""
+    """The learning rate of the update that iteration `iteration` (from 0) makes; inf where it outgrows a double."""
     return spec.base_lr * POLICIES[spec.lr_policy](spec, iteration)
 
 
@@ -19,28 +19,36 @@ def _fixed(spec: SolverSpec, iteration: int) -> float:
 
 
 def _step(spec: SolverSpec, iteration: int) -> float:
-    return math.pow(_gamma(spec), iteration // _stepsize(spec))
+    return _pow(_gamma(spec), iteration // _stepsize(spec))
 
 
 def _exp(spec: SolverSpec, iteration: int) -> float:
-    return math.pow(_gamma(spec), iteration)
+    return _pow(_gamma(spec), iteration)
 
 
 def _inv(spec: SolverSpec, iteration: int) -> float:
-    return math.pow(1 + _gamma(spec) * iteration, -_power(spec))
+    return _pow(1 + _gamma(spec) * iteration, -_power(spec))
 
 
 def _multistep(spec: SolverSpec, iteration: int) -> float:
-    return math.pow(_gamma(spec), bisect_right(spec.stepvalue or [], iteration))
+    return _pow(_gamma(spec), bisect_right(spec.stepvalue or [], iteration))
 
 
 def _poly(spec: SolverSpec, iteration: int) -> float:
-    return math.pow(max(0.0, 1 - iteration / spec.max_iter), _power(spec))
+    return _pow(max(0.0, 1 - iteration / spec.max_iter), _power(spec))
 
 
 def _sigmoid(spec: SolverSpec, iteration: int) -> float:
     exponent = -_gamma(spec) * (iteration - _stepsize(spec))
     return 1 / (1 + math.exp(min(exponent, 700.0)))  # exp(710) overflows a double
+
+
+def _pow(base: float, exponent: float) -> float:
+    """`base ** exponent` for base >= 0, as C's pow: inf where Python would raise."""
+    try:
+        return math.pow(base, exponent)
+    except (OverflowError, ValueError):  # too great, or zero to a negative power
+        return math.inf
 
 
 def _gamma(spec: SolverSpec) -> float:

@@ -1,129 +1,231 @@
 """Snapshots: weights with everything needed to use them, and the solver's state with everything needed to go on.
 
 A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with the run as
-resolved, the predict net with its shapes, what the source did to its samples, and class names. A solver state is a second
-file. Nothing in either names code to run. Both are written whole or not at all.
+resolved, the predict net with its shapes, what the source did to its samples, and class names. A solver's state is a
+second file beside it. Nothing in either names code to run. Each is written whole or not at all.
+
+The two files of a pair are written one after the other, and a process can be killed between them. So the state names
+the weights that it belongs to by their digest, and a state is only restored together with those.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import threadpoolctl
+from pydantic import Field, ValidationError
 
-from layerkit import arrayfile, graph
+from layerkit import arrayfile, events, graph
 from layerkit.blob import Array
-from layerkit.errors import ConfigError, SnapshotError
+from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
+from layerkit.fields import Strict
 from layerkit.layer import SampleInfo
 from layerkit.net import Net
 from layerkit.spec import RunSpec, load_run
 from layerkit.updaters import Updater
-from layerkit.weights import WeightStore
 
 FORMAT = 1
 STATE_SUFFIX = ".state.safetensors"
+EVENTS = "events.jsonl"
+"""Name of the event log in a run's folder."""
 _KEY = "layerkit"
 
+Info = TypeVar("Info", "WeightsInfo", "StateInfo")
+Nets = Mapping[str, Net]
+"""A solver's nets by phase: `train`, and `test` if it tests."""
 
-def save_weights(path: str | os.PathLike[str], net: Net, run: RunSpec | None = None, iteration: int = 0) -> None:
-    """Write a net's weights and statistics with what is needed to use them. Raises SnapshotError."""
-    about: dict[str, Any] = {"format": FORMAT, "iteration": iteration}
+
+class WeightsInfo(Strict):
+    """What a snapshot says beside its weights."""
+
+    format: int = Field(description="Version of this metadata.")
+    kind: Literal["weights"] = "weights"
+    iteration: int = Field(description="Updates made.")
+    digest: str = Field(description="Digest of names, types, shapes and values of the arrays.")
+    shared: dict[str, str] = Field({}, description="Further uses of shared weights -> the name that they stand under.")
+    run: dict[str, Any] = Field({}, description="The run as resolved.")
+    predict: dict[str, Any] | None = Field(None, description="The predict net as a run of plain layers.")
+    predict_missing: str = Field("it was saved without a run", description="Why there is no predict net.")
+    samples: dict[str, SampleInfo] = Field({}, description="What is known of the samples, by input blob.")
+
+
+class StateInfo(Strict):
+    """What a solver's state says beside its arrays."""
+
+    format: int = Field(description="Version of this metadata.")
+    kind: Literal["state"] = "state"
+    iteration: int = Field(ge=0, description="Updates made.")
+    weights: str = Field(description="Digest of the weights that it belongs to.")
+    run: dict[str, Any] = Field({}, description="The run as resolved.")
+    threads: int = Field(description="Threads of matrix products.")
+    generators: dict[str, dict[str, Any]] = Field(description="States of generators, by `phase.layer`.")
+    losses: list[float] = Field(description="The last losses, for average_loss.")
+    events: int = Field(ge=0, description="Length of the event log in bytes.")
+
+
+# -- weights ---------------------------------------------------------------------------------------------------------
+
+
+def save_weights(path: str | os.PathLike[str], net: Net, run: RunSpec | None = None, iteration: int = 0) -> str:
+    """Write a net's weights and statistics with what is needed to use them.
+
+    Returns their digest. Raises SnapshotError.
+    """
+    arrays = net.flat.arrays()
+    about: dict[str, Any] = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": _digest(arrays)}
+    about["shared"] = net.flat.shared()
     if run is not None:
         about |= {"run": run.resolved(), **_predict_net(run)}
-    arrayfile.save(path, net.flat.arrays(), {_KEY: json.dumps(about)})
+    arrayfile.save(path, arrays, {_KEY: json.dumps(about)})
+    return str(about["digest"])
 
 
 def load(path: str | os.PathLike[str], dtype: str = "float32") -> Net:
     """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else."""
-    about = read_about(path)
-    if about.get("predict") is None:
-        why = about.get("predict_missing", "it was saved without a run")
-        raise SnapshotError(f"{os.fspath(path)}: the snapshot holds no predict net: {why}; use Net(..., weights=...)")
+    name, info = os.fspath(path), read_weights_info(path)
+    if info.predict is None:
+        why = f"{info.predict_missing}; use Net(..., weights=...)"
+        raise SnapshotError(f"{name}: the snapshot holds no predict net: {why}")
     try:
-        spec = load_run(about["predict"]).net
-        samples = {name: SampleInfo.model_validate(info) for name, info in about["samples"].items()}
-        built = graph.build(spec, "predict")
-    except (ConfigError, ValueError, KeyError, AttributeError) as error:
-        raise SnapshotError(f"{os.fspath(path)}: the predict net inside cannot be used: {error}") from None
-    net = Net.from_graph(graph.with_samples(built, samples), dtype=dtype)
-    net.load_weights(path)
+        built = graph.build(load_run(info.predict).net, "predict")
+        net = Net.from_graph(graph.with_samples(built, info.samples), dtype=dtype)
+    except ConfigError as error:
+        raise SnapshotError(f"{name}: the predict net inside cannot be used: {error.problems[0]}") from None
+    arrays, _ = arrayfile.load(path)
+    others = {use: arrays[key] for use, key in info.shared.items() if use not in arrays and key in arrays}
+    net.flat.load({**arrays, **others}, name)
     return net
 
 
-def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON object in a snapshot's or state's metadata. Raises SnapshotError for a file that is none of ours."""
-    name = os.fspath(path)
+def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
+    """What a snapshot says of itself. Raises SnapshotError for a file that is none, a solver's state for one."""
+    about = _read_about(path)
+    if about.get("kind") == "state":
+        beside = weights_of(path)
+        raise SnapshotError(f"{os.fspath(path)}: this is a solver's state; the weights are {beside.name} beside it")
+    return _validated(WeightsInfo, about, path)
+
+
+def _predict_net(run: RunSpec) -> dict[str, Any]:
+    """The predict net as plain layers, and what is known of its samples; or why there is none."""
+    state = run.state("predict")
     try:
-        about = json.loads(arrayfile.metadata(path)[_KEY])
-        if not isinstance(about, dict) or not isinstance(about["format"], int):
-            raise KeyError("format")
-    except (KeyError, ValueError):
-        raise SnapshotError(f"{name}: not a layerkit snapshot (its metadata has no {_KEY!r} entry)") from None
-    if about["format"] > FORMAT:
-        raise SnapshotError(f"{name}: written by a newer layerkit (format {about['format']}, this one reads {FORMAT})")
-    return about
+        built = graph.build(run.net, "predict", state.level, state.stages)
+    except ConfigError as error:
+        return {
+            "predict_missing": str(replace(error.problems[0], mark=None, uses=()))
+        }  # the file's path is not ours to tell
+    if not built.nodes:
+        return {"predict_missing": "no layer is left in the predict phase"}
+    # all that was decided by phase, level and stage is decided: each layer is there
+    layers = [{**graph.as_tree(node.spec), "include": ["predict"]} for node in built.nodes]
+    for layer in layers:
+        layer.pop("exclude", None)
+    samples = {name: info.model_dump() for name, info in built.samples.items()}
+    return {"predict": {"name": run.name, "net": {"name": built.name, "layers": layers}}, "samples": samples}
+
+
+# -- states ----------------------------------------------------------------------------------------------------------
 
 
 def save_state(
-    path: str | os.PathLike[str], net: Net, updater: Updater, run: RunSpec | None, iteration: int, **more: Any
+    path: str | os.PathLike[str],
+    nets: Nets,
+    updater: Updater,
+    run: RunSpec | None = None,
+    *,
+    iteration: int,
+    weights: str,
+    losses: list[float],
+    events: int,
 ) -> None:
-    """Write what a solver needs to go on bit for bit, besides the weights. Raises SnapshotError."""
-    arrays = {
-        f"history.{name}.{key}": part
-        for name, whole in updater.history.items()
-        for key, part in _parts(net.flat, whole)
-    }
-    arrays |= {f"state.{layer}.{name}": array for layer, name, array in _layer_state(net)}
-    generators = {node.name: node.layer.rng.bit_generator.state for node in net.graph.nodes if node.plan.random}
-    about = {
-        "format": FORMAT,
-        "iteration": iteration,
-        "run": run.resolved() if run else {},
-        "threads": threads(),
-        "generators": generators,
-    }
-    arrayfile.save(path, arrays, {_KEY: json.dumps({**about, **more})})
+    """Write what a solver needs to go on bit for bit, besides the weights with the digest `weights`.
 
-
-def load_state(path: str | os.PathLike[str], net: Net, updater: Updater) -> dict[str, Any]:
-    """Put a solver's state back; returns the JSON object that came with it.
-
-    Nothing is changed unless everything fits. Raises SnapshotError for a state that does not fit the net.
+    Raises SnapshotError.
     """
-    name, about = os.fspath(path), read_about(path)
-    if "generators" not in about:
-        raise SnapshotError(f"{name}: these are weights, not a solver's state; the state's name ends in {STATE_SUFFIX}")
-    arrays, _ = arrayfile.load(path)
-    wanted = {
-        f"history.{key}.{slot}": part
-        for key, whole in updater.history.items()
-        for slot, part in _parts(net.flat, whole)
-    }
-    wanted |= {f"state.{layer}.{key}": array for layer, key, array in _layer_state(net)}
+    info = StateInfo(
+        format=FORMAT,
+        iteration=iteration,
+        weights=weights,
+        run=run.resolved() if run else {},
+        threads=threads(),
+        generators={key: dict(rng.bit_generator.state) for key, rng in _generators(nets).items()},
+        losses=losses,
+        events=events,
+    )
+    arrayfile.save(path, _arrays(nets, updater), {_KEY: info.model_dump_json()})
+
+
+def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple[StateInfo, list[str]]:
+    """Put back a solver's state and the weights beside it; what the state lacks starts afresh.
+
+    Returns what the state says, and notes on what it lacks. Nothing is changed unless everything fits. Raises
+    SnapshotError for files that do not belong together or do not fit the nets.
+    """
+    name, info = os.fspath(path), read_state_info(path)
+    kept, _ = arrayfile.load(path)
+    _check_pair(info, path)
+    weights, _ = arrayfile.load(weights_of(path))
+    wanted, generators = _arrays(nets, updater), _generators(nets)
     for key, array in wanted.items():
-        if key not in arrays or arrays[key].shape != array.shape:
-            raise SnapshotError(f"{name}: the state does not fit this net: {key!r} is missing or of another shape")
+        if key in kept and (kept[key].shape, kept[key].dtype) != (array.shape, array.dtype):
+            was, now = (f"{a.dtype} {list(a.shape)}" for a in (kept[key], array))
+            raise SnapshotError(f"{name}: the state does not fit the net: {key!r} was {was} and is {now}")
+    for key in generators.keys() & info.generators.keys():
+        try:
+            trial: Any = np.random.PCG64()
+            trial.state = info.generators[key]
+        except (KeyError, TypeError, ValueError):
+            raise SnapshotError(f"{name}: the state of the generator {key!r} cannot be used") from None
+    nets["train"].flat.load(weights, os.fspath(weights_of(path)))
     for key, array in wanted.items():
-        array[...] = arrays[key]
-    for node in net.graph.nodes:
-        if node.plan.random and node.name in about["generators"]:
-            node.layer.rng.bit_generator.state = about["generators"][node.name]
-    return about
+        array[...] = kept.get(key, 0)
+    for key in generators.keys() & info.generators.keys():
+        generators[key].bit_generator.state = info.generators[key]
+    lacking = [*(key for key in wanted if key not in kept), *(key for key in generators if key not in info.generators)]
+    return info, [f"{key}: not in the state, so it starts afresh" for key in lacking]
+
+
+def read_state_info(path: str | os.PathLike[str]) -> StateInfo:
+    """What a solver's state says of itself. Raises SnapshotError for a file that is none, weights for one."""
+    about = _read_about(path)
+    if about.get("kind") == "weights":
+        suffix = f"the state's name ends in {STATE_SUFFIX}"
+        raise SnapshotError(f"{os.fspath(path)}: these are weights, not a solver's state; {suffix}")
+    return _validated(StateInfo, about, path)
 
 
 def newest_state(folder: str | os.PathLike[str]) -> Path | None:
-    """The state of the highest iteration in a run's folder whose weights are there too, or None."""
-    states = {}
+    """The state of the highest iteration in a run's folder whose weights are there and belong to it, or None.
+
+    Where the folder has an event log, only snapshots that it speaks of count: others are left from a course of the
+    run that was given up when it was resumed from an earlier state.
+    """
+    logged = _logged_states(Path(folder) / EVENTS)
+    numbered: dict[int, Path] = {}
     for path in Path(folder).glob(f"iter_*{STATE_SUFFIX}"):
-        number = path.name.removeprefix("iter_").removesuffix(STATE_SUFFIX)
-        if number.isdigit() and weights_of(path).exists():
-            states[int(number)] = path
-    return states[max(states)] if states else None
+        digits = path.name.removeprefix("iter_").removesuffix(STATE_SUFFIX)
+        if digits.isdecimal() and (logged is None or path.name in logged):
+            numbered[int(digits)] = path
+    for _, state in sorted(numbered.items(), reverse=True):
+        with contextlib.suppress(SnapshotError):  # one that cannot be gone on from is passed over
+            _check_pair(read_state_info(state), state)
+            return state
+    return None
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed process left of snapshots that it was writing to a run's folder."""
+    for path in Path(folder).glob(".iter_*.safetensors.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def weights_of(state: str | os.PathLike[str]) -> Path:
@@ -132,16 +234,60 @@ def weights_of(state: str | os.PathLike[str]) -> Path:
     return path.with_name(path.name.removesuffix(STATE_SUFFIX) + ".safetensors")
 
 
+def _check_pair(info: StateInfo, state: str | os.PathLike[str]) -> None:
+    """Raise SnapshotError unless the weights beside a state are those that it was written with."""
+    weights = weights_of(state)
+    found = read_weights_info(weights)
+    if (found.digest, found.iteration) != (info.weights, info.iteration):
+        raise SnapshotError(
+            f"{os.fspath(state)}: the state does not belong to {weights.name} beside it, which was written by another "
+            f"run or after it; go on from another state"
+        )
+
+
+def _logged_states(log: Path) -> set[str] | None:
+    """Names of the states that an event log speaks of; None without a log that can be read."""
+    try:
+        return {event["state"] for event in events.read(log) if event["event"] == "snapshot"}
+    except (DataError, KeyError):
+        return None
+
+
+def _arrays(nets: Nets, updater: Updater) -> dict[str, Array]:
+    """Everything that a state holds, as live views: `history.NAME.layer.weight` and `state.phase.layer.NAME`."""
+    arrays = {
+        f"history.{name}.{slot.key}": whole[slot.span].reshape(slot.shape, copy=False)
+        for name, whole in updater.history.items()
+        for slot in updater.flat.trained
+    }
+    for phase, net in nets.items():
+        for layer, node in net.nodes():
+            for state in node.plan.state:
+                arrays[f"state.{phase}.{layer}.{state.name}"] = getattr(node.layer.state, state.name)
+    return arrays
+
+
+def _generators(nets: Nets) -> dict[str, np.random.Generator]:
+    """The generators that layers draw from, by `phase.layer`."""
+    return {
+        f"{phase}.{layer}": node.layer.rng
+        for phase, net in nets.items()
+        for layer, node in net.nodes()
+        if node.plan.random
+    }
+
+
+# -- both ------------------------------------------------------------------------------------------------------------
+
+
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """What differs between two resolved runs, a line each: `solver.base_lr: 0.1 -> 0.01`."""
+    if isinstance(old, list) and isinstance(new, list) and _named(old) and _named(new):
+        old, new = ({item["name"]: item for item in items} for items in (old, new))
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [*old, *(key for key in new if key not in old)]
         return [
             line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, _item(path, i, a))
         ]
     return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
 
@@ -151,35 +297,41 @@ def threads() -> int:
     return max((int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()), default=1)
 
 
-def _predict_net(run: RunSpec) -> dict[str, Any]:
-    """The predict net as plain layers, and what is known of its samples; or why there is none."""
+def _read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON object in a file's metadata. Raises SnapshotError for a file that is none of ours."""
+    name = os.fspath(path)
     try:
-        built = graph.build(run.net, "predict")
-    except ConfigError as error:
-        return {"predict": None, "predict_missing": str(error.problems[0])}
-    layers = [dict(graph.as_tree(node.spec)) for node in built.nodes]
-    samples = {name: info.model_dump() for name, info in built.samples.items()}
-    return {"predict": {"name": run.name, "layers": layers}, "samples": samples}
+        about = json.loads(arrayfile.metadata(path)[_KEY])
+        number = about["format"]
+    except (KeyError, TypeError, ValueError):
+        raise SnapshotError(f"{name}: not a layerkit snapshot (its metadata has no {_KEY!r} entry)") from None
+    if isinstance(number, int) and number > FORMAT:
+        raise SnapshotError(f"{name}: written by a newer layerkit (format {number}, this one reads {FORMAT})")
+    return dict(about)
 
 
-def _parts(flat: WeightStore, whole: Array) -> list[tuple[str, Array]]:
-    """A flat array as one part a weight, by name, so that it fits whatever else the net holds."""
-    return [
-        (slot.key, whole[slot.start : slot.start + slot.blob.count].reshape(slot.shape, copy=False))
-        for slot in flat.trained
-    ]
+def _validated(kind: type[Info], about: dict[str, Any], path: str | os.PathLike[str]) -> Info:
+    try:
+        return kind.model_validate(about)
+    except (ValidationError, LayerkitError) as error:
+        fault = error.errors()[0] if isinstance(error, ValidationError) else None
+        what = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else str(error)
+        raise SnapshotError(f"{os.fspath(path)}: the snapshot's metadata cannot be used: {what}") from None
 
 
-def _layer_state(net: Net) -> list[tuple[str, str, np.ndarray[Any, Any]]]:
-    return [
-        (node.name, state.name, getattr(node.layer.state, state.name))
-        for node in net.graph.nodes
-        for state in node.plan.state
-    ]
+def _digest(arrays: Mapping[str, Array]) -> str:
+    """A digest of names, types, shapes and values, the same for equal arrays in any order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
-def _item(path: str, index: int, item: Any) -> str:
-    return f"{path}.{item['name']}" if isinstance(item, Mapping) and "name" in item else f"{path}[{index}]"
+def _named(items: list[Any]) -> bool:
+    names = [item.get("name") for item in items if isinstance(item, Mapping)]
+    return len(set(map(str, names))) == len(items) and all(isinstance(name, str) for name in names)
 
 
 def _short(value: Any) -> str:

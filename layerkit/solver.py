@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -10,13 +11,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from layerkit import graph, snapshot
 from layerkit.errors import DataError, LayerkitError, UsageError
 from layerkit.events import EventLog
 from layerkit.layer import SourceLayer
 from layerkit.net import Net
 from layerkit.policies import learning_rate
-from layerkit.spec import RunSpec, SolverSpec, load_run
+from layerkit.spec import RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
 
 Outputs = dict[str, float]
@@ -25,8 +28,8 @@ Outputs = dict[str, float]
 class Solver:
     """Trains `net` by the update rule and learning-rate policy of a run.
 
-    `iteration` counts the updates made; `test_net` shares the weights, and is None without a test_interval. Nothing is
-    written unless `folder` is given: there go the event log and the snapshots.
+    `iteration` counts the updates made; `test_net` shares the weights, and is None for a run that says nothing of
+    tests. Nothing is written unless `folder` is given: there go the event log and the snapshots.
 
     Source: Caffe's Solver and SGDSolver.
     """
@@ -39,22 +42,24 @@ class Solver:
         overrides: Iterable[str] = (),
         dtype: str = "float32",
     ):
-        """A solver for a run from a YAML file's path, a YAML text or a dict. Raises ConfigError."""
-        run = source if isinstance(source, RunSpec) else load_run(source, overrides)
+        """A solver for a run from a YAML file's path, a YAML text or a dict (`overrides` are for these), or a RunSpec.
+
+        Raises ConfigError, and UsageError for a run without a solver.
+        """
+        run, graphs = (source, {}) if isinstance(source, RunSpec) else graph.load(source, overrides=overrides)
         if run.solver is None:
             raise UsageError(f"the run {run.name!r} has no 'solver', so there is nothing to train by")
-        spec = run.solver
-        train = graph.build(run.net, "train", spec.train_state.level, spec.train_state.stage)
-        test = None
-        if spec.test_interval:
-            test = graph.build(run.net, "test", spec.test_state.level, spec.test_state.stage)
-        net = Net.from_graph(train, seed=spec.random_seed, dtype=dtype)
-        test_net = None if test is None else Net.from_graph(test, seed=spec.random_seed, dtype=dtype, share=net)
-        self._init(net, test_net, spec, run, folder)
+        nets: dict[str, Net] = {}
+        for phase in ("train", "test"):
+            if phase in graph.phases_of(run):
+                state = run.state(phase)
+                built = graphs.get(phase) or graph.build(run.net, phase, state.level, state.stages)
+                nets[phase] = Net.from_graph(built, seed=run.solver.random_seed, dtype=dtype, share=nets.get("train"))
+        self._init(nets["train"], nets.get("test"), run.solver, run, folder)
 
     @classmethod
     def from_net(cls, net: Net, spec: SolverSpec, *, test_net: Net | None = None) -> Self:
-        """A solver over nets that exist already."""
+        """A solver over nets that exist already; snapshots then hold no predict net and need a path."""
         solver = cls.__new__(cls)
         solver._init(net, test_net, spec, None, None)
         return solver
@@ -72,7 +77,7 @@ class Solver:
         self.spec = spec
         self.run = run
         self.folder = None if folder is None else Path(folder)
-        self.events = EventLog(None if self.folder is None else self.folder / "events.jsonl")
+        self.events = EventLog(None if self.folder is None else self.folder / snapshot.EVENTS)
         self.updater = UPDATERS[spec.type](spec, net.flat)
         self.iteration = 0
         self.stopping = False
@@ -80,8 +85,9 @@ class Solver:
         self._losses: deque[float] = deque(maxlen=spec.average_loss)
         self._saved_at = -1
         self._resumed = False
-        self._clock = (time.perf_counter(), 0)
         self._samples = 0
+        self._seconds = 0.0
+        """Spent on updates since the last display, in which `_samples` were read."""
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -93,16 +99,21 @@ class Solver:
     def step(self, count: int = 1) -> float:
         """Make `count` updates, with the displays, tests and snapshots that fall due; returns the last loss.
 
-        Raises DataError where the loss is no longer finite.
+        Tests and displays come before the update of their iteration, snapshots after. Raises DataError where the loss
+        is no longer finite.
         """
         loss = math.nan
         for _ in range(count):
             if self._due(self.spec.test_interval) and (self.iteration or self.spec.test_initialization):
                 self.test()
-            loss = self._gradients()
-            if self._due(self.spec.display):
-                self._display()
-            self.updater.update(self.lr)
+            begun = time.perf_counter()
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells, in one sentence
+                loss = self._gradients()
+                if self._due(self.spec.display):
+                    self._display(begun)
+                    begun = time.perf_counter()
+                self.updater.update(self.lr)
+            self._seconds += time.perf_counter() - begun
             self.iteration += 1
             if self._due(self.spec.snapshot) and self.folder is not None:
                 self.snapshot()
@@ -111,26 +122,26 @@ class Solver:
         return loss
 
     def solve(self) -> Outputs:
-        """Train to max_iter, test and snapshot at the end; returns the last test's outputs (empty without a test net).
+        """Train to max_iter, snapshot and test at the end; returns the last test's outputs (empty without a test net).
 
-        When `stopping` was set it ends early, with a snapshot.
+        When `stopping` was set it ends early, with a snapshot and no test.
         """
         self.open()
-        self.events.emit("start", self.iteration, **self._about())
-        self._clock = (time.perf_counter(), self._samples)
         outputs: Outputs = {}
         try:
+            self.events.emit("start", self.iteration, **self._about())
             while self.iteration < self.spec.max_iter and not self.stopping:
                 self.step()
+            wanted = self.spec.snapshot_after_train or self.stopping
+            if wanted and self.folder is not None and self._saved_at != self.iteration:
+                self.snapshot()
             if not self.stopping and self.test_net is not None:
                 outputs = self.test()
+            self.events.emit("stop", self.iteration, reason="interrupted" if self.stopping else "finished")
         except LayerkitError as error:
-            self.events.emit("error", self.iteration, message=str(error))
+            with contextlib.suppress(LayerkitError):  # the log itself may be what failed
+                self.events.emit("error", self.iteration, message=str(error))
             raise
-        wanted = self.spec.snapshot_after_train or self.stopping
-        if wanted and self.folder is not None and self._saved_at != self.iteration:
-            self.snapshot()
-        self.events.emit("stop", self.iteration, reason="interrupted" if self.stopping else "finished")
         return outputs
 
     def _gradients(self) -> float:
@@ -150,18 +161,17 @@ class Solver:
     def _due(self, interval: int) -> bool:
         return interval > 0 and self.iteration % interval == 0
 
-    def _display(self) -> None:
-        start, samples = self._clock
-        now = time.perf_counter()
-        self._clock = (now, self._samples)
+    def _display(self, begun: float) -> None:
+        seconds = self._seconds + time.perf_counter() - begun
         self.events.emit(
             "display",
             self.iteration,
             loss=sum(self._losses) / len(self._losses),
             lr=self.lr,
-            samples_per_s=round((self._samples - samples) / max(now - start, 1e-9), 1),
-            outputs={name: float(array) for name, array in _scalars(self.net)},
+            samples_per_s=round(self._samples / max(seconds, 1e-9), 1),
+            outputs={name: float(value) for name, value in _scalars(self.net)},
         )
+        self._samples, self._seconds = 0, 0.0
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -180,7 +190,7 @@ class Solver:
         Raises UsageError without a test net.
         """
         if self.test_net is None:
-            raise UsageError("there is no test net: the solver has no test_interval")
+            raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
         outputs, samples = evaluate(self.test_net, self.spec.test_iter)
         self.events.emit("test", self.iteration, outputs=outputs, samples=samples)
         return outputs
@@ -192,53 +202,71 @@ class Solver:
 
         Returns the weights' path. Raises SnapshotError; what was there before stays then.
         """
-        if stem is None and self.folder is None:
-            raise UsageError("nowhere to snapshot to: give a path, or make the solver with folder=...")
-        stem = os.fspath(stem) if stem is not None else os.fspath(self._default_stem())
-        weights, state = Path(f"{stem}.safetensors"), Path(f"{stem}{snapshot.STATE_SUFFIX}")
-        snapshot.save_weights(weights, self.net, self.run, self.iteration)
+        if stem is None:
+            if self.folder is None:
+                raise UsageError("nowhere to snapshot to: give a path, or make the solver with folder=...")
+            with contextlib.suppress(OSError):  # where there can be no folder, saving says why
+                self.folder.mkdir(parents=True, exist_ok=True)
+            stem = self.folder / f"iter_{self.iteration}"
+        weights = Path(f"{os.fspath(stem)}.safetensors")
+        state = Path(f"{os.fspath(stem)}{snapshot.STATE_SUFFIX}")
+        digest = snapshot.save_weights(weights, self.net, self.run, self.iteration)
+        # The event comes between the files, so that the position which the state notes lies behind it. A state that
+        # the log does not speak of, or without its weights, is passed over by `newest_state`.
         self.events.emit("snapshot", self.iteration, weights=weights.name, state=state.name)
-        more = {"losses": list(self._losses), "events": self.events.position()}
-        snapshot.save_state(state, self.net, self.updater, self.run, self.iteration, **more)
+        snapshot.save_state(
+            state,
+            self._nets(),
+            self.updater,
+            self.run,
+            iteration=self.iteration,
+            weights=digest,
+            losses=list(self._losses),
+            events=self.events.position(),
+        )
         self._saved_at = self.iteration
         return weights
 
-    def _default_stem(self) -> Path:
-        assert self.folder is not None
-        return self.folder / f"iter_{self.iteration}"
-
     def restore(self, state: str | os.PathLike[str]) -> list[str]:
-        """Go on from a solver's state and the weights beside it.
+        """Go on from a solver's state and the weights beside it; in the state's folder the event log is rewound to it.
 
-        Returns notes for the user: what differs between the run that was saved and this one. Raises SnapshotError.
+        Returns notes for the user: what differs between the run that was saved and this one. Raises SnapshotError,
+        and nothing is changed then.
         """
-        self.net.load_weights(snapshot.weights_of(state))
-        about = snapshot.load_state(state, self.net, self.updater)
-        self.iteration = self._saved_at = int(about["iteration"])
-        self._losses.extend(about["losses"])
+        info, notes = snapshot.restore(state, self._nets(), self.updater)
+        self.iteration = self._saved_at = info.iteration
+        self._losses.clear()
+        self._losses.extend(info.losses)
         self._resumed = True
         if self.folder is not None and self.folder.resolve() == Path(state).resolve().parent:
-            self.events.rewind(int(about["events"]))
-        notes = [] if self.run is None else snapshot.differences(about["run"], self.run.resolved())
-        if about["threads"] != snapshot.threads():
-            notes.append(f"threads: {about['threads']} -> {snapshot.threads()} (the last bits may differ)")
+            self.events.rewind(info.events)
+            snapshot.sweep(self.folder)
+        if self.run is not None and info.run:
+            notes = [*snapshot.differences(info.run, self.run.resolved()), *notes]
+        if info.threads != snapshot.threads():
+            notes.append(f"threads: {info.threads} -> {snapshot.threads()} (the last bits may differ)")
         return notes
+
+    def _nets(self) -> dict[str, Net]:
+        return {"train": self.net, **({} if self.test_net is None else {"test": self.test_net})}
 
     def open(self) -> None:
         """Open the sources; `solve` does it too. Raises DataError, naming the layer, for one that is missing."""
-        self.net.open()
-        if self.test_net is not None:
-            self.test_net.open()
+        for net in self._nets().values():
+            net.open()
 
     def close(self) -> None:
         """Let go of the sources."""
-        self.net.close()
-        if self.test_net is not None:
-            self.test_net.close()
+        for net in self._nets().values():
+            net.close()
 
 
 def evaluate(net: Net, batches: str | int = "all") -> tuple[Outputs, int]:
-    """Each scalar output's mean over samples from the sources' beginning, and how many samples there were."""
+    """Each scalar output's mean over samples from the sources' beginning, and how many samples there were.
+
+    `batches` is how many forward passes to run, or `all`: every sample of the longest source once. Each pass counts by
+    its number of samples, so that a smaller last batch weighs no more than it should. Raises DataError.
+    """
     net.open()
     sources = [layer for layer in net.layers.values() if isinstance(layer, SourceLayer)]
     for source in sources:
@@ -250,13 +278,14 @@ def evaluate(net: Net, batches: str | int = "all") -> tuple[Outputs, int]:
         net.forward()
         size = _batch_size(net)
         samples += size
-        for name, array in _scalars(net):
-            totals[name] = totals.get(name, 0.0) + float(array) * size
+        for name, value in _scalars(net):
+            totals[name] = totals.get(name, 0.0) + float(value) * size
     return {name: total / max(samples, 1) for name, total in totals.items()}, samples
 
 
 def _scalars(net: Net) -> list[tuple[str, Any]]:
-    return [(name, net.blobs[name].data) for name in net.outputs if net.blobs[name].count == 1]
+    """The outputs that are single numbers, by name."""
+    return [(name, net.blobs[name].data.item()) for name in net.outputs if net.blobs[name].count == 1]
 
 
 def _batch_size(net: Net) -> int:

@@ -15,13 +15,15 @@ from typing import Any
 
 import yaml
 
-from layerkit.errors import ConfigError, Mark, Problem, Problems, UnknownNameError
+from layerkit.errors import ConfigError, Mark, Problem, Problems
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 60
+MAX_INT = 2**63 - 1
 
 _TAG = "tag:yaml.org,2002:"
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 
 
 class Map(dict[str, Any]):
@@ -65,10 +67,12 @@ def load(path: str | os.PathLike[str]) -> Map:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError([Problem(f"there is no file {name!r}")]) from None
-    except OSError as error:
-        raise ConfigError([Problem(f"cannot read {name!r}: {error.strerror}")]) from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError([Problem(f"cannot read {name!r}: {reason}")]) from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError([Problem(f"{name}: larger than {MAX_BYTES // 1_000_000} MB, too large for a config")])
+        fault = f"larger than {MAX_BYTES // 1_000_000} MB, too large for a config"
+        raise ConfigError([Problem(fault, mark=Mark(name, 0, 0))])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,9 +86,11 @@ def load(path: str | os.PathLike[str]) -> Map:
 def parse(text: str, file: str | None = None) -> Map:
     """Read YAML text, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
     tree = parse_value(text, file)
+    if tree is None:
+        raise ConfigError([Problem("the file is empty", mark=Mark(file, 1, 1))])
     if not isinstance(tree, Map):
         kind = "a list" if isinstance(tree, Seq) else "a single value"
-        fault = f"a config is a mapping with 'net' or 'layers' at its top, not {kind}"
+        fault = f"a config is a mapping with 'net:' or 'layers:' at its top, not {kind}"
         raise ConfigError([Problem(fault, mark=Mark(file, 1, 1))])
     return tree
 
@@ -92,24 +98,25 @@ def parse(text: str, file: str | None = None) -> Map:
 def parse_value(text: str, file: str | None = None) -> Any:
     """Read YAML text of any kind as a tree of Map, Seq and plain values. Raises ConfigError."""
     try:
-        loader = _CoreLoader(text)
-        node = loader.get_single_node()
+        node = _CoreLoader(text).get_single_node()
     except yaml.YAMLError as error:
         raise ConfigError([_syntax_problem(error, text, file)]) from None
     if node is None:
-        raise ConfigError([Problem("the file is empty", mark=Mark(file, 1, 1))])
+        return None
     problems = Problems()
     tree = _Builder(file, problems).build(node)
     problems.check()
     return tree
 
 
-def from_python(value: Any) -> Any:
+def from_python(value: Any, depth: int = 1) -> Any:
     """The tree of a net or run given as Python dicts and lists: the same types, without places."""
+    if depth > MAX_DEPTH:
+        raise ConfigError([Problem(_TOO_DEEP)])
     if isinstance(value, Mapping):
-        return Map({str(key): from_python(item) for key, item in value.items()})
+        return Map({str(key): from_python(item, depth + 1) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
-        return Seq([from_python(item) for item in value])
+        return Seq([from_python(item, depth + 1) for item in value])
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
         return value.item()
     return value
@@ -121,7 +128,7 @@ def to_python(tree: Any) -> Any:
         return {key: to_python(item) for key, item in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [to_python(item) for item in tree]
-    return tree
+    return str(tree) if isinstance(tree, str) else tree  # names that blocks resolved are a kind of str
 
 
 def dump(tree: Any) -> str:
@@ -147,63 +154,25 @@ def mark_of(tree: Any, path: Sequence[str | int], *, key: bool = False) -> Mark 
     return mark
 
 
-def override(tree: Map, assignment: str) -> None:
-    """Apply `a.b.c=value` to a tree in place; the value is YAML; layers of a list are reached by their names.
-
-    Raises ConfigError for text that is no assignment or that leads nowhere.
-    """
-    option = f"--set {assignment}"
-    path, equals, text = assignment.partition("=")
-    if not equals or not all(path.split(".")):
-        raise ConfigError([Problem(f"{option}: not of the form a.b=value")])
-    mark = Mark(option, 0, 0)
-    value = _relocate(parse_value(text or "null"), mark)
-    *steps, last = path.split(".")
-    for step in steps:
-        tree = _descend(tree, step, option)
-    if not isinstance(tree, Map):
-        raise ConfigError([Problem(f"{option}: {last!r} is not inside a mapping")])
-    tree.put(last, value, mark, mark)
-
-
-def _descend(tree: Any, step: str, option: str) -> Any:
-    if isinstance(tree, Map):
-        if tree.get(step) is None:
-            tree[step] = Map()
-        return tree[step]
-    if isinstance(tree, Seq):
-        named = {str(item["name"]): item for item in tree if isinstance(item, Map) and "name" in item}
-        if step in named:
-            return named[step]
-        raise ConfigError([Problem(f"{option}: {UnknownNameError('layer', step, named)}")])
-    raise ConfigError([Problem(f"{option}: there is nothing inside {step!r}")])
-
-
-def _relocate(tree: Any, mark: Mark) -> Any:
-    """The same tree with every place set to `mark`."""
-    if isinstance(tree, Map):
-        moved = Map(mark=mark)
-        for key, item in tree.items():
-            moved.put(key, _relocate(item, mark), mark, mark)
-        return moved
-    if isinstance(tree, Seq):
-        return Seq([_relocate(item, mark) for item in tree], mark, [mark] * len(tree))
-    return tree
+class _TooMuchError(yaml.MarkedYAMLError):
+    """A text beyond the reader's bounds."""
 
 
 class _CoreLoader(yaml.SafeLoader):
-    """Composes nodes by YAML 1.2's core schema; bounds their depth."""
+    """Composes nodes by YAML 1.2's core schema; bounds their depth and their number."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own attribute)
 
     def __init__(self, text: str):
         super().__init__(text)
-        self._depth = 0
+        self._depth = self._count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=self.get_mark())
+        self._count += 1
+        if self._depth > MAX_DEPTH or self._count > MAX_NODES:
+            fault = _TOO_DEEP if self._depth > MAX_DEPTH else f"more than {MAX_NODES} values"
+            raise _TooMuchError(problem=fault, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -248,7 +217,7 @@ class _Builder:
             fault = f"more than {MAX_NODES} values once every alias is expanded"
             raise ConfigError([Problem(fault, mark=self.mark(node))])
         if any(node is outer for outer in self.open):
-            raise ConfigError([Problem("an alias inside the value that it repeats", mark=self.mark(node))])
+            raise ConfigError([Problem("this value holds an alias of itself, and so has no end", mark=self.mark(node))])
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         self.open.append(node)
@@ -263,7 +232,7 @@ class _Builder:
             key, mark = self.key(key_node), self.mark(key_node)
             if key in built:
                 first = built.key_marks[key].line
-                self.problems.add(f"duplicate key {key!r}; the first is in line {first}", mark=mark)
+                self.problems.add(f"the key {key!r} is given twice; the first is in line {first}", mark=mark)
             built.put(key, self.build(value_node), mark, self.mark(value_node))
         return built
 
@@ -290,43 +259,83 @@ class _Builder:
             if kind == "bool":
                 return {"true": True, "false": False}[text.lower()]
             if kind == "int":
-                return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+                return self.whole(node, int(text, 0 if text[:2] in ("0o", "0x") else 10))
             if kind == "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         except (ValueError, KeyError):
-            self.problems.add(f"{_shorten(text)!r} is not a value of the kind {kind}", mark=self.mark(node))
+            fault = "has too many digits" if text.lstrip("+-").isdigit() else f"does not fit its tag !!{kind}"
+            self.problems.add(f"{_shorten(text)!r} {fault}", mark=self.mark(node))
             return None
-        self.problems.add(
-            f"the tag {node.tag!r} is not allowed; a config holds only plain values", mark=self.mark(node)
-        )
+        self.refuse_tag(node)
         return None
+
+    def whole(self, node: yaml.ScalarNode, value: int) -> int:
+        if abs(value) > MAX_INT:
+            self.problems.add(f"the whole number {_shorten(node.value)} is too large", mark=self.mark(node))
+        return value
 
     def expect_tag(self, node: yaml.Node, kind: str) -> None:
         if node.tag != _TAG + kind:
-            fault = f"the tag {node.tag!r} is not allowed; a config holds only plain values"
-            self.problems.add(fault, mark=self.mark(node))
+            self.refuse_tag(node)
+
+    def refuse_tag(self, node: yaml.Node) -> None:
+        tag = "!!" + node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else node.tag
+        self.problems.add(f"the tag {tag} is not allowed; a config holds only plain values", mark=self.mark(node))
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str | None) -> Problem:
+    """What PyYAML found wrong, in words for someone who has not met YAML's grammar."""
     if isinstance(error, yaml.reader.ReaderError):
-        before = text[: error.position]
-        line = before.count("\n") + 1
-        column = error.position - before.rfind("\n")
-        return Problem(
-            f"the character U+{ord(text[error.position]):04X} is not allowed in YAML", mark=Mark(file, line, column)
-        )
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return Problem(f"not valid YAML: {error}", mark=Mark(file, 1, 1))
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        fault = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
+        return Problem(fault, mark=Mark(file, line, column))
+    assert isinstance(error, yaml.MarkedYAMLError)  # there are only these two kinds
+    assert error.problem_mark is not None
     at = error.problem_mark
-    mark = Mark(file, at.line + 1, at.column + 1)
-    lines = text.splitlines()
+    if isinstance(error, _TooMuchError):
+        return Problem(str(error.problem), mark=Mark(file, at.line + 1, at.column + 1))
+    lines = text.split("\n")
     if at.line < len(lines) and "\t" in lines[at.line][: at.column + 1]:
-        return Problem("a tab where YAML wants spaces", mark=mark)
-    problem = str(error.problem)
-    if "but found another document" in problem or "single document" in str(error.context):
-        return Problem("a second document ('---'); a file holds one run", mark=mark)
+        column = lines[at.line].index("\t") + 1
+        return Problem("a tab, where YAML wants spaces", mark=Mark(file, at.line + 1, column))
+    found = f"{error.context or ''}: {error.problem}"
+    for pattern, fault, at_context in _SYNTAX:
+        match = re.search(pattern, found)
+        if match:
+            at = error.context_mark if at_context and error.context_mark else at
+            return Problem(match.expand(fault), mark=Mark(file, at.line + 1, at.column + 1))
     context = f" {error.context}" if error.context else ""
-    return Problem(f"not valid YAML{context}: {problem}", mark=mark)
+    return Problem(f"not valid YAML{context}: {error.problem}", mark=Mark(file, at.line + 1, at.column + 1))
+
+
+_SYNTAX = (
+    (r"found another document|single document", "a second document ('---'); a file holds one run", False),
+    (r"mapping values are not allowed", "a ':' where none can be; text that holds ': ' needs quotes", False),
+    (r"flow (mapping|sequence).*(expected ',' or '(.)')", r"this is never closed by a '\3', or a ',' is missing", True),
+    (r"flow.*expected the node content, but found '<stream end>'", "the text ends before a bracket is closed", False),
+    (r"expected the node content, but found '(.)'", r"a value is missing in front of this '\1'", False),
+    (r"quoted scalar: found unexpected (end of stream|document)", "this quote is never closed", True),
+    (
+        r"block (mapping|collection): expected <block end>.*'<block",
+        "this line is indented unlike those above it",
+        False,
+    ),
+    (
+        r"block (mapping|collection): expected <block end>",
+        "this does not belong here; is a quote or a comma missing?",
+        False,
+    ),
+    (r"simple key: could not find expected ':'", "a ':' is missing behind this key", True),
+    (r"found character '(.)' that cannot start", r"plain text cannot begin with '\1'; put it in quotes", False),
+    (
+        r"unknown escape character '(.)'",
+        r"'\\\1' means nothing in double quotes; write '\\\\\1', or use single quotes",
+        False,
+    ),
+    (r"found undefined alias '(.*)'", r"there is no anchor '&\1' above for this alias", False),
+)
+"""What PyYAML says, what is said instead, and whether it is said of the place where the construct begins."""
 
 
 def _shorten(text: str) -> str:

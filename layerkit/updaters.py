@@ -12,10 +12,14 @@ from layerkit.spec import SolverSpec
 from layerkit.weights import WeightStore
 
 
-class Run(NamedTuple):
-    """A stretch of the flat arrays whose weights share their multipliers."""
+class Stretch(NamedTuple):
+    """A part of the flat arrays whose weights share their multipliers; one dimension each, views."""
 
-    span: slice
+    data: Array
+    diff: Array
+    spare: Array
+    """Room to work in."""
+    history: dict[str, Array]
     lr_mult: float
     decay_mult: float
 
@@ -23,30 +27,52 @@ class Run(NamedTuple):
 class Updater:
     """What all rules share: clip, average over iter_size, regularise; a subclass turns the gradient into an update.
 
-    `history` holds the rule's flat arrays by name; they are saved with the solver's state.
+    `history` holds the rule's arrays by name, each as long as the flat arrays and zero at first; they are saved with
+    the solver's state.
+
+    Source: Caffe's SGDSolver::ApplyUpdate.
     """
 
     histories: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays in `history`."""
 
     def __init__(self, spec: SolverSpec, flat: WeightStore):
         self.spec = spec
         self.flat = flat
         self.history = {name: np.zeros_like(flat.data) for name in self.histories}
-        self._spare: Array = np.empty_like(flat.data)
-        self._runs = _runs(flat)
+        self._stretches = self._split(np.empty_like(flat.data))
+
+    def _split(self, spare: Array) -> list[Stretch]:
+        """The trained weights as stretches of equal multipliers, neighbours joined."""
+        bounds: list[tuple[int, int, float, float]] = []
+        for slot in self.flat.trained:
+            start, multipliers = slot.start, (slot.lr_mult, slot.decay_mult)
+            if bounds and bounds[-1][2:] == multipliers:
+                start = bounds.pop()[0]
+            bounds.append((start, slot.span.stop, *multipliers))
+        return [
+            Stretch(
+                self.flat.data[a:b],
+                self.flat.diff[a:b],
+                spare[a:b],
+                {name: whole[a:b] for name, whole in self.history.items()},
+                lr_mult,
+                decay_mult,
+            )
+            for a, b, lr_mult, decay_mult in bounds
+        ]
 
     def update(self, lr: float) -> None:
         """Change the weights by the gradients in `flat.diff` (a sum over iter_size batches); uses the gradients up."""
         self._clip()
-        for span, lr_mult, decay_mult in self._runs:
-            diff, spare = self.flat.diff[span], self._spare[span]
+        for stretch in self._stretches:
             if self.spec.iter_size > 1:
-                diff *= 1 / self.spec.iter_size
-            self._regularise(self.flat.data[span], diff, spare, self.spec.weight_decay * decay_mult)
-            self.apply(span, lr * lr_mult, spare)
+                np.multiply(stretch.diff, 1 / self.spec.iter_size, out=stretch.diff)
+            self._regularise(stretch)
+            self.apply(stretch, lr * stretch.lr_mult)
 
-    def apply(self, span: slice, lr: float, spare: Array) -> None:
-        """The rule itself, on one stretch; `spare` is room to work in."""
+    def apply(self, stretch: Stretch, lr: float) -> None:
+        """The rule itself, on one stretch: change `data` by `diff`, which may be overwritten."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
 
     def _clip(self) -> None:
@@ -56,17 +82,18 @@ class Updater:
             return
         norm = math.sqrt(float(np.dot(self.flat.diff, self.flat.diff)))
         if norm > limit:
-            self.flat.diff *= limit / norm
+            np.multiply(self.flat.diff, limit / norm, out=self.flat.diff)
 
-    def _regularise(self, data: Array, diff: Array, spare: Array, decay: float) -> None:
+    def _regularise(self, stretch: Stretch) -> None:
+        """Add the gradient of the penalty: L2 is decay / 2 times the sum of w^2, L1 decay times the sum of |w|."""
+        decay = self.spec.weight_decay * stretch.decay_mult
         if not decay:
             return
         if self.spec.regularization_type == "L2":
-            np.multiply(data, decay, out=spare)
+            np.multiply(stretch.data, decay, out=stretch.spare)
         else:
-            np.sign(data, out=spare)
-            spare *= decay
-        diff += spare
+            np.multiply(np.sign(stretch.data, out=stretch.spare), decay, out=stretch.spare)
+        np.add(stretch.diff, stretch.spare, out=stretch.diff)
 
 
 class SGD(Updater):
@@ -74,25 +101,12 @@ class SGD(Updater):
 
     histories = ("momentum",)
 
-    def apply(self, span: slice, lr: float, spare: Array) -> None:
+    def apply(self, stretch: Stretch, lr: float) -> None:
         """One step of the rule."""
-        velocity = self.history["momentum"][span]
-        velocity *= self.spec.momentum
-        np.multiply(self.flat.diff[span], lr, out=spare)
-        velocity += spare
-        self.flat.data[span] -= velocity
+        velocity = stretch.history["momentum"]
+        np.multiply(velocity, self.spec.momentum, out=velocity)
+        np.add(velocity, np.multiply(stretch.diff, lr, out=stretch.diff), out=velocity)
+        np.subtract(stretch.data, velocity, out=stretch.data)
 
 
 UPDATERS: dict[str, type[Updater]] = {"SGD": SGD}
-
-
-def _runs(flat: WeightStore) -> list[Run]:
-    """The trained weights as stretches of equal multipliers, neighbours joined."""
-    runs: list[Run] = []
-    for slot in flat.trained:
-        end = slot.start + slot.blob.count
-        if runs and runs[-1][1:] == (slot.lr_mult, slot.decay_mult):
-            runs[-1] = runs[-1]._replace(span=slice(runs[-1].span.start, end))
-        else:
-            runs.append(Run(slice(slot.start, end), slot.lr_mult, slot.decay_mult))
-    return runs

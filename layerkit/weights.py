@@ -5,154 +5,213 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
 from layerkit.errors import ShapeError, SnapshotError, did_you_mean
+from layerkit.fillers import Filler
 from layerkit.graph import Node
-from layerkit.layer import Weight
 
 Generator = Callable[..., np.random.Generator]
 
 
+class Use(NamedTuple):
+    """One layer's use of a weight: its data in the shape that this layer planned, with a diff of its own."""
+
+    layer: str
+    weight: str
+    blob: Blob
+
+    @property
+    def key(self) -> str:
+        """`layer.weight`."""
+        return f"{self.layer}.{self.weight}"
+
+
 @dataclass
 class Slot:
-    """One weight, however many layers use it. Its owner is the first layer that does."""
+    """One weight, however many layers use it. Its owner is the first layer that does; the owner's blob is `blob`."""
 
-    key: str
-    """`layer.weight` of the owner: its name in snapshots."""
+    layer: str
+    """The owner."""
+    index: int
+    """Its number among the owner's weights."""
+    name: str
+    """Its name among the owner's weights."""
     shape: Shape
+    filler: Filler
     trained: bool
     lr_mult: float
     decay_mult: float
-    blob: Blob
+    planned: list[tuple[str, str, Shape]] = field(default_factory=list)
+    """Layer, name there and shape there, of every use."""
     start: int = 0
-    """Where it lies in the flat arrays, if trained."""
-    uses: list[tuple[str, str, Blob]] = field(default_factory=list)
-    """Layer, weight name and blob of every use; the owner's is `blob` itself."""
+    """Where it lies in the flat arrays, if it is among their store's `trained`."""
+    blob: Blob = field(init=False)
+    uses: list[Use] = field(default_factory=list)
+    """Every use; the owner's comes first."""
+
+    @property
+    def key(self) -> str:
+        """`layer.weight` of the owner: its name in snapshots."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def span(self) -> slice:
+        """Its part of the flat arrays."""
+        return slice(self.start, self.start + math.prod(self.shape))
 
 
 class WeightStore:
     """All weights of a net.
 
     `data` and `diff` are the flat arrays of the trained weights (lr_mult is not 0), each weight in Caffe's layout and
-    order of first use. Frozen weights and statistics lie outside. With `share`, weights that the other store has under
-    the same key are its arrays.
+    order of first use; `trained` are the slots that lie there. Frozen weights and statistics lie outside. With `share`,
+    a weight that the other store's net uses in a layer of the same name is that store's array, and not in `trained`.
+    So is one that has its blob, data and diff, in `given` (a body's weights, which lie among its layer's).
+
+    Raises ShapeError where a weight to share has another shape.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], dtype: npt.DTypeLike, generator: Generator, share: WeightStore | None = None
+        self,
+        nodes: Sequence[Node],
+        dtype: npt.DTypeLike,
+        generator: Generator,
+        share: WeightStore | None = None,
+        given: Mapping[str, Blob] | None = None,
     ):
-        self.slots: dict[str, Slot] = {}
-        self.params: dict[str, Weights] = {}
-        by_name: dict[str, Slot] = {}
-        own: list[tuple[Slot, Weight]] = []
-        for node in nodes:
-            for i, weight in enumerate(node.plan.weights):
-                key, param = f"{node.name}.{weight.name}", node.param(i)
-                slot = by_name.get(param.name) if param.name else None
-                if slot is None:
-                    slot = Slot(key, weight.shape, node.learns(i), param.lr_mult, param.decay_mult, Blob((0,), dtype))
-                    self.slots[key] = slot
-                    own.append((slot, weight))
-                    if param.name:
-                        by_name[param.name] = slot
-                slot.uses.append((node.name, weight.name, slot.blob))
-        shared = {} if share is None else share.slots
-        self._allocate([slot for slot, _ in own if slot.key not in shared], dtype)
-        for slot, weight in own:
-            if slot.key in shared:
-                slot.blob = Blob.of(_fitting(slot, shared[slot.key]))
-            else:
-                weight.filler.fill(slot.blob.data, generator(slot.key.rpartition(".")[0], 0, _position(slot, nodes)))
-        self._make_uses(nodes)
-
-    def _allocate(self, slots: Sequence[Slot], dtype: npt.DTypeLike) -> None:
+        self.slots: dict[str, Slot] = {slot.key: slot for slot in _find_slots(nodes)}
+        lent = {} if share is None else {use.key: use.blob.data for slot in share.slots.values() for use in slot.uses}
+        borrowed = {key: array for key, slot in self.slots.items() if (array := _borrow(slot, lent)) is not None}
+        given = given or {}
+        elsewhere = {*borrowed, *given}
+        self.trained = [slot for key, slot in self.slots.items() if slot.trained and key not in elsewhere]
+        self._kept: list[Array] = []
         size = 0
-        for slot in slots:
-            slot.start = size
-            size += math.prod(slot.shape) if slot.trained else 0
+        for slot in self.trained:
+            slot.start, size = size, size + math.prod(slot.shape)
         self.data: Array = np.zeros(size, dtype)
         self.diff: Array = np.zeros(size, dtype)
-        self.trained = [slot for slot in self.slots.values() if slot.trained]
-        for slot in slots:
+        for key, slot in self.slots.items():
+            if key in elsewhere:
+                slot.blob = given[key] if key in given else Blob.of(borrowed[key])
+                continue
             if slot.trained:
-                span = slice(slot.start, slot.start + math.prod(slot.shape))
-                slot.blob = Blob.of(self.data[span].reshape(slot.shape), self.diff[span].reshape(slot.shape))
+                slot.blob = Blob.of(self.data[slot.span].reshape(slot.shape), self.diff[slot.span].reshape(slot.shape))
             else:
                 slot.blob = Blob(slot.shape, dtype)
+            slot.filler.fill(slot.blob.data, generator(slot.layer, 0, slot.index))
+        self.params: dict[str, Weights] = self._bind(nodes)
 
-    def _make_uses(self, nodes: Sequence[Node]) -> None:
-        """Give every layer its blobs: the owner the slot's own, each other use the same data with a diff of its own."""
-        shapes = {(node.name, weight.name): weight.shape for node in nodes for weight in node.plan.weights}
-        by_layer: dict[str, dict[str, Blob]] = {}
+    def _bind(self, nodes: Sequence[Node]) -> dict[str, Weights]:
+        """Every layer's weights: of the owner the slot's own blob, of others the same data with a diff of its own."""
+        blobs: dict[tuple[str, str], Blob] = {}
         for slot in self.slots.values():
-            for i, (layer, name, _) in enumerate(slot.uses):
-                data = slot.blob.data.reshape(shapes[layer, name], copy=False)
-                blob = slot.blob if i == 0 else Blob.of(data)
-                slot.uses[i] = (layer, name, blob)
-                by_layer.setdefault(layer, {})[name] = blob
-        for node in nodes:
-            blobs = by_layer.get(node.name, {})
-            self.params[node.name] = Weights({weight.name: blobs[weight.name] for weight in node.plan.weights})
+            for layer, name, shape in slot.planned:
+                blob = Blob.of(slot.blob.data.reshape(shape, copy=False)) if slot.uses else slot.blob
+                slot.uses.append(Use(layer, name, blob))
+                blobs[layer, name] = blob
+        return {
+            node.name: Weights({weight.name: blobs[node.name, weight.name] for weight in node.plan.weights})
+            for node in nodes
+        }
 
     def sum_uses(self, ran: Collection[str], full: bool) -> None:
         """After a backward pass through the layers `ran`: add up the diffs of shared weights.
 
-        After a full pass a trained weight that nothing reached has a diff of zero.
+        After a `full` pass a trained weight that nothing reached has a diff of zero; after a partial one it keeps its.
         """
-        for slot in self.trained:
-            if full and slot.uses[0][0] not in ran:
-                slot.blob.diff.fill(0)
-            if len(slot.uses) == 1:
+        for slot in self.slots.values():
+            if not slot.trained:
                 continue
-            written = [blob for layer, _, blob in slot.uses if layer in ran]
-            if written and not full and slot.uses[0][0] not in ran:
+            owner, *others = slot.uses
+            written = [use.blob for use in others if use.layer in ran]
+            if owner.layer not in ran and (full or written):
                 slot.blob.diff.fill(0)
             for blob in written:
-                if blob is not slot.blob:
-                    slot.blob.diff[...] += blob.diff.reshape(slot.shape)
+                slot.blob.diff[...] += blob.diff.reshape(slot.shape)
+
+    def keep(self) -> None:
+        """Put the gradients aside, so that those of the next pass can be added to them."""
+        diffs = self._diffs()
+        self._kept = self._kept or [np.empty_like(diff) for diff in diffs]
+        for kept, diff in zip(self._kept, diffs, strict=True):
+            np.copyto(kept, diff)
+            diff.fill(0)  # those of layers that do not run count as nothing in the next pass
+
+    def add_kept(self) -> None:
+        """Add the gradients that were put aside."""
+        for kept, diff in zip(self._kept, self._diffs(), strict=True):
+            np.add(diff, kept, out=diff)
+
+    def _diffs(self) -> list[Array]:
+        """The diffs of all trained weights: the flat array, and those that lie elsewhere."""
+        flat = {slot.key for slot in self.trained}
+        return [self.diff, *(slot.blob.diff for key, slot in self.slots.items() if slot.trained and key not in flat)]
 
     def arrays(self) -> dict[str, Array]:
-        """Every weight and statistic by its name in snapshots, as live views."""
+        """Every weight and statistic by its name in snapshots, as live views; a shared one stands once."""
         return {key: slot.blob.data for key, slot in self.slots.items()}
 
-    def load(self, arrays: Mapping[str, Array], source: str, strict: bool = True) -> list[str]:
+    def shared(self) -> dict[str, str]:
+        """For each further use of a shared weight, `layer.weight` -> the name that `arrays` has it under."""
+        return {use.key: key for key, slot in self.slots.items() for use in slot.uses[1:]}
+
+    def load(self, arrays: Mapping[str, npt.ArrayLike], source: str, strict: bool = True) -> list[str]:
         """Copy weights in by name, and return the names of those that `arrays` lacks.
 
-        Nothing is changed unless everything fits. Raises SnapshotError for another shape, and if `strict` for a weight
-        that is missing.
+        Nothing is changed unless everything fits. Raises SnapshotError for another shape or values that are no real
+        numbers, and if `strict` for a weight that is missing.
         """
-        missing = []
-        for key, slot in self.slots.items():
-            found = arrays.get(key)
-            if found is None:
-                missing.append(key)
-                if strict:
-                    raise SnapshotError(f"{source} has no weight {key!r}{did_you_mean(key, arrays)}")
-            elif found.shape != slot.shape:
+        found = {key: np.asarray(arrays[key]) for key in self.slots if key in arrays}
+        missing = [key for key in self.slots if key not in found]
+        if strict and missing:
+            raise SnapshotError(f"{source} has no weight {missing[0]!r}{did_you_mean(missing[0], arrays)}")
+        for key, array in found.items():
+            shape = self.slots[key].shape
+            if array.shape != shape:
                 raise SnapshotError(
-                    f"{source}: {key!r} is {shape_text(found.shape)}, but the net's is {shape_text(slot.shape)}"
+                    f"{source}: {key!r} is {shape_text(array.shape)}, but the net's is {shape_text(shape)}"
                 )
-        for key, slot in self.slots.items():
-            if key in arrays:
-                slot.blob.data[...] = arrays[key]
+            if array.dtype.kind not in "fiub":
+                raise SnapshotError(f"{source}: {key!r} holds values of type {array.dtype}, not real numbers")
+        for key, array in found.items():
+            self.slots[key].blob.data[...] = array
         return missing
 
 
-def _position(slot: Slot, nodes: Sequence[Node]) -> int:
-    """The number of a weight within its owner, so that each is filled from its own stream."""
-    layer, name, _ = slot.uses[0]
-    return next(
-        i for node in nodes if node.name == layer for i, weight in enumerate(node.plan.weights) if weight.name == name
-    )
+def _find_slots(nodes: Sequence[Node]) -> list[Slot]:
+    """The weights of all layers, those that share a name as one; in order of first use."""
+    slots: list[Slot] = []
+    by_name: dict[str, Slot] = {}
+    for node in nodes:
+        for i, weight in enumerate(node.plan.weights):
+            param = node.params[i]
+            slot = by_name.get(param.name) if param.name else None
+            if slot is None:
+                learns = node.learns(i)
+                slot = Slot(
+                    node.name, i, weight.name, weight.shape, weight.filler, learns, param.lr_mult, param.decay_mult
+                )
+                slots.append(slot)
+                if param.name:
+                    by_name[param.name] = slot
+            slot.planned.append((node.name, weight.name, weight.shape))
+    return slots
 
 
-def _fitting(slot: Slot, other: Slot) -> Array:
-    if slot.shape != other.shape:
-        raise ShapeError(
-            f"{slot.key!r} is {shape_text(slot.shape)} here and {shape_text(other.shape)} in the net it shares"
-        )
-    return other.blob.data
+def _borrow(slot: Slot, lent: Mapping[str, Array]) -> Array | None:
+    """The array that another net lends to a slot, in the slot's shape; None if that net has no such weight."""
+    for layer, name, shape in slot.planned:
+        array = lent.get(f"{layer}.{name}")
+        if array is None:
+            continue
+        if array.shape != shape:
+            here, there = shape_text(shape), shape_text(array.shape)
+            raise ShapeError(f"{f'{layer}.{name}'!r} is {here} here and {there} in the net that lends it")
+        return array.reshape(slot.shape, copy=False)
+    return None

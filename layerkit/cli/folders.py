@@ -8,6 +8,9 @@ from layerkit.errors import UsageError
 
 RUNS = Path("runs")
 
+_PATTERNS = ("config.yaml", "events.jsonl", "iter_*.safetensors")
+"""What a run leaves in its folder."""
+
 
 def to_train(name: str, force: bool) -> Path:
     """The folder of a new run: the first free one, or with `force` runs/NAME whatever it holds."""
@@ -21,8 +24,8 @@ def to_resume(name: str) -> tuple[Path, Path]:
     """The newest folder of a run that holds a snapshot, and its newest state. Raises UsageError for none."""
     from layerkit.snapshot import newest_state
 
-    numbered = {folder: _number(folder, name) for folder in RUNS.glob(f"{name}*") if folder.is_dir()}
-    for folder in sorted((f for f, n in numbered.items() if n), key=lambda f: numbered[f], reverse=True):
+    folders = [folder for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
+    for folder in sorted(folders, key=lambda folder: _number(folder, name), reverse=True):
         state = newest_state(folder)
         if state is not None:
             return folder, state
@@ -31,22 +34,24 @@ def to_resume(name: str) -> tuple[Path, Path]:
 
 def _number(folder: Path, name: str) -> int:
     """1 for runs/NAME, N for runs/NAME-N, 0 for any other."""
-    rest = folder.name.removeprefix(name)
-    if not rest:
+    if folder.name == name:
         return 1
-    return int(rest[1:]) if rest[0] == "-" and rest[1:].isdigit() else 0
+    number = folder.name.removeprefix(f"{name}-")
+    return int(number) if number != folder.name and number.isdecimal() else 0
 
 
-def make(folder: Path) -> None:
-    """Make a run's folder. Raises UsageError where that cannot be."""
+def make(folder: Path, replace: bool) -> None:
+    """Make a run's folder; with `replace`, one that is there is emptied of what a run leaves, and of nothing else.
+
+    Raises UsageError where that cannot be.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=replace)
+        if replace:
+            for path in (path for pattern in _PATTERNS for path in folder.glob(pattern)):
+                path.unlink()
+    except FileExistsError:
+        what = "is no folder" if replace else "has just been made by another run; start again"
+        raise UsageError(f"{str(folder)!r} {what}") from None
     except OSError as error:
         raise UsageError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
-
-
-def clear(folder: Path) -> None:
-    """Remove what an earlier run left in its folder, and nothing else."""
-    for pattern in ("config.yaml", "events.jsonl", "iter_*.safetensors"):
-        for path in folder.glob(pattern):
-            path.unlink()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -16,17 +18,23 @@ from layerkit.cli.test import test
 from layerkit.cli.train import train
 from layerkit.errors import LayerkitError
 
+EPILOG = """Example: layerkit train configs/mlp.yaml
+
+Exit status: 0 done; 2 something to mend, said on standard error; 130 ended by Ctrl-C (143 by SIGTERM, 141 by a closed
+pipe); 1 a bug in layerkit, with a traceback."""
+
 app = typer.Typer(
     name="layerkit",
-    help="Neural networks and training runs as YAML files, checked before anything runs.",
-    epilog="Example: layerkit train configs/mlp.yaml",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (train, test, check, summary, new):
-    app.command(no_args_is_help=True)(_verb)
+
+_OptionError = cast(type[Exception], typer.BadParameter.mro()[2])
+"""What typer raises for a wrong option or argument: click's ClickException, or typer's own copy of it."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -44,17 +52,55 @@ def _options(
     """Neural networks and training runs as YAML files, checked before anything runs."""
 
 
+def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with every error that is no bug turned into a sentence and an exit status."""
+
+    @functools.wraps(verb)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+            sys.stdout.flush()
+        except LayerkitError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        except OSError as error:
+            place = f" {error.filename!r}" if error.filename is not None else ""
+            _fail(f"cannot use{place}: {error.strerror or error}" if place else f"{error.strerror or error}")
+        except MemoryError as error:
+            _fail(f"not enough memory{f': {error}' if str(error) else ''}; a smaller batch_size may fit")
+
+    return guarded
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+for _verb in (train, test, check, summary):
+    app.command(no_args_is_help=True)(_guarded(_verb))
+app.command()(_guarded(new))
+
+
 def main() -> None:
     """Run the command with the arguments of the process."""
     try:
-        app()
-    except LayerkitError as error:
-        sys.stdout.flush()
-        typer.echo(str(error), err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        status = app(standalone_mode=False)
+    except _OptionError as error:
+        sys.exit(_report(cast(Any, error)))
+    sys.exit(status)
+
+
+def _report(error: Any) -> int:
+    """Print what is wrong with the options, and where their help is; returns the exit status."""
+    context = getattr(error, "ctx", None)
+    message = str(error.format_message()).strip()
+    if "\n" not in message and context is not None:  # several lines are the help itself, where nothing was given
+        message = f"{message.rstrip('.')} (see {context.command_path} --help)"
+    typer.echo(message, err=True)
+    return 2

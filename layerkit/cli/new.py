@@ -9,10 +9,13 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped config, e.g. mlp.", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A shipped config; left out: list them.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file of that name.")] = False,
 ) -> None:
-    """Copy a shipped config into the current folder, to be changed.
+    """Copy a shipped config into the current folder.
 
     Example: layerkit new mlp && layerkit train mlp.yaml
     """
@@ -20,14 +23,25 @@ def new(
     from layerkit.errors import UnknownNameError, UsageError
 
     shipped = {path.stem: path for path in sorted(_configs().glob("*.yaml"))}
+    if name is None:
+        _list(shipped)
+        return
     if name.removesuffix(".yaml") not in shipped:
         raise UnknownNameError("shipped config", name, shipped)
     source = shipped[name.removesuffix(".yaml")]
     target = Path(source.name)
     if target.exists() and not force:
         raise UsageError(f"{target} exists; --force overwrites it")
-    write_text(target, source.read_text(encoding="utf-8"))
-    typer.echo(f"wrote {target}; train it with: layerkit train {target}")
+    write_text(target, source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target)))
+    typer.echo(f"wrote {target}; look at it with: layerkit summary {target}")
+
+
+def _list(shipped: dict[str, Path]) -> None:
+    """Print each config with the title that its first line gives."""
+    width = max(map(len, shipped))
+    for name, path in shipped.items():
+        with path.open(encoding="utf-8") as file:
+            typer.echo(f"{name:{width}}  {file.readline().lstrip('# ').strip()}")
 
 
 def _configs() -> Path:

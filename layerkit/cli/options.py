@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from layerkit.graph import Graph
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A YAML file that holds a run or a net.", show_default=False)
@@ -14,4 +17,17 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Override a value, e.g. solver.base_lr=0.01; may be repeated."),
 ]
-Phase = Annotated[str | None, typer.Option("--phase", help="train, test or predict.")]
+Phase = Annotated[str | None, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")]
+
+
+def refuse_inputs(graph: Graph, done: str) -> None:
+    """Raise UsageError if a net waits for a caller to fill its inputs: the command line has no samples for them."""
+    from layerkit.errors import UsageError
+
+    for node in graph.nodes:
+        if node.spec.type == "Input":
+            tops = ", ".join(repr(ref.name) for ref in node.tops)
+            raise UsageError(
+                f"layer {node.name!r} (Input) waits for a caller to fill {tops}, so the net cannot be {done} "
+                "from the command line; use it from Python, or give it a Data layer"
+            )

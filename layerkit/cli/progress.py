@@ -28,8 +28,13 @@ class Progress:
         self._max_iter = 0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn(compact=True))
+        if self._console.is_interactive and not self._quiet:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=None),
+                TextColumn("eta"),
+                TimeRemainingColumn(compact=True),
+            )
             self._bar = Bar(*columns, console=self._console, transient=True, refresh_per_second=4, expand=True)
             self._task = self._bar.add_task("starting", total=None)
             self._bar.start()
@@ -62,10 +67,9 @@ class Progress:
         self._line(f"{event['name']}: {event['weights']:,} weights, {self._max_iter} iterations, seed {event['seed']}")
 
     def _display(self, event: Event) -> None:
-        numbers = f"loss {event['loss']:.4g}  lr {event['lr']:.4g}  {event['samples_per_s']:,.0f} samples/s"
+        numbers = f"loss {event['loss']:<8.4g}  lr {event['lr']:<8.4g}  {event['samples_per_s']:>9,.0f} samples/s"
         if self._bar is not None:
-            text = f"{event['iter']}/{self._max_iter}  {numbers}"
-            self._bar.update(self._task, completed=event["iter"], description=text)
+            self._bar.update(self._task, completed=event["iter"], description=f"{self._at(event)}  {numbers}")
         else:
             self._line(f"{self._at(event)}  {numbers}  eta {self._eta(event['iter'])}")
 
@@ -80,6 +84,8 @@ class Progress:
         seconds = time.perf_counter() - self._begun[0]
         done = event["iter"] - self._begun[1]
         self._line(f"{event['reason']} after {done} iterations in {seconds:.1f} s")
+        if event["reason"] == "interrupted":
+            self._line("the same command with --resume goes on from there")
 
     def _at(self, event: Event) -> str:
         width = len(str(self._max_iter))
@@ -93,6 +99,7 @@ class Progress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False)
         if self._bar is None:
-            sys.stdout.flush()
+            print(text, flush=True)
+        else:
+            self._console.print(text, markup=False)

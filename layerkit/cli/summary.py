@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,43 +10,42 @@ import typer
 from layerkit.cli import options
 
 if TYPE_CHECKING:
-    from layerkit.graph import Graph
+    from layerkit.graph.table import Row
 
 
 def summary(
     file: options.File,
     assignments: options.Assignments = None,
-    phase: Annotated[str, typer.Option("--phase", help="train, test or predict.")] = "train",
+    phase: Annotated[str, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")] = "train",
 ) -> None:
-    """Print a table of a net's layers: type, output shapes, weights.
+    """Print a net's layers with their shapes and weights.
+
+    Weights that several layers share are counted once, with the first of these layers.
 
     Example: layerkit summary configs/lenet.yaml
     """
-    from layerkit.graph import build
-    from layerkit.spec import load_run
+    from layerkit import graph
+    from layerkit.graph import table
 
-    run = load_run(file, assignments or [])
-    _print(build(run.net, phase))
+    _, graphs = graph.load(file, [phase], assignments or [])
+    rows = table.rows(graphs[phase])
+    _print(rows)
+    typer.echo(f"{table.total(rows)} (phase {phase})")
 
 
-def _print(graph: Graph) -> None:
-    import sys
-
+def _print(rows: list[Row]) -> None:
+    """The table: in a terminal folded to its width, in a pipe never cut."""
     from rich.console import Console
     from rich.table import Table
-
-    from layerkit.blob import shape_text
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("layer", "type", "output", "weights"):
         table.add_column(title, justify="right" if title == "weights" else "left", overflow="fold")
-    total = 0
-    for node in graph.nodes:
-        count = sum(math.prod(weight.shape) for weight in node.plan.weights)
-        shared = [node.param(i).name for i in range(len(node.plan.weights)) if node.param(i).name]
-        total += 0 if shared else count
-        shapes = " ".join(shape_text(graph.shapes[ref]) for ref in node.tops)
-        table.add_row(node.name, node.spec.type, shapes, f"{count:,}" if count else "")
-    console = Console(file=sys.stdout, highlight=False)
-    console.print(table)
-    console.print(f"{len(graph.nodes)} layers, {total:,} weights")
+    for row in rows:
+        count = f"{row.weights:,}" if row.weights else ""
+        table.add_row(*map(Text, (row.layer, row.type, row.outputs, count)))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    with console.capture() as captured:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

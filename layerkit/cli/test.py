@@ -16,24 +16,24 @@ def test(
     assignments: options.Assignments = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", min=1, help="Batches to run; left out: test_iter, or every sample once."),
+        typer.Option("--iterations", metavar="N", min=1, help="Batches to run, instead of solver.test_iter."),
     ] = None,
 ) -> None:
-    """Run the test net over its samples and print the mean of each output.
+    """Measure a trained net on its test samples.
+
+    Prints the mean of each output of the test net, a line each: its name and the number.
 
     Example: layerkit test configs/mlp.yaml --weights runs/mlp/iter_1000.safetensors
     """
-    from layerkit.graph import build
+    from layerkit import graph
     from layerkit.net import Net
     from layerkit.solver import evaluate
-    from layerkit.spec import load_run
 
-    run = load_run(file, assignments or [])
-    spec = run.solver
-    state = spec.test_state if spec is not None else None
-    net = Net.from_graph(build(run.net, "test", state.level if state else 0, state.stage if state else ()))
+    run, graphs = graph.load(file, ["test"], assignments or [])
+    options.refuse_inputs(graphs["test"], "tested")
+    net = Net.from_graph(graphs["test"])
     net.load_weights(weights)
-    batches = iterations if iterations is not None else spec.test_iter if spec is not None else "all"
+    batches = iterations if iterations is not None else run.solver.test_iter if run.solver is not None else "all"
     outputs, samples = evaluate(net, batches)
     net.close()
     for name, value in outputs.items():

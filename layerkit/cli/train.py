@@ -28,49 +28,53 @@ def train(
         str | None,
         typer.Option("--weights", metavar="FILE[,FILE]", help="Start from these weights, where names agree."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random, instead of solver.random_seed.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Seed of everything random, instead of solver.random_seed."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Train a net as its file says, with tests and snapshots on the way.
+    """Train a net, with tests and snapshots on the way.
 
-    The run's folder runs/NAME holds the resolved config, the event log and the snapshots. Ctrl-C snapshots and ends.
+    The run's folder, runs/NAME, gets the resolved config, the event log and the snapshots. Ctrl-C ends the run with a
+    snapshot, from which --resume goes on; a second Ctrl-C ends it at once.
 
     Example: layerkit train configs/mlp.yaml --set solver.base_lr=0.05
     """
-    from layerkit import text
+    from layerkit import graph, text
     from layerkit.arrayfile import write_text
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
     from layerkit.solver import Solver
-    from layerkit.spec import load_run
 
     if sum((resume, state is not None, weights is not None)) > 1:
         raise UsageError("give one of --resume, --snapshot and --weights")
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
-    run = load_run(file, [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])])
+    overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
+    run, _ = graph.load(file, overrides=overrides)
     folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
     solver = Solver(run, folder=folder)
+    options.refuse_inputs(solver.net.graph, "trained")
     progress = Progress(folder, quiet)
-    if not resume and folder.name != run.name:
-        progress.note(f"runs/{run.name} exists, so this run goes to {folder} (--force replaces, --resume goes on)")
     solver.open()
     if state is not None:
         _restore(solver, state, progress)
     if weights is not None:
         _start_from(solver, weights, progress)
-    if force:
-        folders.clear(folder)
-    folders.make(folder)
+    if not resume:
+        if folder.name != run.name:
+            progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
+        folders.make(folder, replace=force)
     write_text(folder / "config.yaml", text.dump(run.resolved()))
     solver.events.listen(progress.show)
-    with progress, _stopping(solver, progress):
+    with progress, _stopping(solver, progress) as stopped_by:
         solver.solve()
     solver.close()
     if solver.stopping:
-        raise typer.Exit(130)
+        raise typer.Exit(128 + stopped_by[0])
 
 
 def _restore(solver: Solver, state: Path, progress: Progress) -> None:
@@ -78,31 +82,41 @@ def _restore(solver: Solver, state: Path, progress: Progress) -> None:
     progress.note(f"going on from {state} at iteration {solver.iteration}")
     for line in changed:
         progress.note(f"  changed since then: {line}")
+    if solver.iteration >= solver.spec.max_iter:
+        progress.note(f"that is max_iter already; more: --set solver.max_iter={2 * solver.iteration}")
 
 
 def _start_from(solver: Solver, files: str, progress: Progress) -> None:
     """Copy the weights whose names agree from each file in turn."""
+    from layerkit.errors import UsageError
+
     for file in files.split(","):
         missing = solver.net.load_weights(file, strict=False)
         total = len(solver.net.flat.slots)
+        if len(missing) == total:
+            raise UsageError(f"{file}: no weight in it has the name of one of this net's: {', '.join(missing)}")
         kept = f"; not in it: {', '.join(missing)}" if missing else ""
         progress.note(f"{total - len(missing)} of {total} weights from {file}{kept}")
 
 
 @contextmanager
-def _stopping(solver: Solver, progress: Progress) -> Iterator[None]:
-    """While inside, a first Ctrl-C (or SIGTERM) asks the solver to snapshot and end; a second ends at once."""
+def _stopping(solver: Solver, progress: Progress) -> Iterator[list[int]]:
+    """While inside, a first Ctrl-C (or SIGTERM) asks the solver to snapshot and end; a second ends at once.
+
+    Gives the list of the signals that came.
+    """
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
+        received.append(number)
         if solver.stopping:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt
         solver.stopping = True
-        progress.note("stopping after this iteration, with a snapshot; once more ends at once")
+        progress.note("ending after this iteration, with a snapshot; once more ends at once")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

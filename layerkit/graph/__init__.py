@@ -5,19 +5,21 @@ expand blocks and defaults -> read layers for a phase -> select -> name versions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from layerkit.blob import Shape
 from layerkit.errors import Problems, UnknownNameError
 from layerkit.graph.blocks import Flat, expand
 from layerkit.graph.gradients import Step, loss_seeds, plan_backward
 from layerkit.graph.order import Ref, wire
-from layerkit.graph.phases import as_tree, select
+from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.shapes import Node, plan_nodes, replan
-from layerkit.layer import SampleInfo
-from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, RunSpec
+from layerkit.layer import Body, SampleInfo
+from layerkit.spec import PHASES, NetSpec, NetState, Origin, RunSpec, load_run
+from layerkit.text import Map, from_python
 
 __all__ = [
     "Flat",
@@ -28,6 +30,7 @@ __all__ = [
     "as_tree",
     "build",
     "expand",
+    "load",
     "loss_seeds",
     "phases_of",
     "plan_backward",
@@ -72,7 +75,7 @@ class Graph:
 
     def with_shapes(self, given: Mapping[Ref, Shape]) -> Graph:
         """The same graph planned for other shapes of some tops. Raises ShapeError where they do not fit."""
-        nodes, shapes = replan(self.nodes, self.shapes, given)
+        nodes, shapes = replan(self.nodes, self.shapes, given, partial(_build_body, self.state))
         return replace(self, nodes=tuple(nodes), shapes=shapes)
 
     def backward(self, seeds: Iterable[Ref] | None, inputs: bool = False) -> list[Step]:
@@ -86,22 +89,66 @@ def with_samples(graph: Graph, samples: Mapping[str, SampleInfo]) -> Graph:
     return replace(graph, samples=dict(samples))
 
 
+def load(source: Origin, phases: Iterable[str] | None = None, overrides: Iterable[str] = ()) -> Loaded:
+    """Read a run and build its graphs, by default of every phase that it speaks of.
+
+    Raises ConfigError with every fault of the whole source at once.
+    """
+    problems = Problems()
+    run = load_run(source, overrides, problems)
+    graphs: dict[str, Graph] = {}
+    for phase in phases_of(run) if phases is None else phases:
+        if phase == "predict" and graphs and problems.found:
+            break  # it is derived from the test net and would only say the same again
+        graph = _build(run.net, run.state(_known(phase)), problems)
+        if graph is not None:
+            graphs[phase] = graph
+    problems.check()
+    return Loaded(run, graphs)
+
+
+class Loaded(NamedTuple):
+    """A run and its graphs by phase."""
+
+    run: RunSpec
+    graphs: dict[str, Graph]
+
+
 def build(net: NetSpec, phase: str = "train", level: int = 0, stages: Iterable[str] = ()) -> Graph:
     """The graph of a net in one phase. Reads no training data. Raises ConfigError with every fault found."""
+    problems = Problems()
+    graph = _build(net, NetState(_known(phase), level, frozenset(stages)), problems)
+    problems.check()
+    assert graph is not None  # otherwise problems.check raised
+    return graph
+
+
+def _known(phase: str) -> str:
     if phase not in PHASES:
         raise UnknownNameError("phase", phase, PHASES)
-    state = NetState(phase, level, frozenset(stages))
-    problems = Problems()
+    return phase
+
+
+def _build(net: NetSpec, state: NetState, problems: Problems) -> Graph | None:
+    """The graph, or None with every fault added to `problems`."""
+    before = len(problems.found)
     flat = expand(net, problems)
     specs, samples = select(flat, state, problems)
-    problems.check()
-    elsewhere = _made_elsewhere(flat, specs)
-    wired = wire(specs, elsewhere, problems)
-    problems.check()
+    wired = wire(specs, absences(flat, specs, state.phase), problems)
     unnamed = frozenset(str(each.tree["name"]) for each in flat if not each.named)
-    nodes, shapes = plan_nodes(wired, phase, unnamed, problems)
-    problems.check()
+    nodes, shapes = plan_nodes(wired, state.phase, unnamed, partial(_build_body, state), problems)
+    if len(problems.found) > before:
+        return None
     return Graph(net.name, state, tuple(nodes), shapes, net.force_backward, samples)
+
+
+def _build_body(state: NetState, body: Body) -> Graph:
+    """The graph of a net inside a layer, fed by Input layers of the shapes that the layer gives."""
+    inputs = [
+        {"name": name, "type": "Input", "top": name, "shape": [list(shape)]} for name, shape in body.inputs.items()
+    ]
+    layers = [layer if isinstance(layer, Map) else from_python(layer) for layer in (*inputs, *body.layers)]
+    return build(NetSpec(name=body.name, layers=layers), state.phase, state.level, state.stages)
 
 
 def phases_of(run: RunSpec) -> list[str]:
@@ -118,14 +165,3 @@ def _phases_in(tree: Any) -> set[str]:
     if isinstance(tree, list):
         return set().union(*map(_phases_in, tree))
     return {tree} if tree in PHASES else set()
-
-
-def _made_elsewhere(flat: Sequence[Flat], specs: Sequence[LayerSpec]) -> dict[str, str]:
-    """For blobs that only other phases have: which layer makes them, for messages."""
-    present = {spec.name for spec in specs}
-    return {
-        str(top): f"layer {each.tree['name']!r}, which makes it, is left out by include or exclude"
-        for each in flat
-        if each.tree["name"] not in present
-        for top in each.tree["top"]
-    }

@@ -7,29 +7,20 @@ name stands for the block's output, the first top of its last layer.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from layerkit.errors import LayerkitError, Mark, Problems, Use, did_you_mean
+from layerkit.graph.arguments import OWN_FIELDS, Argument, bad_declarations, declared, is_reference, substitute
 from layerkit.registry import layer_class
-from layerkit.spec import Block, NetSpec
-from layerkit.text import Map, Seq
+from layerkit.spec import NetSpec
+from layerkit.spec.layer import describe
+from layerkit.spec.sentences import plain
+from layerkit.text import Map, Seq, mark_of
 
 MAX_LAYERS = 10_000
-
-_REFERENCE = re.compile(r"\$(\$|[A-Za-z_]\w*)")
-_OWN_FIELDS = ("block", "name", "bottom", "repeat")
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
-    "float": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
-    "bool": lambda v: isinstance(v, bool),
-    "str": lambda v: isinstance(v, str),
-    "list": lambda v: isinstance(v, list),
-    "blob": lambda v: isinstance(v, str),
-    "any": lambda v: True,
-}
+MAX_NESTING = 50
 
 
 class Resolved(str):
@@ -44,6 +35,18 @@ class Flat:
     uses: tuple[Use, ...]
     named: bool
     """Whether the file gave it a name."""
+    default_bottom: bool = False
+    """Whether its bottom is the layer above because the file gave it none."""
+    faulty: bool = False
+    """Whether a problem was found with it already: it stands only for the names it may have made."""
+    prefix: str = ""
+    """What its block put in front of its names."""
+
+    def may_make(self, blob: str) -> bool:
+        """Whether a layer that is wrong somewhere may have been meant to make this blob."""
+        words = {word for value in self.tree.values() for word in _strings(value)}
+        words |= {self.prefix + word for word in words}
+        return blob in words or any(blob.startswith(word + "/") for word in words)
 
 
 @dataclass
@@ -74,77 +77,105 @@ def expand(net: NetSpec, problems: Problems) -> list[Flat]:
     return _Expander(net, problems).run()
 
 
+class _TooManyError(Exception):
+    """The blocks expand to more layers than a net may have."""
+
+
 class _Expander:
     def __init__(self, net: NetSpec, problems: Problems):
         self.net = net
         self.problems = problems
         self.flat: list[Flat] = []
+        self.count = 0  # layers and uses of blocks so far
         self.current: str | None = None  # the first top of the nearest layer above that is no loss or metric
         self.taken: set[str] = set()  # names that made-up names must avoid
         self.outputs: dict[str, str] = {}  # full name of a use -> the block's output
+        self.broken: set[str] = set()  # blocks whose arguments are declared in a wrong way
 
     def run(self) -> list[Flat]:
-        self.layers(self.net.layers, _Scope(), None)
-        tops = {top for flat in self.flat for top in _strings(flat.tree.get("top"))}
+        for name, block in self.net.blocks.items():
+            marked = self.net.tree.get("blocks", {}).get(name, {}).get("args", {})
+            faults = bad_declarations(marked or block.args, f"block {name!r}")
+            self.problems.found += faults
+            self.broken |= {name} if faults else set()
+        try:
+            self.layers(self.net.layers, _Scope(), ("layers",))
+        except _TooManyError:
+            return []
+        made = {top for flat in self.flat for top in _strings(flat.tree["top"]) if top not in flat.tree["bottom"]}
         for flat in self.flat:
-            self.point_to_outputs(flat.tree, tops)
+            bottoms = flat.tree["bottom"]
+            in_place = [top if top in bottoms else None for top in flat.tree["top"]]
+            for names, ours in ((bottoms, bottoms), (flat.tree["top"], in_place)):
+                for i, name in enumerate(ours):
+                    if isinstance(name, str) and name not in made:
+                        names[i] = self.outputs.get(name, name)
         return self.flat
 
-    def point_to_outputs(self, tree: Map, tops: set[str]) -> None:
-        """Replace bottoms that name a use by the output of its block."""
-        bottoms = tree.get("bottom")
-        if isinstance(bottoms, list):
-            for i, name in enumerate(bottoms):
-                if name not in tops:
-                    bottoms[i] = self.outputs.get(name, name)
-
-    def layers(self, entries: list[Any], scope: _Scope, mark: Mark | None) -> None:
-        trees: list[Map] = []
-        for entry in entries:
-            if isinstance(entry, Map):
-                trees.append(self.substitute(entry, scope) if scope.uses else entry)
-            else:
-                self.problems.add("a layer must be a mapping", "net", mark or self.net.tree.mark, scope.uses)
-        scope.names = {name for tree in trees for name in _declared(tree)}
+    def layers(self, entries: list[Any], scope: _Scope, path: tuple[str, ...]) -> None:
+        """Add the layers of a list, which stands at `path` in the net."""
+        trees: list[tuple[Map, bool]] = []
+        for i, entry in enumerate(entries):
+            mark = mark_of(self.net.tree, (*path, i))
+            if not isinstance(entry, Map):
+                message = f"a layer is a mapping such as {{name: relu1, type: ReLU}}, not {plain(entry)}"
+                self.problems.add(message, f"{'.'.join(path)}[{i}]", mark, scope.uses)
+                continue
+            trees.append(self.substituted(entry, scope))
+        scope.names = {name for tree, _ in trees for name in _declared(tree)}
         self.taken |= {scope.prefix + name for name in scope.names}
-        for tree in trees:
-            if len(self.flat) >= MAX_LAYERS:
-                return
-            if "block" in tree:
-                self.use(tree, scope)
-            else:
-                self.layer(tree, scope)
+        uses = set[str]()
+        for tree, faulty in trees:
+            self.count += 1
+            if self.count > MAX_LAYERS:
+                message = f"more than {MAX_LAYERS} layers once every block is expanded"
+                self.problems.add(message, "net", tree.mark, scope.uses)
+                raise _TooManyError
+            if "block" not in tree:
+                self.layer(tree, scope, faulty)
+            elif faulty or not self.use(tree, scope, uses):
+                self.stand_in(tree, scope)
+
+    def substituted(self, tree: Map, scope: _Scope) -> tuple[Map, bool]:
+        """A layer's or use's mapping with the arguments put in, and whether one was missing."""
+        before = len(self.problems.found)
+        if scope.uses:
+            where = f"block {scope.blocks[-1]!r}"
+            tree = substitute(tree, scope.args, lambda text, mark: self.problems.add(text, where, mark, scope.uses))
+        else:
+            for key, value in tree.items():
+                for i, word in enumerate(_strings(value)):
+                    if is_reference(word):
+                        mark = mark_of(tree, (key, i)) or mark_of(tree, (key,))
+                        self.problems.add(f"{word!r} has a meaning only inside a block", _where(tree), mark)
+        return tree, len(self.problems.found) > before
 
     # -- one layer -----------------------------------------------------------------------------------------------
 
-    def layer(self, tree: Map, scope: _Scope) -> None:
-        if len(self.flat) + 1 >= MAX_LAYERS:
-            self.problems.add(
-                f"more than {MAX_LAYERS} layers once every block is expanded", "net", tree.mark, scope.uses
-            )
+    def layer(self, tree: Map, scope: _Scope, faulty: bool) -> None:
+        """Add one layer with its defaults filled in."""
         cls = _class(tree.get("type"))
-        filled = Map(tree, tree.mark)
-        filled.key_marks, filled.value_marks = tree.key_marks, tree.value_marks
+        filled = tree.without()
         named = isinstance(tree.get("name"), str) and bool(tree["name"])
         if named or "name" not in tree:
             filled["name"] = scope.prefix + tree["name"] if named else self.make_name(scope.prefix, tree)
-        if tree.get("bottom") is None:
-            reads = cls is None or cls.bottoms != (0, 0)
-            if reads and self.current is None:
-                self.problems.add(
-                    "has no 'bottom', and there is no layer above to take one from",
-                    _name(filled),
-                    tree.mark,
-                    scope.uses,
-                )
+        defaulted = tree.get("bottom") is None
+        if defaulted:
+            reads = isinstance(tree.get("type"), str) and (cls is None or cls.bottoms != (0, 0))
+            if reads and self.current is None and not faulty and cls is not None:
+                message = "has no 'bottom', and there is no layer above to take one from"
+                self.problems.add(message, _where(filled), tree.mark, scope.uses)
+                faulty = True
             filled["bottom"] = Seq([self.current] if reads and self.current is not None else [])
         else:
             filled["bottom"] = _each(tree["bottom"], scope.resolve)
-        if tree.get("top") is None:
-            filled["top"] = Seq([] if cls is not None and cls.tops == (0, 0) else [filled.get("name", "")])
+        if tree.get("top") is not None:
+            filled["top"] = _each(tree["top"], lambda top: scope.resolve(top) if scope.uses else top)
+        elif cls is not None and cls.tops == (0, 0):
+            filled["top"] = Seq()
         else:
-            filled["top"] = _each(tree["top"], lambda top: top if not scope.uses else scope.resolve(top))
-        self.flat.append(Flat(filled, scope.uses, named))
+            filled["top"] = Seq(_strings(filled.get("name")))
+        self.flat.append(Flat(filled, scope.uses, named, defaulted and bool(filled["bottom"]), faulty, scope.prefix))
         tops = _strings(filled["top"])
         if tops and not (cls is not None and (cls.loss or cls.metric)):
             self.current = tops[0]
@@ -156,110 +187,109 @@ class _Expander:
         self.taken.add(name)
         return name
 
+    def stand_in(self, tree: Map, scope: _Scope) -> None:
+        """Where a use is wrong: something that stands for the blobs it would have made."""
+        name = str(tree.get("name", tree["block"]))
+        output = scope.prefix + name
+        filled = tree.without()
+        filled["name"], filled["bottom"], filled["top"] = output, Seq(), Seq([output])
+        self.flat.append(Flat(filled, scope.uses, True, False, True, scope.prefix))
+        self.current = output
+
     # -- one use of a block --------------------------------------------------------------------------------------
 
-    def use(self, tree: Map, scope: _Scope) -> None:
-        block_name, name = tree["block"], tree.get("name")
-        where = f"use of block {block_name!r}"
-        mark = tree.mark
-        block = self.net.blocks.get(block_name) if isinstance(block_name, str) else None
-        if block is None:
-            hint = did_you_mean(str(block_name), self.net.blocks)
-            self.problems.add(
-                f"there is no block {block_name!r}{hint}", where, tree.value_marks.get("block", mark), scope.uses
-            )
-            return
-        if block_name in scope.blocks:
-            chain = " uses ".join([*scope.blocks[scope.blocks.index(block_name) :], block_name])
-            self.problems.add(f"a block inside itself: {chain}", where, mark, scope.uses)
-            return
-        args = self.arguments(block, tree, scope, where)
-        if args is None:
-            return
-        repeat = tree.get("repeat", 1)
-        if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
-            self.problems.add(
-                f"repeat must be a whole number above 0, not {repeat!r}",
-                where,
-                tree.value_marks.get("repeat"),
-                scope.uses,
-            )
-            return
-        if tree.get("bottom") is not None:
-            given = _strings(_each(tree["bottom"], scope.resolve))
-            self.current = self.outputs.get(given[0], given[0]) if given else self.current
-        inside = (Use(block_name, mark), *scope.uses)
-        for copy in [name] if "repeat" not in tree else [f"{name}{i + 1}" for i in range(repeat)]:
-            bottom = {"bottom": Resolved(self.current)} if self.current is not None else {}
-            prefix = f"{scope.prefix}{copy}/"
-            inner = _Scope(prefix, set(), {**args, **bottom}, inside, scope, (*scope.blocks, block_name))
-            before = len(self.flat)
-            self.layers(block.layers, inner, mark)
-            if len(self.flat) > before and (tops := _strings(self.flat[-1].tree["top"])):
-                self.outputs[prefix[:-1]] = self.outputs[scope.prefix + str(name)] = tops[0]
-
-    def arguments(self, block: Block, tree: Map, scope: _Scope, where: str) -> dict[str, Any] | None:
-        """The block's arguments by name, or None with a problem for each that is wrong or missing."""
+    def use(self, tree: Map, scope: _Scope, names: set[str]) -> bool:
+        """Add the layers of the block that is used; False where that cannot be, with the reason in `problems`."""
+        block_name = tree["block"]
+        where = f"use of block {block_name!r}" if isinstance(block_name, str) else "use of a block"
         before = len(self.problems.found)
-        hints = {}
-        for key in tree:
-            if key not in block.args and key not in _OWN_FIELDS:
-                hints[key] = did_you_mean(key, [*block.args, *_OWN_FIELDS])
-                message = f"block {tree['block']!r} has no argument {key!r}{hints[key]}"
-                self.problems.add(message, where, tree.key_marks.get(key, tree.mark), scope.uses)
-        if "name" not in tree and not any("'name'" in hint for hint in hints.values()):
-            self.problems.add("needs the field 'name'", where, tree.mark, scope.uses)
-        elif "name" in tree and not isinstance(tree["name"], str):
-            self.problems.add("name must be text", where, tree.value_marks.get("name", tree.mark), scope.uses)
+
+        def fault(message: str, key: str | None = None) -> None:
+            mark = tree.mark if key is None else tree.value_marks.get(key, tree.mark)
+            self.problems.add(message, where, mark, scope.uses)
+
+        block = self.net.blocks.get(block_name) if isinstance(block_name, str) else None
+        if block is None and not isinstance(block_name, str):
+            fault(f"block must be the name of a block, not {plain(block_name)}", "block")
+        elif block is None:
+            hint = did_you_mean(block_name, self.net.blocks) if self.net.blocks else "; the net has no 'blocks'"
+            fault(f"there is no block {block_name!r}{hint}", "block")
+        elif block_name in scope.blocks:
+            chain = " uses ".join([*scope.blocks[scope.blocks.index(block_name) :], block_name])
+            fault(f"a block cannot hold itself: {chain}", "block")
+        elif len(scope.blocks) >= MAX_NESTING:
+            fault(f"blocks are nested more than {MAX_NESTING} deep", "block")
+        if block is None or len(self.problems.found) > before:
+            return False
+        arguments = (
+            {name: declared(given) for name, given in block.args.items()} if block_name not in self.broken else {}
+        )
+        args = self.arguments(arguments, tree, scope, where)
+        repeat, bottom = tree.get("repeat", 1), tree.get("bottom")
+        if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
+            fault(f"repeat must be a whole number above 0, not {plain(repeat)}", "repeat")
+        name = tree.get("name")
+        if isinstance(name, str) and name in names:
+            fault(f"another block in this list is used under the name {name!r}", "name")
+        elif isinstance(name, str):
+            names.add(name)
+        given = _strings(bottom)
+        if bottom is not None and (len(given) != 1 or bottom in ([], "")):
+            fault(
+                f"bottom must be the name of one blob, not {plain(bottom)}; "
+                "a block takes further blobs as arguments of type blob",
+                "bottom",
+            )
+        if block_name in self.broken or len(self.problems.found) > before:
+            return False
+        if given:
+            outside = scope.resolve(given[0])
+            self.current = self.outputs.get(outside, outside)
+        inside = (Use(block_name, tree.mark), *scope.uses)
+        for copy in [name] if "repeat" not in tree else (f"{name}{i + 1}" for i in range(repeat)):
+            if self.current is not None:
+                args["bottom"] = Resolved(self.current)
+            prefix = f"{scope.prefix}{copy}/"
+            start = len(self.flat)
+            inner = _Scope(prefix, set(), dict(args), inside, scope, (*scope.blocks, block_name))
+            self.layers(block.layers, inner, ("blocks", block_name, "layers"))
+            if len(self.flat) > start and (tops := _strings(self.flat[-1].tree["top"])):
+                self.outputs[prefix[:-1]] = self.outputs[scope.prefix + str(name)] = tops[0]
+        return True
+
+    def arguments(self, takes: dict[str, Argument], tree: Map, scope: _Scope, where: str) -> dict[str, Any]:
+        """The values of a use's arguments by name, with a problem for each that is wrong or missing."""
+
+        def fault(message: str, mark: Mark | None) -> None:
+            self.problems.add(message, where, mark, scope.uses)
+
+        known = [*takes, *OWN_FIELDS]
+        unknown = [key for key in tree if key not in known] if tree["block"] not in self.broken else []
+        for key in unknown:
+            listed = f"; it takes {', '.join(takes)}" if takes else "; it takes none"
+            hint = did_you_mean(key, known) or listed
+            fault(f"there is no argument {key!r}{hint}", tree.key_marks.get(key, tree.mark))
+
+        def misspelt(name: str) -> bool:
+            return any(f"'{name}'" in did_you_mean(key, known) for key in unknown)
+
+        if "name" not in tree and not misspelt("name"):
+            fault("needs the field 'name'", tree.mark)
+        elif "name" in tree and (not isinstance(tree["name"], str) or not tree["name"]):
+            name = "''" if tree["name"] == "" else plain(tree["name"])
+            fault(f"name must be text, not {name}", tree.value_marks.get("name", tree.mark))
         args: dict[str, Any] = {}
-        for name, declared in block.args.items():
-            kind, required, default = _declaration(declared)
-            if kind not in _TYPES or name in (*_OWN_FIELDS, "type"):
-                fault = (
-                    f"the name {name!r} is taken"
-                    if kind in _TYPES
-                    else f"{kind!r} is no type{did_you_mean(kind, _TYPES)}"
-                )
-                at = getattr(block.args, "mark", None)
-                self.problems.add(
-                    f"argument {name!r} of block {tree['block']!r}: {fault}", where, at or tree.mark, scope.uses
-                )
-            elif name in tree:
-                if not _TYPES[kind](tree[name]):
-                    message = f"argument {name!r} must be of type {kind}, not {tree[name]!r}"
-                    self.problems.add(message, where, tree.value_marks.get(name, tree.mark), scope.uses)
-                args[name] = scope.resolve(tree[name]) if kind == "blob" else tree[name]
-            elif not required:
-                args[name] = default
-            elif not any(repr(name) in hint for hint in hints.values()):
-                self.problems.add(f"needs the argument {name!r} ({kind})", where, tree.mark, scope.uses)
-        return args if len(self.problems.found) == before else None
-
-    def substitute(self, tree: Any, scope: _Scope, mark: Mark | None = None) -> Any:
-        """A copy of a tree with `$arg` replaced: by the value itself where it stands alone, as text inside text."""
-        if isinstance(tree, Map):
-            copy = Map(mark=tree.mark)
-            copy.key_marks, copy.value_marks = tree.key_marks, tree.value_marks
-            for key, value in tree.items():
-                copy[key] = self.substitute(value, scope, tree.value_marks.get(key, tree.mark))
-            return copy
-        if isinstance(tree, list):
-            marks = tree.marks if isinstance(tree, Seq) else []
-            return Seq([self.substitute(item, scope, mark) for item in tree], getattr(tree, "mark", None), marks)
-        if not isinstance(tree, str) or "$" not in tree:
-            return tree
-        whole = _REFERENCE.fullmatch(tree)
-        if whole and whole[1] != "$":
-            return self.value(whole[1], scope, mark)
-        return _REFERENCE.sub(lambda m: "$" if m[1] == "$" else str(self.value(m[1], scope, mark)), tree)
-
-    def value(self, name: str, scope: _Scope, mark: Mark | None) -> Any:
-        if name not in scope.args:
-            message = f"there is no argument '${name}'{did_you_mean(name, scope.args)}"
-            if name == "bottom":
-                message = "'$bottom' has nothing to stand for: the use has no 'bottom' and there is no layer above"
-            self.problems.add(message, f"block {scope.blocks[-1]!r}", mark, scope.uses)
-        return scope.args.get(name)
+        for name, argument in takes.items():
+            if name not in tree:
+                args[name] = argument.default
+                if argument.required and not misspelt(name):
+                    fault(f"needs the argument {name!r} ({argument.wants})", tree.mark)
+            elif not argument.fits(tree[name]):
+                message = f"argument {name!r} must be {argument.wants}, not {plain(tree[name])}"
+                fault(message, tree.value_marks.get(name, tree.mark))
+            else:
+                args[name] = scope.resolve(tree[name]) if argument.kind == "blob" else tree[name]
+        return args
 
 
 def _declared(tree: Map) -> Iterator[str]:
@@ -274,16 +304,6 @@ def _declared(tree: Map) -> Iterator[str]:
         yield from (top for top in _strings(tree.get("top")) if not isinstance(top, Resolved))
 
 
-def _declaration(declared: Any) -> tuple[str, bool, Any]:
-    """Type, whether it is required, and default of an argument as it was declared."""
-    if isinstance(declared, str) and declared in _TYPES:
-        return declared, True, None
-    if isinstance(declared, Mapping) and "type" in declared and set(declared) <= {"type", "default"}:
-        return str(declared["type"]), "default" not in declared, declared.get("default")
-    kind = next((kind for kind in ("int", "float", "bool", "str", "list") if _TYPES[kind](declared)), "any")
-    return kind, False, declared
-
-
 def _class(kind: Any) -> Any:
     try:
         return layer_class(kind)
@@ -291,11 +311,10 @@ def _class(kind: Any) -> Any:
         return None  # read_layer reports it
 
 
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A single name or a list of names as a list, each changed; arguments that are lists are flattened in."""
+def _each(value: Any, change: Callable[[Any], Any]) -> Seq:
+    """A single name or a list of names as a list, each changed."""
     if isinstance(value, list):
-        marks = value.marks if isinstance(value, Seq) else []
-        return Seq([change(item) for item in value], getattr(value, "mark", None), marks)
+        return Seq([change(item) for item in value], getattr(value, "mark", None), getattr(value, "marks", ()))
     return Seq([change(value)])
 
 
@@ -303,8 +322,9 @@ def _strings(value: Any) -> list[str]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
 
-def _name(tree: Map) -> str:
-    return f"layer {tree.get('name', '')!r} ({tree.get('type', 'untyped')})"
+def _where(tree: Map) -> str:
+    name, kind = tree.get("name"), tree.get("type")
+    return describe(name if isinstance(name, str) else "", kind if isinstance(kind, str) else "untyped")
 
 
 def _numbered(stem: str) -> Iterator[str]:

@@ -26,13 +26,17 @@ class Wired(NamedTuple):
 
 
 def wire(specs: Sequence[LayerSpec], elsewhere: dict[str, str], problems: Problems) -> list[Wired]:
-    """Name versions and sort. `elsewhere` says of blobs that this phase lacks which layer makes them in another.
+    """Name versions and sort. `elsewhere` says of blobs that this phase lacks why; nothing is said where it is "".
 
-    Problems: a layer's name or a blob given twice, a bottom that nothing makes, a cycle.
+    Problems: a layer's name or a blob given twice, a bottom that nothing makes, a cycle. What can be sorted
+    all the same is returned, so that its shapes can still be checked.
     """
+    before = len(problems.found)
     _unique_names(specs, problems)
     last = _last_versions(specs, problems)
     wired: list[Wired] = []
+    if len(problems.found) > before:
+        return []
     seen: dict[str, int] = {}  # in-place layers met so far, by blob
     for spec in specs:
         bottoms, tops = spec.bottom or [], spec.top or []
@@ -43,11 +47,19 @@ def wire(specs: Sequence[LayerSpec], elsewhere: dict[str, str], problems: Proble
         reads = [Ref(name, own[name] - 1 if name in own else last.get(name, 0)) for name in bottoms]
         wired.append(Wired(spec, tuple(reads), tuple(Ref(name, own.get(name, 0)) for name in tops)))
         for i, name in enumerate(bottoms):
-            if name not in last:
+            if name not in last and elsewhere.get(name) != "":
                 problems.found.append(spec.problem(_undefined(name, last, elsewhere), "bottom", i))
-    if problems.found:
-        return wired
-    return _sorted(wired, problems)
+    return _sorted(_with_bottoms(wired), problems)
+
+
+def _with_bottoms(wired: list[Wired]) -> list[Wired]:
+    """The layers all of whose bottoms, and theirs in turn, some layer makes."""
+    while True:
+        made = {ref for each in wired for ref in each.tops}
+        complete = [each for each in wired if made.issuperset(each.bottoms)]
+        if len(complete) == len(wired):
+            return complete
+        wired = complete
 
 
 def _unique_names(specs: Sequence[LayerSpec], problems: Problems) -> None:
@@ -71,7 +83,7 @@ def _last_versions(specs: Sequence[LayerSpec], problems: Problems) -> dict[str, 
             elif top in (spec.bottom or []):
                 in_place[top] = in_place.get(top, 0) + 1
             elif top in producers:
-                message = f"top {top!r} is made by layer {producers[top].name!r} already"
+                message = f"top {top!r} is made by layer {producers[top].name!r} already; blobs need different names"
                 problems.found.append(spec.problem(message, "top", i))
             else:
                 producers[top] = spec
@@ -80,7 +92,7 @@ def _last_versions(specs: Sequence[LayerSpec], problems: Problems) -> dict[str, 
 
 def _undefined(name: str, known: dict[str, int], elsewhere: dict[str, str]) -> str:
     if name in elsewhere:
-        return f"bottom {name!r} is not there in this phase: {elsewhere[name]}"
+        return f"bottom {name!r} is missing: {elsewhere[name]}"
     return f"no layer makes the bottom {name!r}{did_you_mean(name, known)}"
 
 
@@ -119,4 +131,6 @@ def _report_cycle(wired: list[Wired], producer: dict[Ref, int], stuck: set[int],
     loop.reverse()  # now in the direction in which data flows
     start = loop.index(min(loop))
     names = [wired[i].spec.name for i in loop[start:] + loop[: start + 1]]
-    problems.found.append(wired[loop[start]].spec.problem(f"a cycle: {' -> '.join(names)}"))
+    problems.found.append(
+        wired[loop[start]].spec.problem(f"the layers wait for each other in a cycle: {' -> '.join(names)}")
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from layerkit.errors import LayerkitError, Problems, ShapeError
+from layerkit.errors import LayerkitError, Problems
 from layerkit.graph.blocks import Flat
 from layerkit.layer import SampleInfo, SourceLayer
 from layerkit.registry import layer_class
@@ -14,31 +14,73 @@ from layerkit.text import Map
 
 
 def select(flat: Sequence[Flat], state: NetState, problems: Problems) -> tuple[list[LayerSpec], dict[str, SampleInfo]]:
-    """The layers of a phase in written order; in predict also what is known of the samples, by input blob."""
+    """The layers of a phase in written order; in predict also what is known of the samples, by input blob.
+
+    Layers that are wrong are left out and marked as faulty.
+    """
+    specs = _read(flat, state, problems)
     if state.phase != "predict":
-        return [spec for spec in _read(flat, state.phase, problems) if spec.present(state)], {}
+        return [spec for spec in specs if spec.present(state)], {}
+    if any(each.faulty for each in flat):
+        return [], {}  # what is wrong is said already, and a derived net would only say more of the same
     test = replace(state, phase="test")
-    specs = _read(flat, "predict", problems)
     explicit = {
         spec.name for spec in specs if any(rule.phase == "predict" for rule in spec.include) and spec.present(state)
     }
     banned = {spec.name for spec in specs if any(rule.phase == "predict" for rule in spec.exclude)}
     present = [spec for spec in specs if spec.name in explicit or (spec.present(test) and spec.name not in banned)]
-    if problems.found:
-        return present, {}
     return _Derivation(present, explicit, problems).run()
 
 
-def _read(flat: Sequence[Flat], phase: str, problems: Problems) -> list[LayerSpec]:
-    specs = (read_layer(each.tree, phase, each.uses, problems) for each in flat)
-    return [spec for spec in specs if spec is not None]
+def absences(flat: Sequence[Flat], specs: Sequence[LayerSpec], phase: str) -> dict[str, str]:
+    """Why none of `specs` makes some of their bottoms, by name; "" where a faulty layer may have been meant to."""
+    reasons: dict[str, str] = {}
+    present = {spec.name for spec in specs}
+    made = {top for spec in specs for top in spec.top or [] if top not in (spec.bottom or ())}
+    for name in sorted(_read_names(specs) - made):
+        makers = [each.tree["name"] for each in flat if name in each.tree["top"] and not each.faulty]
+        makers = [maker for maker in makers if maker not in present]
+        if any(each.faulty and each.may_make(name) for each in flat):
+            reasons[name] = ""
+        elif makers:
+            reasons[name] = f"layer {makers[0]!r}, which makes it, is not in phase {phase}"
+    return reasons
+
+
+def _read(flat: Sequence[Flat], state: NetState, problems: Problems) -> list[LayerSpec]:
+    read: list[tuple[Flat, LayerSpec]] = []
+    for each in flat:
+        spec = None if each.faulty else read_layer(each.tree, state.phase, each.uses, problems)
+        if spec is None:
+            each.faulty = True
+        else:
+            read.append((each, spec))
+    specs = [spec for _, spec in read]
+    for each, spec in read:
+        if each.default_bottom and (phase := _lacks_bottom(spec, specs, state)):
+            above = (spec.bottom or [""])[0]
+            message = f"has no 'bottom', and what stands above, {above!r}, is not there in phase {phase}; name one"
+            problems.found.append(spec.problem(message))
+            each.faulty = True
+    return [spec for each, spec in read if not each.faulty]
+
+
+def _lacks_bottom(spec: LayerSpec, specs: Sequence[LayerSpec], state: NetState) -> str | None:
+    """A phase in which a layer is there, but none of those that make its first bottom."""
+    makers = [other for other in specs if other is not spec and set(other.top or ()).intersection(spec.bottom or ())]
+    for phase in ("train", "test"):
+        here = replace(state, phase=phase)
+        if makers and spec.present(here) and not any(maker.present(here) for maker in makers):
+            return phase
+    return None
 
 
 class _Derivation:
     """Turns the test net's layers into the predict net's.
 
     Sources become Input; losses become their activation, unless it is there already, or go; metrics go; so does what
-    fed only those. A layer that says `include: predict` stays as it is and wins over a derived one.
+    fed only those (unless it is all that the net computes), and what reads what is gone. A layer that says
+    `include: predict` stays as it is and wins over a derived one.
     """
 
     def __init__(self, specs: list[LayerSpec], explicit: Collection[str], problems: Problems):
@@ -48,22 +90,48 @@ class _Derivation:
         self.samples: dict[str, SampleInfo] = {}
 
     def run(self) -> tuple[list[LayerSpec], dict[str, SampleInfo]]:
-        given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
-        read_before = _read_names(self.specs)
         kept: list[LayerSpec] = []
         for spec in self.specs:
-            cls = spec.cls
             if spec.name in self.explicit:
                 kept.append(spec)
-            elif cls.loss:
-                kept += self.activation(spec)
-            elif not cls.metric and spec.top and not (issubclass(cls, SourceLayer) and given.issuperset(spec.top)):
+            elif spec.cls.loss:
+                kept += self.activation(spec, kept)
+            elif not spec.cls.metric and spec.top:
                 kept.append(spec)
-        made = {spec.name for spec in kept if spec not in self.specs}
-        kept = _without_unread(kept, read_before, {*self.explicit, *made})
-        return [self.as_input(spec, _read_names(kept)) for spec in kept], self.samples
+        read_before = _read_names(self.specs)
+        wanted = {*self.explicit, *(spec.name for spec in kept if spec not in self.specs)}
+        kept = self.without_orphans(kept)
+        pruned = _without_unread(kept, read_before, wanted)
+        if all(not spec.bottom for spec in pruned):  # nothing is computed any more, so the losses' answers are wanted
+            answers = {spec.bottom[0] for spec in self.specs if spec.cls.loss and spec.bottom}
+            answering = _without_unread(kept, read_before - answers, wanted)
+            pruned = answering if _read_names(answering) <= _made_names(answering) else pruned
+        given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
+        read = _read_names(pruned)
+        inputs = ((spec, {*read, *self.unread_by_all(spec, read_before)} - given) for spec in pruned)
+        return [self.as_input(spec, tops) for spec, tops in inputs if self.is_wanted(spec, tops, given)], self.samples
 
-    def activation(self, loss: LayerSpec) -> list[LayerSpec]:
+    def is_wanted(self, spec: LayerSpec, wanted: Collection[str], given: Collection[str]) -> bool:
+        """Whether a layer is not a source in whose place explicit layers give all that is wanted of it."""
+        tops = spec.top or []
+        replaced = spec.name not in self.explicit and not spec.bottom and not set(given).isdisjoint(tops)
+        return not replaced or not set(wanted).isdisjoint(tops)
+
+    def without_orphans(self, kept: list[LayerSpec]) -> list[LayerSpec]:
+        """The layers that do not read what went away, directly or not; explicit ones stay."""
+        made_before = _made_names(self.specs)
+        while True:
+            lost = made_before - _made_names(kept)
+            stay = [spec for spec in kept if spec.name in self.explicit or lost.isdisjoint(spec.bottom or ())]
+            if len(stay) == len(kept):
+                return stay
+            kept = stay
+
+    def unread_by_all(self, spec: LayerSpec, read_before: Collection[str]) -> list[str]:
+        """An Input's tops that the test net did not read either: whoever wrote them wants them."""
+        return [top for top in spec.top or [] if spec.type == "Input" and top not in read_before]
+
+    def activation(self, loss: LayerSpec, kept: list[LayerSpec]) -> list[LayerSpec]:
         """The activation that takes a loss's place, or nothing."""
         kind = loss.cls.predict_type
         if kind is None or not loss.bottom:
@@ -71,10 +139,10 @@ class _Derivation:
         cls = layer_class(kind)
         shared = set(cls.Params.model_fields) & loss.params.model_fields_set
         params = cls.Params(**{name: getattr(loss.params, name) for name in shared})
-        for other in self.specs:
+        for other in (*self.specs, *kept):
             if other.type == kind and other.bottom == loss.bottom[:1] and other.params == params:
                 return []
-        names = {name for spec in self.specs for name in (spec.name, *(spec.top or []))}
+        names = {name for spec in (*self.specs, *kept) for name in (spec.name, *(spec.top or []))}
         top = loss.top[1] if loss.top and len(loss.top) > 1 else "prob" if "prob" not in names else loss.name
         spec = loss.replace(
             name=top, type=kind, bottom=loss.bottom[:1], top=[top], include=[], exclude=[], loss_weight=None
@@ -83,30 +151,34 @@ class _Derivation:
         spec._params = params
         return [spec]
 
-    def as_input(self, spec: LayerSpec, read: Collection[str]) -> LayerSpec:
-        """A source as an Input of the tops that are still read."""
-        cls = spec.cls
-        if not issubclass(cls, SourceLayer) or spec.name in self.explicit or spec.type == "Input":
+    def as_input(self, spec: LayerSpec, wanted: Collection[str]) -> LayerSpec:
+        """A source, or an Input of more than is wanted, as an Input of the tops that are wanted."""
+        cls, tops = spec.cls, spec.top or []
+        source = issubclass(cls, SourceLayer)
+        if spec.name in self.explicit or not (source or (spec.type == "Input" and not set(tops).issubset(wanted))):
             return spec
-        tops = spec.top or []
+        layer = cls(spec.params, "test", len(tops))
         try:
-            source = cls(spec.params, "test", len(tops))
-            shapes = source.plan().tops
-            info = source.samples()
+            shapes = layer.plan().tops
+            if isinstance(layer, SourceLayer):
+                self.samples[tops[0]] = layer.samples()
         except LayerkitError as error:
-            field = error.field if isinstance(error, ShapeError) else None
-            self.problems.found.append(spec.problem(str(error), *([field] if field else [])))
+            self.problems.found.append(spec.problem(str(error), *([error.field] if error.field else [])))
             return spec
-        self.samples[tops[0]] = info
-        wanted = [(top, list(shape)) for top, shape in zip(tops, shapes, strict=True) if top in read]
-        params = layer_class("Input").Params.model_validate({"shape": [shape for _, shape in wanted]})
-        derived = spec.replace(type="Input", top=[top for top, _ in wanted], include=[], exclude=[])
+        every = [(top, list(shape)) for top, shape in zip(tops, shapes, strict=False)]
+        kept = [(top, shape) for top, shape in every if top in wanted] or every
+        params = layer_class("Input").Params.model_validate({"shape": [shape for _, shape in kept]})
+        derived = spec.replace(type="Input", top=[top for top, _ in kept], include=[], exclude=[])
         derived._params = params
         return derived
 
 
 def _read_names(specs: Sequence[LayerSpec]) -> set[str]:
     return {bottom for spec in specs for bottom in spec.bottom or []}
+
+
+def _made_names(specs: Sequence[LayerSpec]) -> set[str]:
+    return {top for spec in specs for top in spec.top or []}
 
 
 def _without_unread(specs: list[LayerSpec], read_before: Collection[str], kept: Collection[str]) -> list[LayerSpec]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from layerkit.blob import Shape, shape_text
-from layerkit.errors import DataError, LayerkitError, Problems, ShapeError, UnknownNameError
+from layerkit.errors import ConfigError, LayerkitError, Problems, ShapeError, did_you_mean
 from layerkit.graph.order import Ref, Wired
-from layerkit.layer import Layer, Plan, Weight
+from layerkit.graph.sharing import settle
+from layerkit.layer import Body, Layer, Plan, Weight
 from layerkit.spec import LayerSpec, ParamSpec
+from layerkit.spec.layer import describe
+
+if TYPE_CHECKING:
+    from layerkit.graph import Graph
+
+BuildBody = Callable[[Body], "Graph"]
+"""Builds the graph of a body; given by the package, so that bodies can hold bodies."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,10 @@ class Node:
     tops: tuple[Ref, ...]
     layer: Layer
     plan: Plan
+    params: tuple[ParamSpec, ...]
+    """How each weight is trained and shared."""
+    bodies: Mapping[str, Graph]
+    """The planned graphs of the layer's bodies."""
 
     @property
     def name(self) -> str:
@@ -34,13 +46,9 @@ class Node:
         given = self.spec.loss_weight or ([1.0] if self.spec.cls.loss else [])
         return (*given, *(0.0 for _ in self.tops[len(given) :]))
 
-    def param(self, index: int) -> ParamSpec:
-        """How weight `index` is trained and shared."""
-        return self.spec.param[index] if index < len(self.spec.param) else ParamSpec()
-
     def learns(self, index: int) -> bool:
         """Whether weight `index` is trained."""
-        return self.plan.weights[index].learned and self.param(index).lr_mult != 0
+        return self.plan.weights[index].learned and self.params[index].lr_mult != 0
 
     def propagates(self, index: int) -> bool:
         """Whether a gradient can go to bottom `index`."""
@@ -50,7 +58,7 @@ class Node:
 
 
 def plan_nodes(
-    wired: Sequence[Wired], phase: str, unnamed: frozenset[str], problems: Problems
+    wired: Sequence[Wired], phase: str, unnamed: frozenset[str], build_body: BuildBody, problems: Problems
 ) -> tuple[list[Node], dict[Ref, Shape]]:
     """Plan every layer in order. A layer below one that could not be planned is passed over without a word."""
     nodes: list[Node] = []
@@ -64,21 +72,23 @@ def plan_nodes(
         layer = spec.cls(spec.params, phase, len(tops))
         layer.name = spec.name
         try:
-            plan = checked_plan(layer, [shapes[ref] for ref in bottoms])
-        except LayerkitError as error:
-            field = getattr(error, "field", None)
-            problems.found.append(spec.problem(str(error), *([field] if field else [])))
+            planned = _plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
+        except ConfigError as error:  # in one of the layer's bodies
+            where = describe(spec.name, spec.type)
+            problems.found += [replace(p, where=f"{where}: {p.where}", uses=p.uses + spec.uses) for p in error.problems]
             continue
-        node = Node(spec, bottoms, tops, layer, plan)
+        except LayerkitError as error:
+            problems.found.append(spec.problem(str(error), *([error.field] if error.field else [])))
+            continue
+        node = Node(spec, bottoms, tops, layer, *planned)
         nodes.append(node)
         _check_settings(node, spec.name in unnamed, problems)
-        shapes.update(zip(tops, map(tuple, plan.tops), strict=True))
-    _check_sharing(nodes, problems)
-    return nodes, shapes
+        shapes.update(zip(tops, map(tuple, node.plan.tops), strict=True))
+    return settle(nodes, problems), shapes
 
 
 def replan(
-    nodes: Sequence[Node], shapes: Mapping[Ref, Shape], given: Mapping[Ref, Shape]
+    nodes: Sequence[Node], shapes: Mapping[Ref, Shape], given: Mapping[Ref, Shape], build_body: BuildBody
 ) -> tuple[list[Node], dict[Ref, Shape]]:
     """Plan again with the shapes in `given` forced on some tops.
 
@@ -89,57 +99,95 @@ def replan(
     for node in nodes:
         before = [shapes[ref] for ref in node.bottoms]
         after = [new[ref] for ref in node.bottoms]
-        plan = node.plan
+        again = node
         if before != after:
             try:
-                plan = checked_plan(node.layer, after)
+                plan, _, bodies = _plan_layer(node.layer, node.spec.param, after, build_body)
             except LayerkitError as error:
-                raise ShapeError(f"layer {node.name!r} ({node.spec.type}): {error}") from None
+                raise ShapeError(f"{describe(node.name, node.spec.type)}: {error}") from None
             if [w.shape for w in plan.weights] != [w.shape for w in node.plan.weights]:
                 raise ShapeError(_weights_would_change(node, plan, before, after))
-        planned.append(replace(node, plan=plan))
-        for ref, shape in zip(node.tops, plan.tops, strict=True):
-            new[ref] = given.get(ref, tuple(shape))
+            again = replace(node, plan=plan, bodies=bodies)
+        planned.append(again)
+        for ref, shape in zip(node.tops, again.plan.tops, strict=True):
+            new[ref] = given.get(ref, tuple(shape)) if before == after else tuple(shape)
     return planned, new
 
 
-def checked_plan(layer: Layer, bottoms: Sequence[Shape]) -> Plan:
-    """A layer's plan, held against its own promises."""
+def _plan_layer(
+    layer: Layer, given: Sequence[ParamSpec], bottoms: Sequence[Shape], build_body: BuildBody
+) -> tuple[Plan, tuple[ParamSpec, ...], dict[str, Graph]]:
+    """A layer's plan with its bodies' weights added to its own, how each weight is trained, and the bodies' graphs."""
+    bodies: dict[str, Graph] = {}
+
+    def body_shapes(body: Body) -> dict[str, Shape]:
+        graph = bodies[body.name] = build_body(body)
+        for name in body.outputs:
+            if name not in graph.last:
+                raise ShapeError(f"the body {body.name!r} has no blob {name!r}{did_you_mean(name, graph.last)}")
+        return {name: graph.shapes[graph.last[name]] for name in body.outputs}
+
+    layer.body_shapes = body_shapes
     plan = layer.plan(*bottoms)
     if len(plan.tops) != layer.num_tops:
         raise ShapeError(f"planned {len(plan.tops)} tops, but has {layer.num_tops}", "top")
-    return plan
+    weights = list(plan.weights)
+    params = [given[i] if i < len(given) else ParamSpec() for i in range(len(weights))]
+    for body in plan.bodies:
+        if body.name not in bodies:
+            body_shapes(body)
+        for weight, param in _inner_weights(bodies[body.name]):
+            weights.append(replace(weight, name=f"{body.name}/{weight.name}"))
+            params.append(param)
+    return replace(plan, weights=weights), tuple(params), bodies
+
+
+def _inner_weights(graph: Graph) -> Iterator[tuple[Weight, ParamSpec]]:
+    """The weights of a body's layers, each once however many of them share it."""
+    seen: set[str] = set()
+    for node in graph.nodes:
+        for weight, param in zip(node.plan.weights, node.params, strict=True):
+            if not param.name or param.name not in seen:
+                yield replace(weight, name=f"{node.name}.{weight.name}"), param
+            seen.add(param.name or "")
 
 
 def _arity(spec: LayerSpec, bottoms: int, tops: int) -> tuple[str, str] | None:
     """What is wrong with the number of bottoms or tops, and the field to look at."""
     cls = spec.cls
     for field, count, (least, most) in (("bottom", bottoms, cls.bottoms), ("top", tops, cls.tops)):
-        if count < least or (most is not None and count > most):
-            wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            plural = "" if wanted == "1" else "s"
-            listed = ", ".join((spec.bottom if field == "bottom" else spec.top) or []) or "none"
-            return f"needs {wanted} {field}{plural}, not {count} ({listed})", field
+        if least <= count and (most is None or count <= most):
+            continue
+        listed = ", ".join((spec.bottom if field == "bottom" else spec.top) or []) or "none"
+        if most == 0:
+            return f"takes no {field} ({listed})", field
+        wanted = f"at least {_count(least, field)}" if most is None else f"{least} to {_count(most, field)}"
+        return f"needs {_count(least, field) if least == most else wanted}, not {count} ({listed})", field
     if cls.same_number and bottoms != tops:
         return f"needs as many tops as bottoms, not {tops} for {bottoms}", "top"
     return None
+
+
+def _count(number: int, noun: str) -> str:
+    plural = {"entry": "entries"}.get(noun, f"{noun}s")
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _check_settings(node: Node, unnamed: bool, problems: Problems) -> None:
     spec, names = node.spec, [weight.name for weight in node.plan.weights]
     if names and unnamed:
         problems.found.append(spec.problem("has weights and so needs a 'name'"))
-    if len(spec.param) > len(names):
-        listed = f" ({', '.join(names)})" if names else ""
-        problems.found.append(
-            spec.problem(f"param has {len(spec.param)} entries for {len(names)} weights{listed}", "param")
-        )
-    if spec.loss_weight is not None and len(spec.loss_weight) > len(node.tops):
-        problems.found.append(
-            spec.problem(f"loss_weight has {len(spec.loss_weight)} entries for {len(node.tops)} tops", "loss_weight")
-        )
+    listed = f" ({', '.join(names)})" if names else ""
+    for field, entries, most, noun in (
+        ("param", spec.param, len(names), "weight"),
+        ("loss_weight", spec.loss_weight or [], len(node.tops), "top"),
+    ):
+        if len(entries) > most:
+            message = f"{field} has {_count(len(entries), 'entry')} for {_count(most, noun)}"
+            problems.found.append(spec.problem(message + (listed if field == "param" else ""), field))
     if spec.propagate_down is not None and len(spec.propagate_down) != len(node.bottoms):
-        message = f"propagate_down has {len(spec.propagate_down)} entries for {len(node.bottoms)} bottoms"
+        given = _count(len(spec.propagate_down), "entry")
+        message = f"propagate_down has {given} for {_count(len(node.bottoms), 'bottom')}"
         problems.found.append(spec.problem(message, "propagate_down"))
     elif spec.propagate_down is not None and node.plan.gradients is not None:
         for i, (wanted, able) in enumerate(zip(spec.propagate_down, node.plan.gradients, strict=True)):
@@ -151,26 +199,6 @@ def _check_settings(node: Node, unnamed: bool, problems: Problems) -> None:
                 )
 
 
-def _check_sharing(nodes: Sequence[Node], problems: Problems) -> None:
-    """Weights of one name must have one shape (STRICT) or as many elements (PERMISSIVE)."""
-    owners: dict[str, tuple[Node, Weight]] = {}
-    for node in nodes:
-        for i, weight in enumerate(node.plan.weights):
-            param = node.param(i)
-            if not param.name:
-                continue
-            owner, first = owners.setdefault(param.name, (node, weight))
-            fits = first.shape == weight.shape
-            if param.share_mode == "PERMISSIVE":
-                fits = math.prod(first.shape) == math.prod(weight.shape)
-            if not fits:
-                message = (
-                    f"the shared weight {param.name!r} is {shape_text(weight.shape)} here "
-                    f"and {shape_text(first.shape)} in layer {owner.name!r}"
-                )
-                problems.found.append(node.spec.problem(message, "param", i))
-
-
 def _weights_would_change(node: Node, plan: Plan, before: Sequence[Shape], after: Sequence[Shape]) -> str:
     changed = next(
         (old, new) for old, new in zip(node.plan.weights, plan.weights, strict=False) if old.shape != new.shape
@@ -180,6 +208,3 @@ def _weights_would_change(node: Node, plan: Plan, before: Sequence[Shape], after
         f"{', '.join(map(shape_text, before))} would need a {changed[0].name} of {shape_text(changed[1].shape)}, "
         f"but it is {shape_text(changed[0].shape)}"
     )
-
-
-__all__ = ["DataError", "Node", "UnknownNameError", "checked_plan", "plan_nodes", "replan"]

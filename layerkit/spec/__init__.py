@@ -1,7 +1,7 @@
 """Models of what a file can say: RunSpec, NetSpec, SolverSpec, and LayerSpec with its type's parameters."""
 
 from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
-from layerkit.spec.run import Block, NetSpec, RunSpec, load_run
+from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run
 from layerkit.spec.solver import SolverSpec, StateSpec
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "LayerSpec",
     "NetSpec",
     "NetState",
+    "Origin",
     "ParamSpec",
     "Rule",
     "RunSpec",

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from layerkit.errors import Mark, Problem, Problems, UnknownNameError, Use, did_you_mean
 from layerkit.fields import Strict
 from layerkit.layer import Layer, LayerParams
-from layerkit.registry import layer_class
+from layerkit.registry import layer_class, layer_types
 from layerkit.spec.sentences import PHASES, Source, is_per_phase, phase_key, plain, validate
 from layerkit.text import Map
 
@@ -19,6 +19,8 @@ __all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "read_layer"]
 
 _FIXED = ("name", "type", "bottom", "top", "include", "exclude")
 """Fields that cannot be given per phase."""
+_TWO_LAYERS = "write one layer for each phase, with 'include'"
+_INSTEAD = dict.fromkeys(("include", "exclude"), "it lists phases, as in 'include: [train, test]'")
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,21 @@ def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems)
     """Validate one layer's mapping for one phase; None, with every fault added to `problems`, where it is wrong."""
     name, kind = tree.get("name", ""), tree.get("type")
     where = describe(name if isinstance(name, str) else "", kind if isinstance(kind, str) else "untyped")
-    source = Source(tree, where, uses, phase)
+    per_phase = [key for key, value in tree.items() if is_per_phase(value)]
+    chosen = {key: phase_key(tree[key], phase) for key in per_phase if key not in _FIXED}
+    source = Source(tree, where, uses, phase, {key: at for key, at in chosen.items() if at is not None})
+    for key in per_phase:
+        if key in _FIXED:
+            problems.found.append(
+                source.problem(f"{key} cannot differ by phase; {_INSTEAD.get(key, _TWO_LAYERS)}", key)
+            )
     cls = _layer_class(tree, source)
-    if isinstance(cls, Problem):
+    if isinstance(cls, Problem) and "type" not in per_phase:
         problems.found.append(cls)
+    if isinstance(cls, Problem) or any(key in _FIXED for key in per_phase):
         return None
-    values = _resolve(tree, phase)
+    values = {key: value[chosen[key]] if chosen.get(key) else value for key, value in tree.items()}
+    values = {key: value for key, value in values.items() if chosen.get(key, key) is not None}
     common = {key: value for key, value in values.items() if key in LayerSpec.model_fields}
     own = {key: value for key, value in values.items() if key not in common}
     before = len(problems.found)
@@ -155,16 +166,7 @@ def _layer_class(tree: Map, source: Source) -> type[Layer] | Problem:
         return source.problem(f"type must be text, not {plain(kind)}", "type")
     try:
         return layer_class(kind)
-    except UnknownNameError as error:
-        return source.problem(str(error), "type")
-
-
-def _resolve(tree: Map, phase: str) -> dict[str, Any]:
-    """The layer's values for one phase: of a per-phase mapping its phase's value, or nothing for the default."""
-    values: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key in _FIXED or not is_per_phase(value):
-            values[key] = value
-        elif (chosen := phase_key(value, phase)) is not None:
-            values[key] = value[chosen]
-    return values
+    except UnknownNameError:
+        types = layer_types()
+        hint = did_you_mean(kind, types) or f"; there are: {', '.join(types)}"
+        return source.problem(f"there is no layer type {kind!r}{hint}", "type")

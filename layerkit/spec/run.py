@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from layerkit import text
-from layerkit.errors import ConfigError, Problem, Problems
+from layerkit.errors import Problems, nearest
 from layerkit.fields import Strict
+from layerkit.spec.layer import NetState
+from layerkit.spec.overrides import override
 from layerkit.spec.sentences import Source, validate
 from layerkit.spec.solver import SolverSpec
 from layerkit.text import Map
+
+_FOLDER = re.compile(r"[\w+-][\w .+-]{0,99}")
 
 
 class Block(Strict):
@@ -23,7 +28,9 @@ class Block(Strict):
     args: dict[str, Any] = Field(
         {}, description="Argument -> its type (required), its default, or {type: ..., default: ...}."
     )
-    layers: list[Any] = Field(description="Layers and uses of other blocks; `$arg` stands for an argument's value.")
+    layers: list[Any] = Field(
+        min_length=1, description="Layers and uses of other blocks; `$arg` stands for an argument's value."
+    )
 
 
 class NetSpec(Strict):
@@ -32,7 +39,7 @@ class NetSpec(Strict):
     name: str = Field("", description="Name of the net.")
     force_backward: bool = Field(False, description="Compute gradients of the net's inputs too.")
     blocks: dict[str, Block] = Field({}, description="Reusable lists of layers, by name.")
-    layers: list[Any] = Field(description="The layers and uses of blocks, in any order.")
+    layers: list[Any] = Field(min_length=1, description="The layers and uses of blocks, in any order.")
 
     _tree: Map = PrivateAttr(default_factory=Map)
 
@@ -49,6 +56,16 @@ class RunSpec(Strict):
     net: NetSpec = Field(description="The net, or the path of a file that holds one.")
     solver: SolverSpec | None = Field(None, description="How to train it.")
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if name and not _FOLDER.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot name the run's folder: use letters, digits, spaces and . _ + -, "
+                f"at most 100 of them, and no dot at the start"
+            )
+        return name
+
     _tree: Map = PrivateAttr(default_factory=Map)
 
     @property
@@ -56,32 +73,50 @@ class RunSpec(Strict):
         """The run as it was read, other files included and overrides applied."""
         return self._tree
 
+    def state(self, phase: str) -> NetState:
+        """Level and stages that the solver gives the net of a phase."""
+        if self.solver is None:
+            return NetState(phase)
+        state = self.solver.train_state if phase == "train" else self.solver.test_state
+        return NetState(phase, state.level, frozenset(state.stage))
+
     def resolved(self) -> dict[str, Any]:
         """The run as plain dicts and lists, as it is written to the run's folder and into snapshots."""
         resolved: dict[str, Any] = text.to_python(self._tree)
         return resolved
 
 
-def load_run(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Iterable[str] = ()) -> RunSpec:
+Origin = str | os.PathLike[str] | Mapping[str, Any]
+"""Where a run or a net comes from: a YAML file's path, a YAML text or a dict."""
+
+
+def load_run(source: Origin, overrides: Iterable[str] = (), problems: Problems | None = None) -> RunSpec:
     """Read a run or a net from a YAML file's path, a YAML text or a dict.
 
-    `overrides` are assignments such as `solver.base_lr=0.01`. Raises ConfigError with every fault found.
+    `overrides` are assignments such as `solver.base_lr=0.01`. Raises ConfigError with every fault found; but with
+    `problems` the faults of its fields are added there, and the run comes without the parts that are wrong.
     """
+    found = Problems() if problems is None else problems
     tree, folder, stem = _read(source)
-    if "layers" in tree and "net" not in tree:
+    only_net = _holds_only_net(tree)
+    if only_net:
         tree = _as_run(tree)
-    if isinstance(tree.get("net"), str):
-        _include(tree, folder)
+    given = tree.get("net")
+    _include(tree, folder, found)
     for assignment in overrides:
-        text.override(tree, assignment)
-    problems = Problems()
-    run = _validate(tree, stem, problems)
-    problems.check()
-    assert run is not None  # problems.check raised otherwise
+        first = assignment.partition("=")[0].split(".")[0]
+        inside = tree["net"] if only_net and first != "name" and first in NetSpec.model_fields else tree
+        with found.collecting():
+            override(inside, assignment)
+    if tree.get("net") is not given:
+        _include(tree, Path(), found)  # a path that an override gave
+    run = _validate(tree, stem, found, ["solver"] if only_net else [])
+    if problems is None:
+        found.check()
     return run
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Map, Path, str]:
+def _read(source: Origin) -> tuple[Map, Path, str]:
     """The tree, the folder that paths in it are relative to, and a name for a run that has none."""
     if isinstance(source, Mapping):
         return Map(text.from_python(source)), Path(), "run"
@@ -89,6 +124,12 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Map, Path
         return text.parse(source), Path(), "run"
     path = Path(source)
     return text.load(source), path.parent, path.stem
+
+
+def _holds_only_net(tree: Map) -> bool:
+    """Whether a file is a net without a run: it has `layers`, spelt right or nearly, and no `net`."""
+    others = [key for key in tree if key not in RunSpec.model_fields]
+    return "net" not in tree and ("layers" in tree or any(nearest(key, ["layers"]) for key in others))
 
 
 def _as_run(net: Map) -> Map:
@@ -102,33 +143,37 @@ def _as_run(net: Map) -> Map:
     return run
 
 
-def _include(run: Map, folder: Path) -> None:
+def _include(run: Map, folder: Path, problems: Problems) -> None:
     """Replace the path at `net:` by the net that the file holds."""
-    path, mark = folder / run["net"], run.value_marks.get("net")
-    if not path.is_file():
-        raise ConfigError([Problem(f"net: there is no file {os.fspath(path)!r}", mark=mark)])
-    net = text.load(path)
-    if "layers" not in net:
-        raise ConfigError([Problem(f"net: {os.fspath(path)!r} holds no 'layers'", mark=mark)])
-    run["net"] = net
+    given = run.get("net")
+    if not isinstance(given, str):
+        return
+    path, mark = folder / given, run.value_marks.get("net")
+    if not os.path.isfile(path):  # unlike Path.is_file it does not mind a name too long
+        problems.add(f"there is no file {os.fspath(path)!r}", "net", mark)
+        return
+    with problems.collecting():
+        net = text.load(path)
+        if "layers" in net or _holds_only_net(net):
+            run["net"] = net
+        else:
+            problems.add(f"{os.fspath(path)!r} is no net: it has no 'layers:'", "net", mark)
 
 
-def _validate(tree: Map, stem: str, problems: Problems) -> RunSpec | None:
+def _validate(tree: Map, stem: str, problems: Problems, beside: Iterable[str]) -> RunSpec:
+    """The run, with an empty net or no solver in place of one that is wrong; `beside` may stand beside the layers."""
     values: dict[str, Any] = dict(tree)
-    net_tree = tree.get("net")
-    net: NetSpec | None = None
-    if isinstance(net_tree, Map):
-        net = validate(NetSpec, net_tree, Source(net_tree, "net"), problems)
-        if net is not None:
-            net._tree = net_tree
-        values["net"] = net if net is not None else NetSpec(layers=[])
-    solver_tree = tree.get("solver")
+    net_tree, solver_tree = tree.get("net"), tree.get("solver")
+    net = NetSpec.model_construct(layers=[])
+    if isinstance(net_tree, str):
+        values["net"] = net  # of a file that could not be read, which was said
+    elif isinstance(net_tree, Map):
+        net = values["net"] = validate(NetSpec, net_tree, Source(net_tree, "net"), problems, beside) or net
+        net._tree = net_tree
     if isinstance(solver_tree, Map):
-        solver = validate(SolverSpec, solver_tree, Source(solver_tree, "solver"), problems)
-        values["solver"] = solver
-    run = validate(RunSpec, values, Source(tree), problems)
-    if run is None:
-        return None
-    run = run if run.name else run.model_copy(update={"name": stem})
+        values["solver"] = validate(SolverSpec, solver_tree, Source(solver_tree, "solver"), problems)
+    run = validate(RunSpec, values, Source(tree), problems) or RunSpec(net=net, solver=None)
+    if not run.name:
+        run = run.model_copy(update={"name": re.sub(r"[^\w .+-]", "-", stem).lstrip(". ") or "run"})
     run._tree = tree
     return run

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from layerkit.errors import Mark, Problem, Problems, Use, did_you_mean
+from layerkit.errors import Mark, Problem, Problems, Use, did_you_mean, nearest
 from layerkit.text import Map, mark_of
 
 PHASES = ("train", "test", "predict")
@@ -17,7 +17,8 @@ PHASES = ("train", "test", "predict")
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[int | str, ...]
 
-_WANTED = {
+_KINDS = {
+    "literal_error": "",  # says its choices itself
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -44,7 +45,10 @@ class Source:
     tree: Any
     where: str = ""
     uses: tuple[Use, ...] = ()
-    phase: str = "train"
+    phase: str | None = None
+    """The phase that a layer is read for."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Which key serves the phase, for each of the layer's fields that are given per phase."""
 
     def mark(self, *path: int | str, key: bool = False) -> Mark | None:
         """The place of the value (or key) at `path`, or of the nearest thing around it."""
@@ -56,19 +60,29 @@ class Source:
 
     def walk(self, path: Iterable[int | str]) -> Loc:
         """`path` as far as the tree goes, through per-phase mappings and past labels that pydantic adds."""
-        tree, walked = self.tree, list[int | str]()
+        tree: Any = self.tree
+        walked = list[int | str]()
         for step in path:
-            if isinstance(tree, Map) and step in tree:
-                walked.append(step)
-                tree = tree[str(step)]
-            elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
-                walked.append(step)
-                tree = tree[step]
-            chosen = phase_key(tree, self.phase) if is_per_phase(tree) else None
-            if chosen is not None:
-                walked.append(chosen)
-                tree = tree[chosen]
+            if not _holds(tree, step):
+                continue
+            walked.append(step)
+            tree = tree[step]
+            if len(walked) == 1 and step in self.chosen:
+                walked.append(self.chosen[str(step)])
+                tree = tree[walked[-1]]
         return tuple(walked)
+
+    def label(self, path: Loc) -> int | None:
+        """The position in `path` of the label that pydantic adds to say which branch of a union failed."""
+        tree: Any = self.tree.get(path[0]) if path and isinstance(self.tree, Mapping) else None
+        if path and path[0] in self.chosen:
+            tree = tree[self.chosen[str(path[0])]]
+        for i, step in enumerate(path[1:], 1):
+            if _holds(tree, step):
+                tree = tree[step]
+            elif isinstance(step, str) and not isinstance(tree, Mapping):
+                return i
+        return None
 
 
 def validate(
@@ -94,6 +108,12 @@ def phase_key(value: Mapping[str, Any], phase: str) -> str | None:
     return phase if phase in value else None
 
 
+def _holds(tree: Any, step: int | str) -> bool:
+    if isinstance(tree, Map):
+        return step in tree
+    return isinstance(tree, list) and isinstance(step, int) and step < len(tree)
+
+
 def plain(value: Any) -> str:
     """A value as a person would write it in YAML, kept short."""
     if value is None:
@@ -117,53 +137,109 @@ class _Faults:
         self.known = list(known)
 
     def sentences(self, errors: list[ErrorDetails]) -> list[Problem]:
-        hints = {e["loc"]: self.hint(e["loc"]) for e in errors if e["type"] == "extra_forbidden"}
-        found: dict[tuple[Loc, str], Problem] = {}
-        for error in errors:
-            loc, kind = error["loc"], error["type"]
-            name = str(loc[-1]) if loc else ""
-            if kind == "missing" and any(at[:-1] == loc[:-1] and repr(name) in hint for at, hint in hints.items()):
-                continue  # the field is there, under a misspelt name that is reported itself
-            path = self.source.walk(loc)
-            if kind == "extra_forbidden":
-                problem = self.source.problem(_inside(path[:-1], f"unknown field {name!r}{hints[loc]}"), *loc, key=True)
-            elif kind == "missing":
-                problem = self.source.problem(_inside(path, f"needs the field {name!r}"), *loc)
-            else:
-                problem = self.wrong_value(error, path)
-            found.setdefault((loc, kind) if kind == "missing" else (path, ""), problem)
-        return list(found.values())
+        """One problem for each fault; what only follows from a misspelt field is left out."""
+        misspelt = [e["loc"] for e in errors if e["type"] == "extra_forbidden"]
+        lacking = [e["loc"] for e in errors if e["type"] == "missing" and not self.is_misspelt(e["loc"], misspelt)]
+        problems = [self.unknown_field(loc) for loc in misspelt] + [self.lacks(loc) for loc in dict.fromkeys(lacking)]
+        wrong: dict[Loc, list[ErrorDetails]] = {}
+        for error in self.nearest_branches(errors):
+            if error["type"] not in ("extra_forbidden", "missing") and not self.follows(error, misspelt):
+                wrong.setdefault(self.source.walk(error["loc"]), []).append(error)
+        return problems + [self.wrong_value(path, found) for path, found in wrong.items()]
 
-    def wrong_value(self, error: ErrorDetails, path: Loc) -> Problem:
-        value, kind, context = error["input"], error["type"], error.get("ctx", {})
-        field = _dotted(path)
-        stray = _stray_phase(value)
+    def is_misspelt(self, missing: Loc, misspelt: list[Loc]) -> bool:
+        """Whether a field that seems to be missing is there under a wrong name, which is reported itself."""
+        return any(at[:-1] == missing[:-1] and nearest(str(at[-1]), [str(missing[-1])]) for at in misspelt)
+
+    def follows(self, error: ErrorDetails, misspelt: list[Loc]) -> bool:
+        """Whether a rule between fields is broken only because one of them is misspelt."""
+        words = str(error.get("ctx", {}).get("error", "")).replace(",", " ").split()
+        return any(nearest(str(at[-1]), words) for at in misspelt)
+
+    def nearest_branches(self, errors: list[ErrorDetails]) -> list[ErrorDetails]:
+        """The errors without those of a union's branches that were tried in vain: with more faults, or less deep."""
+        unions: dict[Loc, dict[str, list[ErrorDetails]]] = {}
+        kept = []
+        for error in errors:
+            loc, at = error["loc"], self.source.label(error["loc"])
+            if at is None:
+                kept.append(error)
+            else:
+                unions.setdefault(loc[:at], {}).setdefault(str(loc[at]), []).append(error)
+        for branches in unions.values():
+            rank = {name: (len(found), -max(len(e["loc"]) for e in found)) for name, found in branches.items()}
+            for name, found in branches.items():
+                kept += found if rank[name] == min(rank.values()) else []
+        return kept
+
+    def unknown_field(self, loc: Loc) -> Problem:
+        names = [] if (model := self.model_at(loc[:-1])) is None else list(model.model_fields)
+        hint = did_you_mean(str(loc[-1]), [*names, *self.known] if len(loc) == 1 else names)
+        around = self.source.walk(loc[:-1])
+        mark = mark_of(self.source.tree, (*around, str(loc[-1])), key=True)
+        return Problem(
+            _inside(around, f"unknown field {str(loc[-1])!r}{hint}"), self.source.where, mark, self.source.uses
+        )
+
+    def lacks(self, loc: Loc) -> Problem:
+        name, around = str(loc[-1]), self.source.walk(loc)
+        if _holds(self.source.tree, name) and len(loc) == 1:
+            message = f"{name} has no value for the phase {self.source.phase}, and there is no default"
+            return self.source.problem(message, name)
+        return self.source.problem(_inside(around, f"needs the field {name!r}"), *loc)
+
+    def wrong_value(self, path: Loc, errors: list[ErrorDetails]) -> Problem:
+        """What is wrong with the value at `path`; of a union every branch has an error of its own."""
+        value, name = errors[0]["input"], _dotted(path)
+        stray = _stray_phase(value) if self.source.phase else None
         if stray is not None:
-            message = f"{field}: {stray!r} is no phase{did_you_mean(stray, PHASES)}"
+            message = f"{name}: {stray!r} is no phase{did_you_mean(stray, PHASES)}"
             return self.source.problem(message, *path, stray, key=True)
-        if kind == "literal_error":
-            choices = [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
-            hint = did_you_mean(str(value), choices)
-            message = f"{field} must be one of {', '.join(choices)}, not {plain(value)}{hint}"
-        elif kind in _WANTED:
-            message = f"{field} must be {_WANTED[kind]}, not {plain(value)}"
-        elif kind in _BOUNDS:
+        errors = [e for e in errors if e["type"] not in _KINDS] or errors
+        if all(e["type"] in _KINDS for e in errors):
+            choices = [choice for e in errors for choice in _choices(e)]
+            kinds = list(dict.fromkeys(self.kind(e) for e in errors))
+            message = f"{name} must be {' or '.join(kinds)}, not {plain(value)}{did_you_mean(str(value), choices)}"
+            if kinds == ["text"] and isinstance(value, (bool, int, float)):
+                message += f"; as text it is written in quotes: '{plain(value)}'"
+            return self.source.problem(message, *path)
+        kind, context = errors[0]["type"], errors[0].get("ctx", {})
+        if kind in _BOUNDS:
             bound, words = _BOUNDS[kind]
-            message = f"{field} must be {words} {context[bound]}, not {plain(value)}"
+            message = f"{name} must be {words} {context[bound]:g}, not {plain(value)}"
+        elif kind == "too_short":
+            message = f"{name} must not be empty"
         elif kind == "value_error":
-            message = _inside(path, str(context["error"]))
+            message = str(context["error"])
+            message = f"{name} {message}" if message.startswith("must ") else _inside(path, message)
         else:
-            message = f"{_inside(path, error['msg'][0].lower() + error['msg'][1:])}, not {plain(value)}"
+            message = _inside(path, errors[0]["msg"][0].lower() + errors[0]["msg"][1:])
         return self.source.problem(message, *path)
 
-    def hint(self, loc: Loc) -> str:
-        """`; did you mean ...` from the fields of the model in which the unknown field stands."""
+    def kind(self, error: ErrorDetails) -> str:
+        """What a value must be, in words."""
+        if error["type"] == "literal_error":
+            choices = _choices(error)
+            return f"one of {', '.join(choices)}" if len(choices) > 1 else repr(choices[0])
+        model = self.model_at(error["loc"]) if error["type"].startswith("model") else None
+        if model is not None and getattr(model, "shorthand", None):
+            return f"a {model.shorthand} or a mapping"  # type: ignore[attr-defined]
+        return _KINDS[error["type"]]
+
+    def model_at(self, loc: Loc) -> type[BaseModel] | None:
+        """The model at a place inside the model."""
         model: type[BaseModel] | None = self.model
-        for step in loc[:-1]:
+        for step in loc:
             if isinstance(step, str) and model is not None and step in model.model_fields:
                 model = _model_in(model.model_fields[step].annotation)
-        names = [] if model is None else list(model.model_fields)
-        return did_you_mean(str(loc[-1]), [*names, *self.known] if model is self.model else names)
+        return model
+
+
+def _choices(error: ErrorDetails) -> list[str]:
+    """What a Literal offers."""
+    if error["type"] != "literal_error":
+        return []
+    return [choice.strip("'") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -64,7 +64,7 @@ class SolverSpec(Strict):
     @classmethod
     def _rising(cls, value: list[int] | None) -> list[int] | None:
         if value is not None and (not value or value[0] <= 0 or any(b <= a for a, b in pairwise(value))):
-            raise ValueError("must rise from above 0")
+            raise ValueError("must be whole numbers that rise, the first above 0")
         return value
 
     @field_validator("lr_policy")

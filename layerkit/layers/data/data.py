@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from layerkit.blob import Array, Shape
 from layerkit.datasets import Header, Part, Source, describe, open_source, transform
-from layerkit.errors import DataError, ShapeError, UsageError
+from layerkit.errors import DataError, ShapeError, UnknownNameError, UsageError
 from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Scratch, SourceLayer, State, Tops
 from layerkit.registry import register
 
@@ -26,7 +26,8 @@ class Data(SourceLayer):
     those left over, and the next pass begins at the first again.
 
     Raises UnknownNameError for a dataset that does not exist, DataError for one that is missing, broken, not
-    finite or has changed since the net was planned, ShapeError for more tops than it has arrays or a transformation that cannot be.
+    finite or has changed since the net was planned, ShapeError for more tops than it has arrays or a transformation
+    that cannot be.
 
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """
@@ -101,6 +102,14 @@ class Data(SourceLayer):
             class_names=list(header.class_names),
         )
 
+    def missing(self) -> str | None:
+        try:
+            if self._describe().length is None:  # known by name only
+                open_source(self.params.dataset, self.params.source, self._part)
+        except DataError as error:
+            return str(error)
+        return None
+
     def open(self) -> None:
         source = open_source(self.params.dataset, self.params.source, self._part)
         if self._planned is not None and not _fits(self._planned, source.header):
@@ -150,7 +159,11 @@ class Data(SourceLayer):
         return self._epoch[1]
 
     def _describe(self) -> Header:
-        return describe(self.params.dataset, self.params.source, self._part)
+        try:
+            return describe(self.params.dataset, self.params.source, self._part)
+        except UnknownNameError as error:
+            error.field = "dataset"
+            raise
 
     @property
     def _part(self) -> Part:

@@ -1,0 +1,57 @@
+"""A graph as a table: one row a layer. `layerkit summary` and notebooks show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerkit.blob import shape_text
+
+if TYPE_CHECKING:
+    from layerkit.graph import Graph
+
+
+class Row(NamedTuple):
+    """One layer. `weights` counts elements; those shared with a layer above count there."""
+
+    layer: str
+    type: str
+    outputs: str
+    weights: int
+
+
+def rows(graph: Graph) -> list[Row]:
+    """The layers in the order in which they run."""
+    table: list[Row] = []
+    shared: set[str] = set()
+    for node in graph.nodes:
+        count = 0
+        for weight, param in zip(node.plan.weights, node.params, strict=True):
+            if not param.name or param.name not in shared:
+                count += math.prod(weight.shape)
+            if param.name:
+                shared.add(param.name)
+        outputs = "  ".join(shape_text(graph.shapes[ref]) for ref in node.tops)
+        table.append(Row(node.name, node.spec.type, outputs, count))
+    return table
+
+
+def total(table: Sequence[Row]) -> str:
+    """The line below the table."""
+    return f"{len(table)} layers, {sum(row.weights for row in table):,} weights"
+
+
+def html(graph: Graph) -> str:
+    """The table for a notebook."""
+    table = rows(graph)
+    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in Row._fields)
+    body = "".join(_html_row(row) for row in table)
+    title = f"{graph.name or 'net'} ({graph.state.phase}): {total(table)}"
+    return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _html_row(row: Row) -> str:
+    cells = "".join(f"<td>{escape(text)}</td>" for text in row[:3])
+    return f"<tr>{cells}<td style='text-align:right'>{f'{row.weights:,}' if row.weights else ''}</td></tr>"

@@ -1,0 +1,243 @@
+"""The shipped configs: each checks, is what its comments say, and trains."""
+
+import gzip
+import re
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import layerkit as lk
+from layerkit.graph import build
+from layerkit.spec import load_run
+
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PHASES = ("train", "test", "predict")
+TRAINED = ("lenet", "mlp", "sigmoid_perceptron")
+
+
+def config(name: str) -> Path:
+    return FOLDER / f"{name}.yaml"
+
+
+@pytest.fixture
+def small_mnist(tmp_path) -> str:
+    """A folder of MNIST's four files, 200 images to train with and 100 to test with, some gzipped."""
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 200), ("t10k", 100)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = rng.integers(0, 60, (count, 28, 28), dtype=np.uint8)
+        images[np.arange(count), 4 + 2 * labels] += 150  # a bright row whose height is the digit
+        header = struct.pack(">4i", 0x803, count, 28, 28)
+        (tmp_path / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes(), 1))
+        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
+    return str(tmp_path)
+
+
+# -- all of them ---------------------------------------------------------------------------------------------------
+
+
+def test_these_are_the_shipped_configs():
+    assert CONFIGS == ["branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_reads_well(name):
+    lines = config(name).read_text().splitlines()
+    assert re.match(r"# \w.*\.$", lines[0])  # its title, which `layerkit new` lists
+    assert max(map(len, lines)) <= 120
+    assert any(line.startswith("# To try next") for line in lines)
+    assert load_run(config(name)).name == name  # so that its runs go to runs/<the file's name>
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_phase_of_a_config_can_be_built(name, phase):
+    graph = build(load_run(config(name)).net, phase)
+    assert graph.nodes
+    assert graph.outputs
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_checks_and_can_be_summed_up(command, name):
+    assert command("check", f"configs/{name}.yaml").status == 0
+    assert command("summary", f"configs/{name}.yaml").status == 0
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_its_comments_tell_to_try_can_be_tried(command, small_mnist, name):
+    """Every `layerkit` command in a config's comments runs; trainings are cut to a few iterations."""
+    told = re.findall(r"^#\s+layerkit (\w+ configs/\S+(?: --\S+ \S+)*)", config(name).read_text(), re.MULTILINE)
+    assert told
+    for line in told:
+        arguments = line.split()
+        if arguments[0] == "train":
+            arguments += ["--set", "solver.max_iter=2", "--set", "solver.test_iter=1"]
+        if name == "lenet":
+            arguments += ["--set", f"net.layers.mnist.source={small_mnist}"]
+        assert command(*arguments).status == 0
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_snapshot_of_it_predicts(small_mnist, tmp_path, name):
+    more = [f"net.layers.mnist.source={small_mnist}", "solver.test_iter=1"] if name == "lenet" else []
+    solver = lk.Solver(config(name), folder=tmp_path, overrides=["solver.max_iter=3", *more])
+    solver.solve()
+    solver.close()
+    net = lk.load(tmp_path / "iter_3.safetensors")
+    pixels = np.ones(net.blobs["data"].shape[1:])
+    answer = net.predict(pixels)
+    if name == "sigmoid_perceptron":
+        assert 0 < answer.item() < 1
+    else:
+        assert answer in "0123456789"
+        assert np.allclose(net.forward(data=pixels[None])["prob"].sum(), 1)
+
+
+# -- mlp -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mlp_reads_digits(seed):
+    solver = lk.Solver(config("mlp"), overrides=[f"solver.random_seed={seed}"])
+    outputs = solver.solve()
+    solver.close()
+    assert outputs["accuracy"] >= 0.97
+
+
+# -- lenet ---------------------------------------------------------------------------------------------------------
+
+
+def test_lenet_is_caffes():
+    run = load_run(config("lenet"))
+    nodes = {node.name: node for node in build(run.net, "train").nodes}
+    shapes = {name: [weight.shape for weight in node.plan.weights] for name, node in nodes.items()}
+    assert {name: shape for name, shape in shapes.items() if shape} == {
+        "conv1": [(20, 1, 5, 5), (20,)],
+        "conv2": [(50, 20, 5, 5), (50,)],
+        "ip1": [(500, 800), (500,)],
+        "ip2": [(10, 500), (10,)],
+    }
+    for name in ("conv1", "conv2", "ip1", "ip2"):
+        assert [param.lr_mult for param in nodes[name].spec.param] == [1, 2]
+        assert [weight.filler.type for weight in nodes[name].plan.weights] == ["xavier", "constant"]
+    assert nodes["mnist"].spec.params.scale == 1 / 256
+    assert nodes["mnist"].spec.params.batch_size == 64
+    solver = run.solver.model_dump(exclude_unset=True)
+    assert solver == {
+        "base_lr": 0.01,
+        "momentum": 0.9,
+        "weight_decay": 0.0005,
+        "lr_policy": "inv",
+        "gamma": 0.0001,
+        "power": 0.75,
+        "display": 100,
+        "max_iter": 10000,
+        "test_iter": 100,
+        "test_interval": 500,
+        "snapshot": 5000,
+    }
+
+
+def test_lenet_learns(small_mnist):
+    overrides = [f"net.layers.mnist.source={small_mnist}", "solver.max_iter=40", "solver.test_iter=all"]
+    solver = lk.Solver(config("lenet"), overrides=overrides)
+    outputs = solver.solve()
+    solver.close()
+    assert outputs["accuracy"] >= 0.95
+
+
+# -- linear_classifier ---------------------------------------------------------------------------------------------
+
+PIXELS = (56, 231, 24, 2)
+W = (("0.2", "-0.5", "0.1", "2.0"), ("1.5", "1.3", "2.1", "0.0"), ("0", "0.25", "0.2", "-0.3"))
+B = ("1.1", "3.2", "-1.2")
+
+
+def test_the_linear_classifiers_scores_are_exact_arithmetic():
+    exact = [
+        sum(Fraction(w) * x for w, x in zip(row, PIXELS, strict=True)) + Fraction(b)
+        for row, b in zip(W, B, strict=True)
+    ]
+    assert exact == [Fraction("-96.8"), Fraction("437.9"), Fraction("60.75")]
+    net = lk.Net(config("linear_classifier"), phase="predict", dtype="float64")
+    net.params["scores"].weight.data[...] = np.array(W, float)
+    net.params["scores"].bias.data[...] = np.array(B, float)
+    net.forward(image=[PIXELS])
+    assert net.blobs["scores"].data[0] == pytest.approx([-96.8, 437.9, 60.75], rel=1e-14)
+
+
+def told_in_python(name: str) -> str:
+    """The Python in a config's comments: the indented lines from `import layerkit` on."""
+    lines = [line.removeprefix("#").strip() for line in config(name).read_text().splitlines()]
+    start = lines.index("import layerkit as lk")
+    end = next(i for i in range(start, len(lines)) if not lines[i])
+    return "\n".join(lines[start:end])
+
+
+def test_the_linear_classifiers_comments(folder, capsys):
+    space = {}
+    exec(told_in_python("linear_classifier"), space)
+    assert capsys.readouterr().out == "[[-96.8  437.9   60.75]]\n"
+    net = space["net"]
+    assert net.forward(image=[PIXELS], label=[1])["loss"] == pytest.approx(0)
+    smallest = np.finfo(np.float32).tiny  # Caffe takes the logarithm of nothing smaller
+    assert net.forward(image=[PIXELS], label=[2])["loss"] == pytest.approx(-np.log(smallest), rel=1e-6)
+    net.backward()
+    assert net.params["scores"].weight.diff == pytest.approx(np.array([[0] * 4, PIXELS, [-x for x in PIXELS]]))
+
+
+# -- sigmoid_perceptron --------------------------------------------------------------------------------------------
+
+
+def test_a_step_of_the_perceptron_is_the_delta_rule():
+    solver = lk.Solver(config("sigmoid_perceptron"), dtype="float64")
+    eta, (weight, bias) = solver.spec.base_lr, solver.net.params["sum"]
+    for _ in range(3):
+        w, b = weight.data.copy(), bias.data.copy()
+        solver.step()
+        x = solver.net.blobs["data"].data.reshape(64, 64)
+        s = 1 / (1 + np.exp(-(x @ w.T + b)))
+        target = (solver.net.blobs["label"].data == 0)[:, None]
+        delta = target - s
+        assert weight.data == pytest.approx(w + 2 * eta * (delta * s * (1 - s) * x).sum(0), rel=1e-9)
+        assert bias.data == pytest.approx(b + 2 * eta * (delta * s * (1 - s)).sum(0), rel=1e-9)
+    solver.close()
+
+
+def test_the_perceptron_tells_zeros():
+    solver = lk.Solver(config("sigmoid_perceptron"))
+    outputs = solver.solve()
+    solver.close()
+    assert outputs["accuracy"] >= 0.98
+
+
+# -- branch --------------------------------------------------------------------------------------------------------
+
+
+def test_the_gates_gradients_are_those_of_the_comments(folder, capsys):
+    space = {}
+    exec(told_in_python("branch"), space)
+    net = space["net"]
+    shown = capsys.readouterr().out
+    assert "-9." in shown
+    value = {name: blob.data.item() for name, blob in net.blobs.items()}
+    assert value == {"x": 3, "y": -4, "z": 2, "product": -12, "largest": 3, "f": -9}
+    gradient = {name: blob.diff.item() for name, blob in net.blobs.items()}
+    assert gradient == {"x": -3, "y": 3, "z": 0, "product": 1, "largest": 1, "f": 1}
+
+
+def test_the_max_gate_chooses_the_other_way():
+    net = lk.Net(config("branch"))
+    assert net.forward(x=[3], y=[-4], z=[5])["f"].item() == -7
+    gradient = {name: diff.item() for name, diff in net.backward(f=[1]).items()}
+    assert gradient == {"x": -4, "y": 3, "z": 1}
+
+
+def test_longer_blobs_go_through_the_gates_element_by_element():
+    net = lk.Net(config("branch"))
+    assert net.forward(x=[3, 1], y=[-4, 2], z=[2, 7])["f"].tolist() == [-9, 9]
+    assert net.backward(f=[1, 1])["x"].tolist() == [-3, 2]

@@ -1,0 +1,106 @@
+"""Every example in configs/README.md is what it says: valid, or wrong in exactly the way that is printed below it."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from layerkit import graph
+from layerkit.errors import ConfigError
+from layerkit.spec import SolverSpec
+
+GUIDE = Path(__file__).parents[1] / "configs" / "README.md"
+TEXT = GUIDE.read_text(encoding="utf-8")
+
+
+class Example(NamedTuple):
+    """One fenced block."""
+
+    line: int
+    kind: str
+    body: str
+
+
+EXAMPLES = [
+    Example(TEXT.count("\n", 0, match.start()) + 1, match[1], match[2])
+    for match in re.finditer(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+]
+YAML = [
+    (example, after if after is not None and after.kind == "text" else None)
+    for example, after in zip(EXAMPLES, [*EXAMPLES[1:], None], strict=True)
+    if example.kind == "yaml"
+]
+
+
+@pytest.fixture
+def saved(folder):
+    """All examples that have a file's name as their first line, as files; the last of the others is example.yaml."""
+    for example in EXAMPLES:
+        named = re.match(r"# (\w+\.yaml)\n", example.body)
+        if named:
+            (folder / named[1]).write_text(example.body)
+
+
+def test_every_fence_is_of_a_known_kind():
+    assert {example.kind for example in EXAMPLES} == {"yaml", "text", "console", "python"}
+    assert TEXT.count("```") == 2 * len(EXAMPLES)
+    assert sum(error is not None for _, error in YAML) == sum(example.kind == "text" for example in EXAMPLES)
+
+
+@pytest.mark.usefixtures("saved")
+@pytest.mark.parametrize(("example", "error"), [pytest.param(*each, id=f"line{each[0].line}") for each in YAML])
+def test_a_yaml_example_is_valid_or_wrong_as_printed(example, error):
+    Path("example.yaml").write_text(example.body)
+    if error is None:
+        for built in graph.load("example.yaml").graphs.values():
+            assert built.nodes
+    else:
+        with pytest.raises(ConfigError) as caught:
+            graph.load("example.yaml")
+        assert f"{caught.value}\n" == error.body
+
+
+@pytest.mark.usefixtures("saved")
+def test_two_examples_that_are_said_to_be_the_same_are():
+    section = TEXT[TEXT.index("## What may be left out") : TEXT.index("## Parameters and fillers")]
+    short, long = (body for kind, body in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    trees = [[graph.as_tree(node.spec) for node in graph.load(body).graphs["train"].nodes] for body in (short, long)]
+    assert trees[0] == trees[1]
+
+
+@pytest.mark.usefixtures("saved")
+def test_console_examples_print_what_is_shown(command):
+    shown = [example for example in EXAMPLES if example.kind == "console"]
+    assert shown
+    for example in shown:
+        before = [each for each in EXAMPLES if each.kind == "yaml" and each.line < example.line][-1]
+        Path("example.yaml").write_text(before.body)
+        first, output = example.body.split("\n", 1)
+        answer = command(*shlex.split(first.removeprefix("$ layerkit ")))
+        assert answer.out + answer.err == output
+
+
+def test_the_python_example_runs(capsys):
+    (example,) = (example for example in EXAMPLES if example.kind == "python")
+    exec(example.body, {})
+    assert capsys.readouterr().out == "(2, 3)\n"
+
+
+def test_the_guide_names_every_field_of_the_solver():
+    section = TEXT[TEXT.index("## The solver") : TEXT.index("## Several files")]
+    table = {
+        name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    fields = set(SolverSpec.model_fields) - {"gamma", "power", "stepsize", "stepvalue"}
+    policies = {"fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid"}
+    assert table == fields | policies | {"lr_policy"}
+
+
+def test_links_lead_somewhere():
+    headings = {
+        re.sub(r"[^\w -]", "", line[3:]).lower().replace(" ", "-") for line in re.findall(r"^## .*", TEXT, re.M)
+    }
+    targets = set(re.findall(r"\]\(#([\w-]+)\)", TEXT))
+    assert targets == headings

@@ -1,0 +1,359 @@
+"""Which layers are there in a phase, parameters per phase, and the predict phase that is derived from the test net."""
+# ruff: noqa: E501 (a layer stands on one line)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from layerkit import registry
+from layerkit.errors import ConfigError, Problems
+from layerkit.fields import Strict
+from layerkit.graph import as_tree, build, expand, load, phases_of
+from layerkit.graph.phases import absences, select
+from layerkit.layer import Layer, LayerParams, Plan, SampleInfo, SourceLayer
+from layerkit.registry import layer_class, layer_types
+from layerkit.spec import PHASES, LayerSpec, NetState, load_run
+
+SOURCE = "{name: in, type: Input, top: data, shape: [2, 4]}"
+DIGITS = "{name: digits, type: Data, top: [data, label], dataset: digits, batch_size: {train: 4, test: 6}, scale: 0.5}"
+
+
+def text_of(*layers):
+    return "layers:\n" + "".join(f"  - {layer}\n" for layer in layers)
+
+
+def built(*layers, phase="train", level=0, stages=()):
+    return build(load_run(text_of(*layers)).net, phase, level, stages)
+
+
+def trees(*layers, phase="predict"):
+    return {node.name: dict(as_tree(node.spec)) for node in built(*layers, phase=phase).nodes}
+
+
+def names(*layers, **state):
+    return [node.name for node in built(*layers, **state).nodes]
+
+
+# -- include and exclude --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "there"),
+    [
+        ("include: train", ["train 0", "train 3", "train a", "train ab"]),
+        ("include: {phase: test}", ["test 0", "test 3", "test a", "test ab"]),
+        (
+            "include: [train, test]",
+            ["train 0", "train 3", "train a", "train ab", "test 0", "test 3", "test a", "test ab"],
+        ),
+        ("exclude: train", ["test 0", "test 3", "test a", "test ab"]),
+        ("exclude: [train, test]", []),
+        ("include: {min_level: 1}", ["train 3", "test 3"]),
+        ("include: {max_level: 2, phase: train}", ["train 0", "train a", "train ab"]),
+        ("include: {min_level: 3, max_level: 3}", ["train 3", "test 3"]),
+        ("include: {stage: a}", ["train a", "train ab", "test a", "test ab"]),
+        ("include: {stage: [a, b]}", ["train ab", "test ab"]),
+        ("include: [{stage: b}, {min_level: 1, phase: test}]", ["train ab", "test 3", "test ab"]),
+        ("exclude: {not_stage: a}", ["train a", "train ab", "test a", "test ab"]),
+        ("exclude: {stage: a, not_stage: b}", ["train 0", "train 3", "train ab", "test 0", "test 3", "test ab"]),
+        ("include: {}", ["train 0", "train 3", "train a", "train ab", "test 0", "test 3", "test a", "test ab"]),
+        ("include: []", ["train 0", "train 3", "train a", "train ab", "test 0", "test 3", "test a", "test ab"]),
+    ],
+)
+def test_a_rule(rule, there):
+    found = []
+    for phase in ("train", "test"):
+        for label, level, stages in (("0", 0, ""), ("3", 3, ""), ("a", 0, "a"), ("ab", 0, "ab")):
+            made = names(SOURCE, f"{{name: r, type: ReLU, {rule}}}", phase=phase, level=level, stages=stages)
+            found += [f"{phase} {label}"] if "r" in made else []
+    assert found == there
+
+
+def test_the_solver_says_level_and_stages():
+    layers = text_of(
+        SOURCE, "{name: r, type: ReLU, include: {stage: deep, min_level: 1}}", "{name: s, type: TanH, bottom: data}"
+    )
+    solver = "solver: {base_lr: 1, max_iter: 1, test_interval: 1, test_state: {level: 1, stage: deep}}\n"
+    graphs = load(layers + solver).graphs
+    assert {phase: len(graph.nodes) for phase, graph in graphs.items()} == {"train": 2, "test": 3, "predict": 3}
+
+
+# -- values per phase -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("{train: 3, test: 5}", (3, 5, 5)),
+        ("{train: 3, test: 5, predict: 7}", (3, 5, 7)),
+        ("{predict: 7, train: 3, test: 5}", (3, 5, 7)),
+        ("4", (4, 4, 4)),
+    ],
+)
+def test_a_parameter_per_phase(written, values):
+    layer = f"{{name: f, type: InnerProduct, num_output: {written}}}"
+    assert tuple(trees(SOURCE, layer, phase=phase)["f"]["num_output"] for phase in PHASES) == values
+
+
+def test_an_absent_phase_has_the_default():
+    layer = "{name: r, type: ReLU, negative_slope: {train: 0.3}}"
+    slopes = [built(SOURCE, layer, phase=phase).nodes[1].spec.params.negative_slope for phase in PHASES]
+    assert slopes == [0.3, 0, 0]
+
+
+def test_mappings_and_common_fields_per_phase():
+    layer = (
+        "{name: f, type: InnerProduct, num_output: 2, weight_filler: {train: xavier, test: {type: constant, value: 1}}, "
+        "param: {train: [{lr_mult: 0}], test: []}, propagate_down: {train: false}, loss_weight: {test: 3}}"
+    )
+    train, test = (trees(SOURCE, layer, phase=phase)["f"] for phase in ("train", "test"))
+    assert (train["weight_filler"], test["weight_filler"]) == ({"type": "xavier"}, {"value": 1.0})
+    assert ("propagate_down" in train, "propagate_down" in test, "loss_weight" in train) == (True, False, False)
+    assert test["loss_weight"] == [3.0]
+
+
+def _models(annotation) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _models(field.annotation)
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+@pytest.mark.parametrize("kind", layer_types())
+def test_no_parameter_has_a_phase_for_a_key(kind):
+    """Otherwise its mapping could be taken for one value per phase."""
+    for model in (*_models(layer_class(kind).Params), *_models(LayerSpec)):
+        assert issubclass(model, Strict)
+        assert not set(PHASES).intersection(model.model_fields), model
+
+
+# -- predict, derived -----------------------------------------------------------------------------------------------
+
+
+def test_a_source_becomes_an_input_of_what_is_read_and_takes_tests_values():
+    graph = built(DIGITS, "{name: f, type: InnerProduct, num_output: 3}", phase="predict")
+    assert as_tree(graph.nodes[0].spec) == {"name": "digits", "type": "Input", "top": ["data"], "shape": [[6, 1, 8, 8]]}
+    assert graph.samples["data"].shape == [1, 8, 8]
+    assert (graph.samples["data"].scale, len(graph.samples["data"].class_names)) == (0.5, 10)
+
+
+@pytest.mark.parametrize(
+    ("loss", "derived"),
+    [
+        ("{name: loss, type: SoftmaxWithLoss, bottom: [f, label]}", {"name": "prob", "type": "Softmax"}),
+        ("{name: loss, type: SoftmaxWithLoss, bottom: [f, label], axis: -1}", {"name": "prob", "type": "Softmax", "axis": -1}),
+        ("{name: loss, type: SoftmaxWithLoss, bottom: [f, label], ignore_label: 3, loss_weight: 2, propagate_down: [true, false]}", {"name": "prob", "type": "Softmax"}),
+        ("{name: loss, type: SoftmaxWithLoss, bottom: [f, label], top: [loss, p]}", {"name": "p", "type": "Softmax"}),
+        ("{name: prob, type: SoftmaxWithLoss, bottom: [f, label]}", {"name": "prob", "type": "Softmax"}),
+        ("{name: loss, type: SigmoidCrossEntropyLoss, bottom: [f, target]}", {"name": "prob", "type": "Sigmoid"}),
+    ],
+)  # fmt: skip
+def test_a_loss_becomes_its_activation(loss, derived):
+    loss = loss.replace("target", "f")
+    found = trees(DIGITS, "{name: f, type: InnerProduct, num_output: 3, bottom: data}", loss)
+    assert list(found) == ["digits", "f", derived["name"]]
+    name = derived["name"]
+    assert found[name] == {"name": name, "type": derived["type"], "bottom": ["f"], "top": [name], **derived}
+
+
+def test_an_activation_that_is_there_already_is_not_made_again():
+    fc, loss = "{name: f, type: InnerProduct, num_output: 3}", "{name: loss, type: SoftmaxWithLoss, bottom: [f, label]}"
+    assert list(trees(DIGITS, fc, "{name: p, type: Softmax, bottom: f}", loss)) == ["digits", "f", "p"]
+    # of another axis, or of another blob, it is another activation
+    assert list(trees(DIGITS, fc, "{name: p, type: Softmax, bottom: f, axis: 0}", loss)) == ["digits", "f", "p", "prob"]
+    assert list(trees(DIGITS, fc, "{name: p, type: Softmax, bottom: data}", loss)) == ["digits", "f", "p", "prob"]
+
+
+def test_two_losses_on_one_blob_make_one_activation_and_on_two_blobs_two():
+    fcs = [
+        "{name: f, type: InnerProduct, num_output: 3, bottom: data}",
+        "{name: g, type: InnerProduct, num_output: 2, bottom: data}",
+    ]
+    one, two, other = (f"{{name: l{i}, type: SoftmaxWithLoss, bottom: [{b}, label]}}" for i, b in enumerate("ffg"))
+    assert list(trees(DIGITS, *fcs, one, two)) == ["digits", "f", "g", "prob"]
+    assert list(trees(DIGITS, *fcs, one, other)) == ["digits", "f", "g", "prob", "l2"]
+
+
+def test_other_losses_and_metrics_go():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 64}",
+        "{name: loss, type: EuclideanLoss, bottom: [f, flat]}",
+    ]
+    layers += ["{name: flat, type: Flatten, bottom: data}", "{name: accuracy, type: Accuracy, bottom: [f, label]}"]
+    assert list(trees(*layers, "{name: p, type: Sigmoid, bottom: data}")) == ["digits", "p"]
+    assert list(trees(*layers)) == ["digits", "f"]  # `flat` fed only the loss; without f there would be nothing
+
+
+def test_what_fed_only_those_goes_and_what_else_is_read_stays():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 10, bottom: data}",
+        "{name: scaled, type: Power, bottom: f, scale: 2}",
+        "{name: again, type: Power, bottom: scaled, scale: 2}",
+        "{name: accuracy, type: Accuracy, bottom: [again, label]}",
+        "{name: half, type: Power, bottom: label, scale: 0.5}",
+        "{name: quiet, type: Silence, bottom: half}",
+        "{name: part, type: Slice, bottom: f, top: [kept, dropped]}",
+        "{name: loss, type: SoftmaxWithLoss, bottom: [dropped, label]}",
+    ]
+    assert list(trees(*layers)) == ["digits", "f", "part", "prob"]
+
+
+def test_what_reads_what_is_gone_goes_too():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 10, bottom: data}",
+        "{name: loss, type: EuclideanLoss, bottom: [f, f], loss_weight: 0}",
+        "{name: root, type: Power, bottom: loss, power: 0.5}",
+        "{name: more, type: Power, bottom: root}",
+    ]
+    assert list(trees(*layers)) == ["digits", "f"]
+
+
+def test_an_inputs_label_goes_but_not_what_nobody_read_before():
+    given = "{name: in, type: Input, top: [x, y, z], shape: [[2, 3], [2], [5]]}"
+    found = trees(given, "{name: loss, type: SoftmaxWithLoss, bottom: [x, y]}")
+    assert found["in"] == {"name": "in", "type": "Input", "top": ["x", "z"], "shape": [[2, 3], [5]]}
+    assert list(trees("{name: x, type: Input, shape: [2, 3]}", "{name: y, type: Input, shape: [2]}", "{name: loss, type: SoftmaxWithLoss, bottom: [x, y]}")) == ["x", "prob"]  # fmt: skip
+
+
+def test_in_place_layers_stay():
+    found = built(DIGITS, "{name: f, type: InnerProduct, num_output: 3}", "{name: r, type: ReLU, bottom: f, top: f}", "{name: loss, type: SoftmaxWithLoss, bottom: [f, label]}", phase="predict")  # fmt: skip
+    assert [node.name for node in found.nodes] == ["digits", "f", "r", "prob"]
+    assert found.nodes[3].bottoms[0].version == 1
+
+
+def test_a_layer_that_is_only_for_training_or_not_for_use_is_not_there():
+    layers = [DIGITS, "{name: f, type: InnerProduct, num_output: 3}"]
+    layers += [
+        "{name: drop, type: Dropout, bottom: f, top: f, include: train}",
+        "{name: t, type: TanH, bottom: f, include: test}",
+    ]
+    layers += ["{name: s, type: Sigmoid, bottom: f, exclude: predict}"]
+    assert list(trees(*layers)) == ["digits", "f", "t"]
+
+
+def test_what_says_include_predict_wins():
+    layers = [
+        DIGITS,
+        "{name: given, type: Input, top: data, shape: [1, 1, 8, 8], include: predict}",
+        "{name: f, type: InnerProduct, num_output: 3, bottom: data}",
+        "{name: loss, type: EuclideanLoss, bottom: [f, f], include: [test, predict]}",
+        "{name: hinge, type: Sigmoid, bottom: f, include: predict}",
+        "{name: xent, type: SigmoidCrossEntropyLoss, bottom: [f, f]}",
+    ]
+    found = trees(*layers)
+    assert list(found) == ["given", "f", "loss", "hinge"]
+    assert found["given"]["shape"] == [1, 1, 8, 8]
+
+
+def test_two_sources_become_two_inputs():
+    other = "{name: more, type: Data, top: [x, y], dataset: digits, batch_size: 6, scale: 2}"
+    layers = [
+        DIGITS,
+        other,
+        "{name: j, type: Concat, bottom: [data, x]}",
+        "{name: loss, type: EuclideanLoss, bottom: [label, y]}",
+    ]
+    graph = built(*layers, phase="predict")
+    assert graph.inputs == ["data", "x"]
+    assert {name: info.scale for name, info in graph.samples.items()} == {"data": 0.5, "x": 2.0}
+
+
+def test_a_source_that_cannot_be_described_is_an_error_of_the_layer():
+    with pytest.raises(ConfigError, match=r"2:71: layer 'd' \(Data\): mean_value has 3 values, .*"):
+        built("{name: d, type: Data, dataset: digits, batch_size: 2, mean_value: [1, 2, 3]}", phase="predict")
+
+
+@pytest.fixture
+def types(monkeypatch):
+    """Two types for a test: a layer that makes data of itself, and a source."""
+
+    class DummyData(Layer):
+        class Params(LayerParams):
+            """None."""
+
+        bottoms = (0, 0)
+
+        def plan(self, *bottoms):
+            return Plan(tops=[(2, 3)])
+
+    class Stream(SourceLayer):
+        class Params(LayerParams):
+            """None."""
+
+        def plan(self, *bottoms):
+            return Plan(tops=[(2, 3)] * self.num_tops)
+
+        def samples(self):
+            return SampleInfo(shape=[3])
+
+    monkeypatch.setattr(registry, "_types", {**registry._types, "DummyData": DummyData, "Stream": Stream})
+
+
+def test_only_sources_become_inputs(types):
+    found = trees(
+        "{name: d, type: DummyData}", "{name: s, type: Stream, top: [a, b]}", "{name: c, type: Concat, bottom: [d, a]}"
+    )
+    assert {name: tree["type"] for name, tree in found.items()} == {"d": "DummyData", "s": "Input", "c": "Concat"}
+    assert found["s"]["top"] == ["a"]
+
+
+def test_a_source_alone_keeps_its_tops(types):
+    assert trees("{name: s, type: Stream, top: [a, b]}")["s"]["top"] == ["a", "b"]
+
+
+def test_a_derived_net_is_a_net():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 3}",
+        "{name: loss, type: SoftmaxWithLoss, bottom: [f, label]}",
+    ]
+    derived = list(trees(*layers).values())
+    assert [
+        dict(as_tree(node.spec)) for node in load({"layers": derived}, ["predict"]).graphs["predict"].nodes
+    ] == derived
+
+
+# -- bottoms that nobody makes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "reasons"),
+    [
+        (["{name: r, type: ReLU, bottom: x}"], {}),
+        (["{name: a, type: ReLU, bottom: data, top: x, include: test}", "{name: r, type: ReLU, bottom: x}"], {"x": "layer 'a', which makes it, is not in phase train"}),
+        (["{name: r, type: ReLU, bottom: x, top: x}"], {}),
+        (["{name: a, type: ReLU, tpo: x, bottom: data}", "{name: r, type: ReLU, bottom: x, top: x}"], {"x": ""}),
+        (["{nmae: a, type: ReLU, bottom: data}", "{name: r, type: ReLU, bottom: a}", "{name: s, type: ReLU, bottom: b}"], {"a": ""}),
+        (["{block: none, name: u}", "{name: r, type: Concat, bottom: [u, u/fc, v/fc]}"], {"u": "", "u/fc": ""}),
+    ],
+)  # fmt: skip
+def test_why_a_bottom_is_missing(layers, reasons):
+    problems = Problems()
+    flat = expand(load_run(text_of(SOURCE, *layers)).net, problems)
+    specs, _ = select(flat, NetState("train"), problems)
+    assert absences(flat, specs, "train") == reasons
+
+
+# -- which phases a run speaks of -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "phases"),
+    [
+        ([SOURCE], ["train"]),
+        ([SOURCE, "{name: r, type: ReLU, include: test}"], ["train", "test", "predict"]),
+        ([SOURCE, "{name: r, type: ReLU, negative_slope: {train: 1, test: 2}}"], ["train", "test", "predict"]),
+        ([SOURCE, "{name: r, type: ReLU, include: predict}"], ["train", "predict"]),
+    ],
+)
+def test_the_phases_of_a_run(layers, phases):
+    assert phases_of(load_run(text_of(*layers))) == phases

@@ -1,0 +1,102 @@
+"""What the README says is so: its commands, its net, its Python, its lists."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+import layerkit as lk
+from layerkit import registry, text
+from layerkit.cli.main import app
+from layerkit.errors import ConfigError
+from layerkit.spec import load_run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line.strip() for line in README.splitlines() if line.startswith("    python3 -m venv ")]
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_it_opens_with_the_two_commands():
+    top = README.split("\nlayerkit is ")[0]
+    assert len(COMMANDS) == 2
+    assert all(f"    {command}\n" in top for command in COMMANDS)
+    assert COMMANDS[0].endswith("layerkit train configs/mlp.yaml")
+    assert COMMANDS[1].endswith("pytest")
+
+
+def test_continuous_integration_runs_the_second_command():
+    script = (ROOT / ".ci" / "run").read_text()
+    (extract,) = re.findall(r"^command=\$\((.*)\)$", script, re.MULTILINE)
+    done = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == COMMANDS[1]
+
+
+def test_its_net_is_the_shipped_one():
+    (shown,) = blocks("yaml")
+    assert text.parse(shown) == load_run(ROOT / "configs" / "mlp.yaml").resolved()
+
+
+def test_its_mistake_is_reported_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (shown,) = blocks("yaml")
+    Path("mlp.yaml").write_text(shown.replace("num_output: 128", "num_ouput: 128"))
+    with pytest.raises(ConfigError) as caught:
+        lk.Net("mlp.yaml")
+    assert f"    {caught.value}\n" in README
+
+
+def test_its_first_command_and_what_it_tells_to_do_next(command, capsys):
+    training = shlex.split(COMMANDS[0].split(" && ")[-1])[1:]
+    answer = command(*training)
+    assert answer.status == 0
+    shown = re.findall(r"^    +(\d+/1000  (?:test|snapshot)|mlp: 9,610 weights)", README, re.MULTILINE)
+    assert shown
+    assert all(start in answer.out for start in shown)
+    (line,) = (line for line in README.splitlines() if line.startswith("    .venv/bin/python -c "))
+    exec(shlex.split(line)[2], {})
+    numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]
+    assert len(numbers) == 10
+    assert numbers[1] > 0.9
+
+
+def test_its_python_runs(folder, capsys, monkeypatch):
+    monkeypatch.setattr(registry, "_types", dict(registry._types))
+    space = {}
+    for block in blocks("python"):
+        exec(block, space)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ["(64, 128)", "(128, 64)", "1"]
+    assert len(blocks("python")[1].strip().splitlines()) <= 26  # a layer of about 20 lines and its imports
+    assert "Softplus" in lk.layer_types()
+
+
+def test_it_lists_every_verb():
+    shown = re.findall(r"^\| `layerkit (\w+)", README, re.MULTILINE)
+    assert sorted(shown) == sorted(typer.main.get_command(app).commands)
+
+
+def test_it_lists_every_layer_type():
+    listed = re.search(r"^Layers: (.*?), all with", README, re.MULTILINE | re.DOTALL)
+    built_in = [name for name in lk.layer_types() if registry.family(name) != "plug-in"]
+    assert re.split(r",\s+", listed[1]) == built_in
+
+
+def test_every_link_to_a_file_leads_to_one():
+    for name in ("README.md", "configs/README.md", "tools/README.md"):
+        path = ROOT / name
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+def test_every_script_is_explained():
+    explained = (ROOT / "tools" / "README.md").read_text()
+    for path in (ROOT / "tools").iterdir():
+        if path.is_file() and path.name != "README.md":
+            assert f"`{path.name}`" in explained
