@@ -12,10 +12,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from layerkit import arrayfile
+from layerkit import arrayfile, prediction
 from layerkit import graph as graphs
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
-from layerkit.datasets import transform
 from layerkit.errors import LayerkitError, ShapeError, UnknownNameError, UsageError
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Layer, SourceLayer
@@ -348,20 +347,11 @@ class Net:
             listed = ", ".join(self.inputs)
             raise UsageError(f"predict needs a net with one input, not {len(self.inputs)} ({listed}); use forward")
         name = self.inputs[0]
-        samples = self._as_array(name, raw)
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]
-        single = samples.shape == shape
-        if not single and samples.shape[1:] != shape:
-            wanted = f"one sample of {shape_text(shape)} or a batch of them"
-            raise ShapeError(f"predict takes {wanted}, not {shape_text(samples.shape)}")
-        batch = samples[np.newaxis] if single else samples
-        prepared: dict[str, Any] = {name: transform.apply(batch, info) if info else batch}
-        outputs = self.forward(**prepared)
-        answers = {key: _answer(value, info.class_names if info else []) for key, value in outputs.items()}
-        if single:
-            answers = {key: value[0] for key, value in answers.items()}
-        return answers if len(answers) > 1 else next(iter(answers.values()))
+        batch, single = prediction.prepare(self._as_array(name, raw), shape, info)
+        given: dict[str, Any] = {name: batch}
+        return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 
     def __repr__(self) -> str:
         count = sum(array.size for array in self.flat.arrays().values())
@@ -389,12 +379,6 @@ class RunningBody:
         """Run the body backward from diffs of its outputs; returns its inputs' diffs, as live views."""
         given: dict[str, Any] = diffs
         return self.net.backward(accumulate=accumulate, **given)
-
-
-def _answer(output: Array, class_names: Sequence[str]) -> Any:
-    if class_names and output.ndim == 2 and output.shape[1] == len(class_names):
-        return [class_names[k] for k in output.argmax(axis=1)]
-    return output.copy()
 
 
 @contextmanager

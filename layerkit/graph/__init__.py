@@ -14,9 +14,10 @@ from layerkit.blob import Shape
 from layerkit.errors import Problems, UnknownNameError
 from layerkit.graph.blocks import Flat, expand
 from layerkit.graph.gradients import Step, loss_seeds, plan_backward
+from layerkit.graph.node import Node
 from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
-from layerkit.graph.shapes import Node, plan_nodes, replan
+from layerkit.graph.shapes import plan_nodes, replan
 from layerkit.layer import Body, SampleInfo
 from layerkit.spec import PHASES, NetSpec, NetState, Origin, RunSpec, load_run
 from layerkit.text import Map, from_python

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from layerkit.graph.node import Node
 from layerkit.graph.order import Ref
-from layerkit.graph.shapes import Node
 
 
 class Step(NamedTuple):

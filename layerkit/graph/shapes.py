@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerkit.blob import Shape, shape_text
 from layerkit.errors import ConfigError, LayerkitError, Problems, ShapeError, did_you_mean
+from layerkit.graph.node import Node
 from layerkit.graph.order import Ref, Wired
 from layerkit.graph.sharing import settle
 from layerkit.layer import Body, Layer, Plan, Weight
@@ -19,42 +20,6 @@ if TYPE_CHECKING:
 
 BuildBody = Callable[[Body], "Graph"]
 """Builds the graph of a body; given by the package, so that bodies can hold bodies."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A layer in its place: what it reads and writes, and what it planned for the shapes there."""
-
-    spec: LayerSpec
-    bottoms: tuple[Ref, ...]
-    tops: tuple[Ref, ...]
-    layer: Layer
-    plan: Plan
-    params: tuple[ParamSpec, ...]
-    """How each weight is trained and shared."""
-    bodies: Mapping[str, Graph]
-    """The planned graphs of the layer's bodies."""
-
-    @property
-    def name(self) -> str:
-        """The layer's name."""
-        return self.spec.name
-
-    @property
-    def loss_weights(self) -> tuple[float, ...]:
-        """Weight of each top in the loss: as written, else 1 for a loss's first top."""
-        given = self.spec.loss_weight or ([1.0] if self.spec.cls.loss else [])
-        return (*given, *(0.0 for _ in self.tops[len(given) :]))
-
-    def learns(self, index: int) -> bool:
-        """Whether weight `index` is trained."""
-        return self.plan.weights[index].learned and self.params[index].lr_mult != 0
-
-    def propagates(self, index: int) -> bool:
-        """Whether a gradient can go to bottom `index`."""
-        allowed = self.spec.propagate_down
-        able = self.plan.gradients is None or self.plan.gradients[index]
-        return able and (allowed is None or allowed[index])
 
 
 def plan_nodes(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from layerkit.blob import shape_text
 from layerkit.errors import Problems
+from layerkit.graph.node import Node
 
-if TYPE_CHECKING:
-    from layerkit.graph.shapes import Node
-
-Use = tuple["Node", int]
+Use = tuple[Node, int]
 """A layer and the number of the weight among its own."""
 
 
