@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,6 +12,12 @@ from pydantic import Field, model_validator
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.fields import Strict
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+Float32 = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+"""A number that is finite in float32."""
+Drawn = Annotated[float, Field(ge=-FLOAT32_MAX / 100, le=FLOAT32_MAX / 100)]
+"""A number so far from float32's bounds that what a normal distribution makes of it is finite as well."""
 
 
 class Filler(Strict):
@@ -22,11 +28,11 @@ class Filler(Strict):
     type: Literal["constant", "uniform", "gaussian", "xavier", "msra", "positive_unitball", "bilinear"] = Field(
         "constant", description="Which rule fills the weight."
     )
-    value: float = Field(0.0, description="constant: the value.")
-    min: float = Field(0.0, description="uniform: the lower bound.")
-    max: float = Field(1.0, description="uniform: the upper bound.")
-    mean: float = Field(0.0, description="gaussian: the mean.")
-    std: float = Field(1.0, ge=0, description="gaussian: the standard deviation.")
+    value: Float32 = Field(0.0, description="constant: the value.")
+    min: Float32 = Field(0.0, description="uniform: the lower bound.")
+    max: Float32 = Field(1.0, description="uniform: the upper bound.")
+    mean: Drawn = Field(0.0, description="gaussian: the mean.")
+    std: float = Field(1.0, ge=0, le=FLOAT32_MAX / 100, description="gaussian: the standard deviation.")
     sparse: int = Field(-1, ge=-1, description="gaussian: expected non-zero inputs per output; -1 keeps all.")
     variance_norm: Literal["FAN_IN", "FAN_OUT", "AVERAGE"] = Field(
         "FAN_IN", description="xavier, msra: what the variance is divided by."
@@ -38,16 +44,22 @@ class Filler(Strict):
             raise ValueError(f"min {self.min:g} is greater than max {self.max:g}")
         return self
 
+    def check(self, shape: Shape) -> None:
+        """Raise ShapeError where the rule is not for a weight of this shape."""
+        if not shape and (self.type in ("xavier", "msra") or (self.type == "gaussian" and self.sparse >= 0)):
+            raise ShapeError(f"a {self.type} filler needs at least one axis")
+        if self.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+            raise ShapeError(f"a bilinear filler needs a square 4-axis weight, not {shape_text(shape)}")
+
     def fill(self, array: Array, rng: np.random.Generator) -> None:
-        """Overwrite `array` (a weight in Caffe's layout: outputs first). Raises ShapeError for missing axes."""
+        """Overwrite `array` (a weight in Caffe's layout: outputs first). Raises ShapeError as `check` does."""
+        self.check(array.shape)
         if array.size:
             array[...] = _RULES[self.type](self, array.shape, rng)
 
 
 def _fan(filler: Filler, shape: Shape) -> float:
     """Inputs of one output (FAN_IN), outputs of one input (FAN_OUT), or their mean."""
-    if not shape:
-        raise ShapeError(f"a {filler.type} filler needs at least one axis")
     count = math.prod(shape)
     fan_in = count / shape[0]
     fan_out = count / shape[1] if len(shape) > 1 else count
@@ -88,8 +100,6 @@ def _positive_unitball(filler: Filler, shape: Shape, rng: np.random.Generator) -
 
 def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
     """The kernel with which a Deconvolution of kernel 2s - s % 2 and stride s interpolates."""
-    if len(shape) != 4 or shape[2] != shape[3]:
-        raise ShapeError(f"a bilinear filler needs a square 4-axis weight, not {shape_text(shape)}")
     size = shape[3]
     factor = math.ceil(size / 2)
     centre = (2 * factor - 1 - factor % 2) / (2 * factor)

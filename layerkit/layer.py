@@ -222,6 +222,7 @@ def same_shape(shapes: Sequence[Shape]) -> Shape:
         if shape != shapes[0]:
             raise ShapeError(
                 f"the bottoms must have one shape, but bottom 0 is {shape_text(shapes[0])} "
-                f"and bottom {i} is {shape_text(shape)}"
+                f"and bottom {i} is {shape_text(shape)}",
+                "bottom",
             )
     return shapes[0]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from layerkit import arrayfile, prediction
 from layerkit import graph as graphs
+from layerkit import prediction
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
-from layerkit.errors import LayerkitError, ShapeError, UnknownNameError, UsageError
+from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.graph import Graph, Node, Ref, table
-from layerkit.layer import Layer, SourceLayer
-from layerkit.passes import BackwardPass, make_ready
+from layerkit.layer import Layer
+from layerkit.passes import BackwardPass, ForwardStep, forward_steps, make_ready, name_layer
 from layerkit.spec import Origin
 from layerkit.storage import BlobStore, Named
-from layerkit.weights import WeightStore
+from layerkit.weights import WeightStore, read_weights
 
 DTYPES = ("float32", "float64")
 
@@ -77,27 +76,44 @@ class Net:
     ) -> None:
         if dtype not in DTYPES:
             raise UnknownNameError("dtype", dtype, DTYPES)
+        if seed < 0:
+            raise UsageError(f"seed must be a whole number from 0 on, not {seed}")
         self.graph = graph
         self.seed = seed
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._prefix = prefix
-        self._store = BlobStore(graph, self.dtype)
+        try:
+            self._store = BlobStore(graph, self.dtype)
+            self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
+        except MemoryError:
+            raise UsageError(f"not enough memory for the net; {table.largest(graph)}") from None
         self.blobs = self._store.public
-        self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
         self.params: dict[str, Weights] = Named("layer", self.flat.params)
         self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
-        self._forced: dict[Ref, Shape] = {}
-        self._passes: dict[Any, BackwardPass] = {}
-        self._opened = False
         for node in graph.nodes:
             self._bind(node)
+        self.inputs = graph.inputs
+        """Names of the blobs that can be given to `forward`."""
+        self.outputs = graph.outputs
+        """Names of the blobs that nobody reads; `forward` returns them."""
+        self._steps = forward_steps(graph, self._store.versions)
+        self._losses = self._store.losses()
+        self._passes: dict[Any, BackwardPass] = {}
+        self._forced: dict[Ref, Shape] = {}
+        self._opened: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """The net's name, or its run's."""
+        return self.graph.name
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def generator(self, layer: str, *key: int) -> np.random.Generator:
         """A fresh generator that is a pure function of the net's seed, a layer's name and `key`."""
-        name = zlib.crc32((self._prefix + layer).encode())
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(name, *key)))
+        name = hashlib.blake2b((self._prefix + layer).encode(), digest_size=16).digest()
+        words = np.frombuffer(name, "<u4").tolist()
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(*words, *key)))
 
     def _bind(self, node: Node) -> None:
         """Give a layer what it planned."""
@@ -129,7 +145,7 @@ class Net:
         Weights stay. Raises ShapeError, naming the layer, where a shape does not fit; nothing is changed then.
         """
         wanted = shapes or {name: self.blobs[name].shape for name in self.inputs}
-        self._force({self._input(name): tuple(shape) for name, shape in wanted.items()})
+        self._force({self._input(name): _as_shape(name, shape) for name, shape in wanted.items()})
 
     def _force(self, shapes: Mapping[Ref, Shape]) -> None:
         """Plan again with some tops' shapes given from outside or decided by a dynamic layer."""
@@ -163,23 +179,24 @@ class Net:
         """
         if isinstance(weights, Mapping):
             return self.flat.load(weights, "the mapping", strict)
-        arrays, _ = arrayfile.load(weights)
-        return self.flat.load(arrays, os.fspath(weights), strict)
+        return self.flat.load(read_weights(weights), os.fspath(weights), strict)
 
     def open(self) -> None:
         """Open the sources; the first forward does it too. Raises DataError, naming the layer."""
-        if self._opened:
-            return
         for layer in self.layers.values():
-            with _naming(layer):
-                layer.open()
-        self._opened = True
+            if layer.name not in self._opened:
+                try:
+                    layer.open()
+                except Exception as error:
+                    name_layer(error, layer)
+                    raise
+                self._opened.add(layer.name)
 
     def close(self) -> None:
         """Let go of files and threads."""
         for layer in self.layers.values():
             layer.close()
-        self._opened = False
+        self._opened.clear()
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every layer's node with its full name, those inside bodies too (`rnn/body/fc`)."""
@@ -191,26 +208,11 @@ class Net:
     # -- forward -------------------------------------------------------------------------------------------------
 
     @property
-    def inputs(self) -> list[str]:
-        """Names of the blobs that can be given to `forward`."""
-        return self.graph.inputs
-
-    @property
-    def outputs(self) -> list[str]:
-        """Names of the blobs that nobody reads; `forward` returns them."""
-        return self.graph.outputs
-
-    @property
     def loss(self) -> float:
         """The sum of all tops with a loss weight, each times its weight, after `forward`."""
-        total = 0.0
-        for node in self.graph.nodes:
-            for ref, weight in zip(node.tops, node.loss_weights, strict=True):
-                if weight:
-                    total += weight * float(self._store.versions[ref].data.sum())
-        return total
+        return sum(weight * float(blob.data.sum()) for blob, weight in self._losses)
 
-    def forward(self, start: str | None = None, end: str | None = None, **inputs: npt.ArrayLike) -> dict[str, Array]:
+    def forward(self, /, start: str | None = None, end: str | None = None, **inputs: npt.ArrayLike) -> dict[str, Array]:
         """Run the layers from `start` to `end` (by name, both included) and return the outputs, as live views.
 
         An input that is given does not run; its other tops must be given too if anything reads them. Without `start`,
@@ -221,7 +223,7 @@ class Net:
         last = len(self.graph.nodes) - 1 if end is None else self.graph.index(end)
         if first > last:
             raise UsageError(f"layer {end!r} runs before layer {start!r}")
-        arrays = {name: self._as_array(name, value) for name, value in inputs.items()}
+        arrays = {name: _as_array(name, value) for name, value in inputs.items()}
         given: frozenset[str] = frozenset()
         if start is None:
             self._expect_whole_sources(arrays)
@@ -231,28 +233,36 @@ class Net:
             given = frozenset(arrays)
         else:
             self._store.enter_forward(first, arrays)
-        for index in range(first, last + 1):
-            self._run(self.graph.nodes[index], given)
+        self._run(self._steps[first : last + 1], given)
         if end is None:
             return {name: self.blobs[name].data for name in self.outputs}
         self._store.leave_forward(last)
         return {ref.name: self._store.versions[ref].data for ref in self.graph.nodes[last].tops}
 
-    def _run(self, node: Node, given: frozenset[str]) -> None:
-        if not node.bottoms and any(ref.name in given for ref in node.tops):
-            return
-        bottoms = [self._store.versions[ref] for ref in node.bottoms]
-        tops = [self._store.versions[ref] for ref in node.tops]
-        source = isinstance(node.layer, SourceLayer)
-        if source or node.plan.dynamic:  # the last pass may have left another shape
-            for top, bound in zip(tops, node.plan.tops, strict=True):
-                top.resize(tuple(bound))
-        with _naming(node.layer):
-            if source and not self._opened:
-                node.layer.open()
-            node.layer.forward(bottoms, tops)
-        if source or node.plan.dynamic:
-            self._force({ref: top.shape for ref, top in zip(node.tops, tops, strict=True)})
+    def _run(self, steps: Sequence[ForwardStep], given: frozenset[str]) -> None:
+        layer: Layer | None = None
+        try:
+            for step in steps:
+                if given and not given.isdisjoint(step.makes):
+                    continue
+                layer = step.layer
+                if step.varies:
+                    self._offer_bounds(step)
+                layer.forward(step.bottoms, step.tops)
+                if step.varies:
+                    layer = None  # what cannot be planned below names its own layer
+                    self._force({ref: top.shape for ref, top in zip(step.refs, step.tops, strict=True)})
+        except Exception as error:
+            name_layer(error, layer)
+            raise
+
+    def _offer_bounds(self, step: ForwardStep) -> None:
+        """Open a source; give tops whose shapes the layer decides their full size, whatever the last pass left."""
+        if step.layer.name not in self._opened:
+            step.layer.open()
+            self._opened.add(step.layer.name)
+        for top, bound in zip(step.tops, self.graph.nodes[step.node].plan.tops, strict=True):
+            top.resize(tuple(bound))
 
     def _expect_whole_sources(self, given: Mapping[str, Array]) -> None:
         """Raise UsageError if only some tops of a source are given, and something reads the others."""
@@ -267,16 +277,10 @@ class Net:
                     why = f"layer {node.name!r} does not run when {one!r} is given"
                     raise UsageError(f"{why}, so {name!r} must be given too")
 
-    def _as_array(self, name: str, value: npt.ArrayLike) -> Array:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise UsageError(f"{name!r} must be an array of numbers, not of {array.dtype}")
-        return array
-
     # -- backward ------------------------------------------------------------------------------------------------
 
     def backward(
-        self, start: str | None = None, end: str | None = None, *, accumulate: bool = False, **diffs: npt.ArrayLike
+        self, /, start: str | None = None, end: str | None = None, *, accumulate: bool = False, **diffs: npt.ArrayLike
     ) -> dict[str, Array]:
         """Run the layers backward from `start` to `end` (by name, both included); returns the inputs' diffs as views.
 
@@ -295,9 +299,7 @@ class Net:
             self._store.enter_backward(plan)
         if accumulate:
             self.flat.keep()
-        for step in plan.steps:
-            with _naming(step.layer):
-                step.run(seeds)
+        plan.run(seeds)
         self.flat.sum_uses(plan.ran, full=not partial)
         if accumulate:
             self.flat.add_kept()
@@ -327,7 +329,7 @@ class Net:
         return self.graph.last[name]
 
     def _seed(self, name: str, value: npt.ArrayLike) -> Array:
-        array = self._as_array(name, value)
+        array = _as_array(name, value)
         shape = self.graph.shapes[self.graph.last[name]]
         if array.shape != shape:
             raise ShapeError(f"the diff of {name!r} is {shape_text(shape)}, not {shape_text(array.shape)}")
@@ -349,13 +351,13 @@ class Net:
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]
-        batch, single = prediction.prepare(self._as_array(name, raw), shape, info)
+        batch, single = prediction.prepare(_as_array(name, raw), shape, info)
         given: dict[str, Any] = {name: batch}
         return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 
     def __repr__(self) -> str:
         count = sum(array.size for array in self.flat.arrays().values())
-        return f"<Net {self.graph.name!r} {self.graph.state.phase}: {len(self.layers)} layers, {count:,} weights>"
+        return f"<Net {self.name!r} {self.graph.state.phase}: {len(self.layers)} layers, {count:,} weights>"
 
     def _repr_html_(self) -> str:
         """The net as a table, for notebooks."""
@@ -381,12 +383,18 @@ class RunningBody:
         return self.net.backward(accumulate=accumulate, **given)
 
 
-@contextmanager
-def _naming(layer: Layer) -> Iterator[None]:
-    """Put the layer's name in front of an error that its own code raises."""
+def _as_array(name: str, value: npt.ArrayLike) -> Array:
     try:
-        yield
-    except LayerkitError as error:
-        if not isinstance(error, UnknownNameError) and error.args:
-            error.args = (f"layer {layer.name!r} ({type(layer).__name__}): {error.args[0]}", *error.args[1:])
-        raise
+        array = np.asarray(value)
+    except ValueError:
+        raise UsageError(f"{name!r} must be an array of numbers, with rows of one length") from None
+    if array.dtype.kind not in "fiub":
+        raise UsageError(f"{name!r} must be an array of numbers, not of {array.dtype}")
+    return array
+
+
+def _as_shape(name: str, shape: Sequence[int]) -> Shape:
+    sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else (None,)
+    if any(not isinstance(size, (int, np.integer)) or size < 0 for size in sizes):
+        raise UsageError(f"the shape of {name!r} must be a list of whole numbers from 0 on, not {shape!r}")
+    return tuple(int(size) for size in sizes if size is not None)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from layerkit.blob import Alias, Array, Blob
+from layerkit.errors import LayerkitError, UnknownNameError
 from layerkit.graph import Graph, Ref, Step
-from layerkit.layer import Layer
+from layerkit.layer import Layer, SourceLayer
 
 Reader = tuple[int, int]
 """A node's index and the number of one of its bottoms."""
@@ -61,6 +62,48 @@ class Ready:
                 np.add(total, other.diff, out=total)
 
 
+class ForwardStep(NamedTuple):
+    """One layer's part in a forward pass, with the blobs that it is given."""
+
+    node: int
+    layer: Layer
+    bottoms: list[Blob]
+    tops: list[Blob]
+    refs: tuple[Ref, ...]
+    """The tops' names."""
+    makes: frozenset[str]
+    """Of a layer without bottoms, the blobs that may be given from outside instead."""
+    varies: bool
+    """Whether the layer decides the shapes of its tops."""
+
+
+def forward_steps(graph: Graph, blobs: Mapping[Ref, Blob]) -> list[ForwardStep]:
+    """The layers in the order in which they run."""
+    return [
+        ForwardStep(
+            index,
+            node.layer,
+            [blobs[ref] for ref in node.bottoms],
+            [blobs[ref] for ref in node.tops],
+            node.tops,
+            frozenset() if node.bottoms else frozenset(ref.name for ref in node.tops),
+            isinstance(node.layer, SourceLayer) or node.plan.dynamic,
+        )
+        for index, node in enumerate(graph.nodes)
+    ]
+
+
+def name_layer(error: Exception, layer: Layer | None) -> None:
+    """Put the layer's name in front of what its own code raised; an error that is not ours gets a note."""
+    if layer is None:
+        return
+    where = f"layer {layer.name!r} ({type(layer).__name__})"
+    if isinstance(error, LayerkitError) and error.args and not isinstance(error, UnknownNameError):
+        error.args = (f"{where}: {error.args[0]}", *error.args[1:])
+    else:
+        error.add_note(f"in {where}")
+
+
 @dataclass
 class BackwardPass:
     """The steps of one kind of backward pass, in the order in which they run."""
@@ -70,6 +113,16 @@ class BackwardPass:
     """Names of the layers that run."""
     written: frozenset[Ref]
     """The blobs whose diffs it writes."""
+
+    def run(self, seeds: Mapping[Ref, Array]) -> None:
+        """Run the steps from the seeds, or from the loss weights."""
+        step: Ready | None = None
+        try:
+            for step in self.steps:
+                step.run(seeds)
+        except Exception as error:
+            name_layer(error, step.layer if step else None)
+            raise
 
 
 def make_ready(

@@ -14,7 +14,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,19 +25,19 @@ import threadpoolctl
 from pydantic import Field, ValidationError
 
 from layerkit import arrayfile, events, graph
-from layerkit.blob import Array
-from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
+from layerkit.blob import Array, shape_text
+from layerkit.datasets import transform
+from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError, UnknownNameError
 from layerkit.fields import Strict
-from layerkit.layer import SampleInfo
+from layerkit.layer import SampleInfo, SourceLayer
 from layerkit.net import Net
+from layerkit.registry import layer_class
 from layerkit.spec import RunSpec, load_run
 from layerkit.updaters import Updater
+from layerkit.weights import FORMAT, KEY, STATE_SUFFIX, read_about, read_about_weights, read_weights, weights_of
 
-FORMAT = 1
-STATE_SUFFIX = ".state.safetensors"
 EVENTS = "events.jsonl"
 """Name of the event log in a run's folder."""
-_KEY = "layerkit"
 
 Info = TypeVar("Info", "WeightsInfo", "StateInfo")
 Nets = Mapping[str, Net]
@@ -74,55 +75,95 @@ class StateInfo(Strict):
 # -- weights ---------------------------------------------------------------------------------------------------------
 
 
-def save_weights(path: str | os.PathLike[str], net: Net, run: RunSpec | None = None, iteration: int = 0) -> str:
-    """Write a net's weights and statistics with what is needed to use them.
+def save_weights(
+    path: str | os.PathLike[str], net: Net, about: Mapping[str, Any] | None = None, iteration: int = 0
+) -> str:
+    """Write a net's weights and statistics; `about` is what is needed to use them, as `describe` gives it.
 
     Returns their digest. Raises SnapshotError.
     """
     arrays = net.flat.arrays()
-    about: dict[str, Any] = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": _digest(arrays)}
-    about["shared"] = net.flat.shared()
-    if run is not None:
-        about |= {"run": run.resolved(), **_predict_net(run)}
-    arrayfile.save(path, arrays, {_KEY: json.dumps(about)})
-    return str(about["digest"])
+    own = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": _digest(arrays)}
+    arrayfile.save(path, arrays, {KEY: json.dumps({**own, "shared": net.flat.shared(), **(about or {})})})
+    return str(own["digest"])
+
+
+def describe(run: RunSpec, predict: graph.Graph | None = None) -> dict[str, Any]:
+    """What a snapshot says of its run: the run as resolved, and the predict net or why there is none.
+
+    The predict net's graph is built unless it is given; what it says of samples is read from the source's header.
+    """
+    return {"run": run.resolved(), **_predict_net(run, predict)}
 
 
 def load(path: str | os.PathLike[str], dtype: str = "float32") -> Net:
-    """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else."""
+    """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else.
+
+    Of the file system it reads this file and nothing else, whatever the file says.
+    """
     name, info = os.fspath(path), read_weights_info(path)
     if info.predict is None:
         why = f"{info.predict_missing}; use Net(..., weights=...)"
         raise SnapshotError(f"{name}: the snapshot holds no predict net: {why}")
     try:
+        _expect_plain(info.predict)
         built = graph.build(load_run(info.predict).net, "predict")
+        _expect_samples(built, info.samples)
         net = Net.from_graph(graph.with_samples(built, info.samples), dtype=dtype)
-    except ConfigError as error:
-        raise SnapshotError(f"{name}: the predict net inside cannot be used: {error.problems[0]}") from None
-    arrays, _ = arrayfile.load(path)
-    others = {use: arrays[key] for use, key in info.shared.items() if use not in arrays and key in arrays}
-    net.flat.load({**arrays, **others}, name)
+    except (LayerkitError, RecursionError) as error:
+        what = error.problems[0] if isinstance(error, ConfigError) else error
+        raise SnapshotError(f"{name}: the predict net inside cannot be used: {what}") from None
+    net.flat.load(read_weights(path), name)
     return net
 
 
 def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
     """What a snapshot says of itself. Raises SnapshotError for a file that is none, a solver's state for one."""
-    about = _read_about(path)
-    if about.get("kind") == "state":
-        beside = weights_of(path)
-        raise SnapshotError(f"{os.fspath(path)}: this is a solver's state; the weights are {beside.name} beside it")
-    return _validated(WeightsInfo, about, path)
+    return _validated(WeightsInfo, read_about_weights(path), path)
 
 
-def _predict_net(run: RunSpec) -> dict[str, Any]:
+def _expect_plain(predict: Mapping[str, Any]) -> None:
+    """Raise SnapshotError unless a predict net is written out, and with no layer that could read a file."""
+    net = predict.get("net")
+    if not isinstance(net, Mapping):
+        raise SnapshotError("its 'net' is no mapping")
+    if "blocks" in net:
+        raise SnapshotError("it has 'blocks', and a snapshot's layers are plain ones")
+    for kind in _types_in(net.get("layers")):
+        with contextlib.suppress(UnknownNameError):  # a filler's; or a layer's, of which the graph speaks
+            if issubclass(layer_class(kind), SourceLayer):
+                raise SnapshotError(f"it has a {kind} layer, and a snapshot reads no other files")
+
+
+def _types_in(tree: Any) -> Iterator[str]:
+    """Every type that stands in a list of layers, those of layers' bodies too."""
+    if isinstance(tree, Mapping):
+        if isinstance(tree.get("type"), str):
+            yield tree["type"]
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _types_in(item)
+
+
+def _expect_samples(built: graph.Graph, samples: Mapping[str, SampleInfo]) -> None:
+    """Raise SnapshotError or ShapeError where what is known of the samples does not fit the net's inputs."""
+    for name in (name for name in built.inputs if name in samples):
+        info, shape = samples[name], built.shapes[graph.Ref(name)][1:]
+        if tuple(info.shape) != shape:
+            what = f"samples of shape {shape_text(tuple(info.shape))}"
+            raise SnapshotError(f"{what} do not fit the input {name!r}, which takes {shape_text(shape)}")
+        transform.check(info)
+
+
+def _predict_net(run: RunSpec, built: graph.Graph | None) -> dict[str, Any]:
     """The predict net as plain layers, and what is known of its samples; or why there is none."""
     state = run.state("predict")
     try:
-        built = graph.build(run.net, "predict", state.level, state.stages)
+        built = built or graph.build(run.net, "predict", state.level, state.stages)
     except ConfigError as error:
-        return {
-            "predict_missing": str(replace(error.problems[0], mark=None, uses=()))
-        }  # the file's path is not ours to tell
+        why = replace(error.problems[0], mark=None, uses=())  # the file's path is not ours to tell
+        return {"predict_missing": str(why)}
     if not built.nodes:
         return {"predict_missing": "no layer is left in the predict phase"}
     # all that was decided by phase, level and stage is decided: each layer is there
@@ -161,7 +202,7 @@ def save_state(
         losses=losses,
         events=events,
     )
-    arrayfile.save(path, _arrays(nets, updater), {_KEY: info.model_dump_json()})
+    arrayfile.save(path, _arrays(nets, updater), {KEY: info.model_dump_json()})
 
 
 def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple[StateInfo, list[str]]:
@@ -173,7 +214,8 @@ def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple
     name, info = os.fspath(path), read_state_info(path)
     kept, _ = arrayfile.load(path)
     _check_pair(info, path)
-    weights, _ = arrayfile.load(weights_of(path))
+    weights = read_weights(weights_of(path))
+    _expect_no_new_layer(nets["train"], weights, name)
     wanted, generators = _arrays(nets, updater), _generators(nets)
     for key, array in wanted.items():
         if key in kept and (kept[key].shape, kept[key].dtype) != (array.shape, array.dtype):
@@ -194,9 +236,17 @@ def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple
     return info, [f"{key}: not in the state, so it starts afresh" for key in lacking]
 
 
+def _expect_no_new_layer(net: Net, weights: Mapping[str, Array], state: str) -> None:
+    """Raise SnapshotError if a net has weights that those beside a state lack."""
+    for key, slot in net.flat.slots.items():
+        if key not in weights:
+            what = f"layer {slot.layer!r} of the net is new, there is no weight {key!r} to go on with"
+            raise SnapshotError(f"{state}: {what}; start from what there is with --weights {weights_of(state).name}")
+
+
 def read_state_info(path: str | os.PathLike[str]) -> StateInfo:
     """What a solver's state says of itself. Raises SnapshotError for a file that is none, weights for one."""
-    about = _read_about(path)
+    about = read_about(path)
     if about.get("kind") == "weights":
         suffix = f"the state's name ends in {STATE_SUFFIX}"
         raise SnapshotError(f"{os.fspath(path)}: these are weights, not a solver's state; {suffix}")
@@ -226,12 +276,6 @@ def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove what a killed process left of snapshots that it was writing to a run's folder."""
     for path in Path(folder).glob(".iter_*.safetensors.*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def weights_of(state: str | os.PathLike[str]) -> Path:
-    """The weights that lie beside a solver's state."""
-    path = Path(state)
-    return path.with_name(path.name.removesuffix(STATE_SUFFIX) + ".safetensors")
 
 
 def _check_pair(info: StateInfo, state: str | os.PathLike[str]) -> None:
@@ -281,33 +325,25 @@ def _generators(nets: Nets) -> dict[str, np.random.Generator]:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """What differs between two resolved runs, a line each: `solver.base_lr: 0.1 -> 0.01`."""
-    if isinstance(old, list) and isinstance(new, list) and _named(old) and _named(new):
-        old, new = ({item["name"]: item for item in items} for items in (old, new))
+    """What differs between two resolved runs, a line each: `solver.base_lr: 0.1 -> 0.01`.
+
+    Layers are told apart by name, those without one by type and number: `net.layers.ReLU#2.negative_slope: 0 -> 0.1`.
+    """
+    if isinstance(old, list) and isinstance(new, list):
+        layers, others = _by_name(old), _by_name(new)
+        old, new = (old, new) if layers is None or others is None else (layers, others)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [*old, *(key for key in new if key not in old)]
         return [
             line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         ]
-    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
+    was, now = _texts(old, new)
+    return [] if was == now else [f"{path}: {was} -> {now}"]
 
 
 def threads() -> int:
     """How many threads matrix products use; another number may give other last bits."""
     return max((int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()), default=1)
-
-
-def _read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON object in a file's metadata. Raises SnapshotError for a file that is none of ours."""
-    name = os.fspath(path)
-    try:
-        about = json.loads(arrayfile.metadata(path)[_KEY])
-        number = about["format"]
-    except (KeyError, TypeError, ValueError):
-        raise SnapshotError(f"{name}: not a layerkit snapshot (its metadata has no {_KEY!r} entry)") from None
-    if isinstance(number, int) and number > FORMAT:
-        raise SnapshotError(f"{name}: written by a newer layerkit (format {number}, this one reads {FORMAT})")
-    return dict(about)
 
 
 def _validated(kind: type[Info], about: dict[str, Any], path: str | os.PathLike[str]) -> Info:
@@ -329,11 +365,30 @@ def _digest(arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def _named(items: list[Any]) -> bool:
-    names = [item.get("name") for item in items if isinstance(item, Mapping)]
-    return len(set(map(str, names))) == len(items) and all(isinstance(name, str) for name in names)
+def _by_name(items: list[Any]) -> dict[str, Any] | None:
+    """Layers by name, those without one by type and number; None for a list that is not one of layers."""
+    found: dict[str, Any] = {}
+    numbers: Counter[str] = Counter()
+    for item in items:
+        layer = item if isinstance(item, Mapping) else {}
+        name, kind = layer.get("name"), layer.get("type", layer.get("block"))
+        if not name and isinstance(kind, str):
+            numbers[kind] += 1
+            name = f"{kind}#{numbers[kind]}"
+        if not isinstance(name, str) or name in found:
+            return None
+        found[name] = item
+    return found
 
 
-def _short(value: Any) -> str:
-    text = "(none)" if value is None else json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _texts(old: Any, new: Any) -> tuple[str, str]:
+    """Two values as texts for one line; what is long is cut around the place where they begin to differ."""
+    was, now = ("(none)" if value is None else json.dumps(value) for value in (old, new))
+    same = next((k for k, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    start = max(0, same - 20) if max(len(was), len(now)) > 60 else 0
+    return _cut(was, start), _cut(now, start)
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + (60 if len(text) - start <= 60 else 57)
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"

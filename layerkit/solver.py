@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,9 @@ from layerkit.events import EventLog
 from layerkit.layer import SourceLayer
 from layerkit.net import Net
 from layerkit.policies import learning_rate
-from layerkit.spec import RunSpec, SolverSpec
+from layerkit.spec import Origin, RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
+from layerkit.weights import STATE_SUFFIX
 
 Outputs = dict[str, float]
 
@@ -36,7 +37,7 @@ class Solver:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | Mapping[str, Any] | RunSpec,
+        source: Origin | RunSpec | graph.Loaded,
         *,
         folder: str | os.PathLike[str] | None = None,
         overrides: Iterable[str] = (),
@@ -44,9 +45,12 @@ class Solver:
     ):
         """A solver for a run from a YAML file's path, a YAML text or a dict (`overrides` are for these), or a RunSpec.
 
-        Raises ConfigError, and UsageError for a run without a solver.
+        With what `graph.load` gave, graphs are not built again; one solver can be made from it. Raises ConfigError, and
+        UsageError for a run without a solver, or with nothing to train.
         """
-        run, graphs = (source, {}) if isinstance(source, RunSpec) else graph.load(source, overrides=overrides)
+        if isinstance(source, RunSpec):
+            source = graph.Loaded(source, {})
+        run, graphs = source if isinstance(source, graph.Loaded) else graph.load(source, overrides=overrides)
         if run.solver is None:
             raise UsageError(f"the run {run.name!r} has no 'solver', so there is nothing to train by")
         nets: dict[str, Net] = {}
@@ -55,13 +59,14 @@ class Solver:
                 state = run.state(phase)
                 built = graphs.get(phase) or graph.build(run.net, phase, state.level, state.stages)
                 nets[phase] = Net.from_graph(built, seed=run.solver.random_seed, dtype=dtype, share=nets.get("train"))
-        self._init(nets["train"], nets.get("test"), run.solver, run, folder)
+        about = snapshot.describe(run, graphs.get("predict"))
+        self._init(nets["train"], nets.get("test"), run.solver, run, about, folder)
 
     @classmethod
     def from_net(cls, net: Net, spec: SolverSpec, *, test_net: Net | None = None) -> Self:
         """A solver over nets that exist already; snapshots then hold no predict net and need a path."""
         solver = cls.__new__(cls)
-        solver._init(net, test_net, spec, None, None)
+        solver._init(net, test_net, spec, None, {}, None)
         return solver
 
     def _init(
@@ -70,12 +75,15 @@ class Solver:
         test_net: Net | None,
         spec: SolverSpec,
         run: RunSpec | None,
+        about: dict[str, Any],
         folder: str | os.PathLike[str] | None,
     ) -> None:
+        _expect_something_to_train(net)
         self.net = net
         self.test_net = test_net
         self.spec = spec
         self.run = run
+        self._described = about
         self.folder = None if folder is None else Path(folder)
         self.events = EventLog(None if self.folder is None else self.folder / snapshot.EVENTS)
         self.updater = UPDATERS[spec.type](spec, net.flat)
@@ -89,6 +97,11 @@ class Solver:
         self._seconds = 0.0
         """Spent on updates since the last display, in which `_samples` were read."""
 
+    @property
+    def predict_missing(self) -> str | None:
+        """Why snapshots will hold no predict net, or None if they will."""
+        return self._described.get("predict_missing")
+
     # -- training ------------------------------------------------------------------------------------------------
 
     @property
@@ -100,12 +113,15 @@ class Solver:
         """Make `count` updates, with the displays, tests and snapshots that fall due; returns the last loss.
 
         Tests and displays come before the update of their iteration, snapshots after. Raises DataError where the loss
-        is no longer finite.
+        is no longer finite, UsageError for a negative count.
         """
+        if count < 0:
+            raise UsageError(f"the count of updates must be 0 or more, not {count}")
         loss = math.nan
         for _ in range(count):
-            if self._due(self.spec.test_interval) and (self.iteration or self.spec.test_initialization):
-                self.test()
+            due = self._due(self.spec.test_interval) and (self.iteration or self.spec.test_initialization)
+            if due and self._test() is None:
+                break
             begun = time.perf_counter()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells, in one sentence
                 loss = self._gradients()
@@ -124,7 +140,7 @@ class Solver:
     def solve(self) -> Outputs:
         """Train to max_iter, snapshot and test at the end; returns the last test's outputs (empty without a test net).
 
-        When `stopping` was set it ends early, with a snapshot and no test.
+        When `stopping` was set it ends early, with a snapshot and no test; a test in hand is cut short.
         """
         self.open()
         outputs: Outputs = {}
@@ -136,13 +152,18 @@ class Solver:
             if wanted and self.folder is not None and self._saved_at != self.iteration:
                 self.snapshot()
             if not self.stopping and self.test_net is not None:
-                outputs = self.test()
-            self.events.emit("stop", self.iteration, reason="interrupted" if self.stopping else "finished")
+                outputs = self._test() or {}
+            self.events.emit("stop", self.iteration, reason="finished" if self.finished else "interrupted")
         except LayerkitError as error:
             with contextlib.suppress(LayerkitError):  # the log itself may be what failed
                 self.events.emit("error", self.iteration, message=str(error))
             raise
         return outputs
+
+    @property
+    def finished(self) -> bool:
+        """Whether all updates are made."""
+        return self.iteration >= self.spec.max_iter
 
     def _gradients(self) -> float:
         """Sum the gradients of iter_size batches into the flat diff; returns the mean loss."""
@@ -187,11 +208,19 @@ class Solver:
     def test(self) -> Outputs:
         """Run the test net over test_iter batches; returns each scalar output's mean over samples.
 
-        Raises UsageError without a test net.
+        It is cut short, and returns nothing, if `stopping` is set meanwhile. Raises UsageError without a test net.
         """
+        return self._test() or {}
+
+    def _test(self) -> Outputs | None:
+        """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
         if self.test_net is None:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
-        outputs, samples = evaluate(self.test_net, self.spec.test_iter)
+        before, undo = self.stopping, _remember(self.test_net)
+        outputs, samples = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
+        if self.stopping and not samples:
+            undo()
+            return None
         self.events.emit("test", self.iteration, outputs=outputs, samples=samples)
         return outputs
 
@@ -209,8 +238,8 @@ class Solver:
                 self.folder.mkdir(parents=True, exist_ok=True)
             stem = self.folder / f"iter_{self.iteration}"
         weights = Path(f"{os.fspath(stem)}.safetensors")
-        state = Path(f"{os.fspath(stem)}{snapshot.STATE_SUFFIX}")
-        digest = snapshot.save_weights(weights, self.net, self.run, self.iteration)
+        state = Path(f"{os.fspath(stem)}{STATE_SUFFIX}")
+        digest = snapshot.save_weights(weights, self.net, self._described, self.iteration)
         # The event comes between the files, so that the position which the state notes lies behind it. A state that
         # the log does not speak of, or without its weights, is passed over by `newest_state`.
         self.events.emit("snapshot", self.iteration, weights=weights.name, state=state.name)
@@ -261,11 +290,12 @@ class Solver:
             net.close()
 
 
-def evaluate(net: Net, batches: str | int = "all") -> tuple[Outputs, int]:
+def evaluate(net: Net, batches: str | int = "all", *, stop: Callable[[], bool] = lambda: False) -> tuple[Outputs, int]:
     """Each scalar output's mean over samples from the sources' beginning, and how many samples there were.
 
     `batches` is how many forward passes to run, or `all`: every sample of the longest source once. Each pass counts by
-    its number of samples, so that a smaller last batch weighs no more than it should. Raises DataError.
+    its number of samples, so that a smaller last batch weighs no more than it should. `stop` is asked between passes;
+    where it cuts them short there are no outputs of no samples. Raises DataError.
     """
     net.open()
     sources = [layer for layer in net.layers.values() if isinstance(layer, SourceLayer)]
@@ -274,7 +304,9 @@ def evaluate(net: Net, batches: str | int = "all") -> tuple[Outputs, int]:
     count = max((source.batches() for source in sources), default=1) if batches == "all" else int(batches)
     totals: dict[str, float] = {}
     samples = 0
-    for _ in range(count):
+    for done in range(count):
+        if done and stop():
+            return {}, 0
         net.forward()
         size = _batch_size(net)
         samples += size
@@ -292,3 +324,28 @@ def _batch_size(net: Net) -> int:
     """How many samples the last forward pass read: the leading axis of the first input."""
     shape = net.blobs[net.inputs[0]].shape if net.inputs else ()
     return shape[0] if shape else 1
+
+
+def _expect_something_to_train(net: Net) -> None:
+    """Raise UsageError for a train net without a loss, or without a weight that learns."""
+    if not any(weight for node in net.graph.nodes for weight in node.loss_weights):
+        raise UsageError("no layer of the train net is a loss, so there is nothing to train")
+    if not net.flat.trained:
+        raise UsageError(
+            "no layer of the train net has weights that learn (lr_mult above 0), so there is nothing to train"
+        )
+
+
+def _remember(net: Net) -> Callable[[], None]:
+    """A function that puts a net's state and generators back to what they are now."""
+    arrays = [getattr(node.layer.state, state.name) for _, node in net.nodes() for state in node.plan.state]
+    generators = [node.layer.rng for _, node in net.nodes() if node.plan.random]
+    held, states = [array.copy() for array in arrays], [rng.bit_generator.state for rng in generators]
+
+    def put_back() -> None:
+        for array, value in zip(arrays, held, strict=True):
+            array[...] = value
+        for rng, state in zip(generators, states, strict=True):
+            rng.bit_generator.state = state
+
+    return put_back

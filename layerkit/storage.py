@@ -60,12 +60,19 @@ class BlobStore:
                 self.versions[ref].resize(shape)
         self._weigh_losses()
 
+    def losses(self) -> list[tuple[Blob, float]]:
+        """The tops that have a loss weight, with it."""
+        return [
+            (self.versions[ref], weight)
+            for node in self.graph.nodes
+            for ref, weight in zip(node.tops, node.loss_weights, strict=True)
+            if weight
+        ]
+
     def _weigh_losses(self) -> None:
         """Let every loss's diff be its weight, so that a partial pass that starts at the loss finds it there."""
-        for node in self.graph.nodes:
-            for ref, weight in zip(node.tops, node.loss_weights, strict=True):
-                if weight:
-                    self.versions[ref].diff[...] = weight
+        for blob, weight in self.losses():
+            blob.diff[...] = weight
 
     def scratch(self, node: Node) -> SimpleNamespace:
         """The arrays that a layer planned to work in; memory once taken up is used again for smaller shapes."""

@@ -1,19 +1,31 @@
-"""Where a net's weights lie: the trained ones in one contiguous array, their diffs in another, each a live view."""
+"""Where a net's weights lie: the trained ones in one contiguous array, their diffs in another, each a live view.
+
+And how they are read from a file, with what a layerkit file says of itself.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from layerkit import arrayfile
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
 from layerkit.errors import ShapeError, SnapshotError, did_you_mean
 from layerkit.fillers import Filler
 from layerkit.graph import Node
+
+FORMAT = 1
+KEY = "layerkit"
+"""The metadata entry in which a layerkit file says what it is, as one JSON object."""
+STATE_SUFFIX = ".state.safetensors"
 
 Generator = Callable[..., np.random.Generator]
 
@@ -215,3 +227,55 @@ def _borrow(slot: Slot, lent: Mapping[str, Array]) -> Array | None:
             raise ShapeError(f"{f'{layer}.{name}'!r} is {here} here and {there} in the net that lends it")
         return array.reshape(slot.shape, copy=False)
     return None
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The weights in a file, ours or another's; a shared one stands under the name of every layer that uses it.
+
+    Raises SnapshotError for a file that cannot be read, and for a solver's state.
+    """
+    arrays, notes = arrayfile.load(path)
+    shared = _about_weights(notes, path).get("shared") if KEY in notes else None
+    if isinstance(shared, dict):
+        known = {use: key for use, key in shared.items() if isinstance(key, str) and key in arrays}
+        arrays = {**{use: arrays[key] for use, key in known.items()}, **arrays}
+    return arrays
+
+
+def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a layerkit file says of itself. Raises SnapshotError for a file that is none."""
+    return _about(arrayfile.metadata(path), path)
+
+
+def read_about_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a snapshot says of itself. Raises SnapshotError for a file that is none, a solver's state for one."""
+    return _about_weights(arrayfile.metadata(path), path)
+
+
+def weights_of(state: str | os.PathLike[str]) -> Path:
+    """The weights that lie beside a solver's state."""
+    path = Path(state)
+    return path.with_name(path.name.removesuffix(STATE_SUFFIX) + ".safetensors")
+
+
+def _about(notes: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+    name = os.fspath(path)
+    try:
+        about = json.loads(notes[KEY])
+        number = about["format"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise SnapshotError(f"{name}: not a layerkit snapshot (its metadata has no {KEY!r} entry)") from None
+    if isinstance(number, int) and number > FORMAT:
+        raise SnapshotError(f"{name}: written by a newer layerkit (format {number}, this one reads {FORMAT})")
+    return dict(about)
+
+
+def _about_weights(notes: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+    about = _about(notes, path)
+    if about.get("kind") == "state":
+        beside = weights_of(path).name
+        raise SnapshotError(f"{os.fspath(path)}: this is a solver's state; the weights are {beside} beside it")
+    return about

@@ -16,6 +16,33 @@ from layerkit.layer import Bottoms, Tops
 Array = npt.NDArray[Any]
 
 
+MLP = """
+- {name: data, type: Input, top: [data, label], shape: [[4, 3], [4]]}
+- {name: fc1, type: InnerProduct, bottom: data, num_output: 5, weight_filler: xavier}
+- {name: relu, type: ReLU, top: fc1}
+- {name: fc2, type: InnerProduct, num_output: 2, weight_filler: xavier}
+- {name: loss, type: SoftmaxWithLoss, bottom: [fc2, label]}
+"""
+NET = """
+- {name: data, type: Input, shape: [4, 3]}
+- {name: fc, type: InnerProduct, num_output: 2, weight_filler: xavier}
+- {name: out, type: TanH}
+"""
+CONFIG = """
+name: small
+layers:
+  - {name: digits, type: Data, top: [data, label], dataset: digits, batch_size: 32, scale: 0.0625}
+  - {name: fc1, type: InnerProduct, bottom: data, num_output: 8, weight_filler: xavier}
+  - {name: relu, type: ReLU, top: act}
+  - {name: fc2, type: InnerProduct, num_output: 10, weight_filler: xavier}
+  - {name: loss, type: SoftmaxWithLoss, bottom: [fc2, label]}
+"""
+
+
+def rows(count: int, columns: int = 3) -> Any:
+    return np.random.default_rng(count).uniform(-1, 1, (count, columns))
+
+
 @lk.register
 class TestFilter(lk.Layer):
     """Keeps the rows of bottom 0 whose entry in bottom 1 is not 0; how many there are depends on the data."""

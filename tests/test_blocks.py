@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 
 import pytest
 
 from layerkit import text
-from layerkit.errors import Problems
+from layerkit.errors import ConfigError, Problems
 from layerkit.graph import expand, load
 from layerkit.spec import load_run
 
@@ -52,10 +53,10 @@ def wiring(layers, blocks=BLOCKS):
 
 
 def test_a_use_puts_its_name_in_front():
-    assert wiring(["{block: unit, name: u, out: 2}", "{name: end, type: Softmax}"]) == {
+    assert wiring(["{block: unit, name: u, out: 2}", "{name: last, type: Softmax}"]) == {
         "u/fc": (["data"], ["u/fc"]),
         "u/relu": (["u/fc"], ["u/relu"]),
-        "end": (["u/relu"], ["end"]),
+        "last": (["u/relu"], ["last"]),
     }
 
 
@@ -110,20 +111,20 @@ def test_an_argument_stands_alone_or_inside_a_text():
 
 
 def test_blocks_nest():
-    assert wiring(["{block: pair, name: p, out: 2}", "{name: end, type: ReLU, bottom: p}"]) == {
+    assert wiring(["{block: pair, name: p, out: 2}", "{name: last, type: ReLU, bottom: p}"]) == {
         "p/a/fc": (["data"], ["p/a/fc"]),
         "p/a/relu": (["p/a/fc"], ["p/a/relu"]),
         "p/b/fc": (["p/a/relu"], ["p/b/fc"]),
         "p/b/relu": (["p/b/fc"], ["p/b/relu"]),
-        "end": (["p/b/relu"], ["end"]),
+        "last": (["p/b/relu"], ["last"]),
     }
 
 
 def test_repeat_numbers_the_copies_and_chains_them():
-    made = wiring(["{block: unit, name: u, out: 2, repeat: 3}", "{name: end, type: Concat, bottom: [u, u1, u2/fc]}"])
-    assert list(made) == ["u1/fc", "u1/relu", "u2/fc", "u2/relu", "u3/fc", "u3/relu", "end"]
+    made = wiring(["{block: unit, name: u, out: 2, repeat: 3}", "{name: last, type: Concat, bottom: [u, u1, u2/fc]}"])
+    assert list(made) == ["u1/fc", "u1/relu", "u2/fc", "u2/relu", "u3/fc", "u3/relu", "last"]
     assert made["u2/fc"] == (["u1/relu"], ["u2/fc"])
-    assert made["end"][0] == ["u3/relu", "u1/relu", "u2/fc"]
+    assert made["last"][0] == ["u3/relu", "u1/relu", "u2/fc"]
 
 
 def test_repeat_1_is_numbered_too():
@@ -156,16 +157,16 @@ def test_in_place_on_a_use_is_in_place_on_its_output():
         [
             "{block: unit, name: u, out: 2}",
             "{name: drop, type: Dropout, bottom: u, top: u}",
-            "{name: end, type: Softmax}",
+            "{name: last, type: Softmax}",
         ]
     )
     assert made["drop"] == (["u/relu"], ["u/relu"])
-    assert made["end"][0] == ["u/relu"]
+    assert made["last"][0] == ["u/relu"]
 
 
 def test_a_layer_may_name_what_lies_inside_a_use():
-    made = wiring(["{block: pair, name: p, out: 2}", "{name: end, type: Concat, bottom: [p/a/fc, p/b]}"])
-    assert made["end"][0] == ["p/a/fc", "p/b/relu"]
+    made = wiring(["{block: pair, name: p, out: 2}", "{name: last, type: Concat, bottom: [p/a/fc, p/b]}"])
+    assert made["last"][0] == ["p/a/fc", "p/b/relu"]
 
 
 def test_names_inside_hide_those_outside():
@@ -273,3 +274,55 @@ def test_a_single_name_and_a_list_are_the_same():
 
 def test_an_empty_bottom_is_no_bottom():
     assert wiring(["{name: a, type: Input, bottom: [], shape: [1]}"])["a"] == ([], ["a"])
+
+
+# -- what grows ---------------------------------------------------------------------------------------------------
+
+
+def nested(levels, kind, grown):
+    """A net of blocks inside blocks, each of which hands its argument on, grown."""
+    lines = ["net:", "  blocks:"]
+    for i in range(levels):
+        inner = f"{{block: b{i + 1}, name: n, a: {grown}}}" if i < levels - 1 else "{name: r, type: ReLU}"
+        lines.append(f"    b{i}: {{args: {{a: {kind}}}, layers: [{inner}]}}")
+    given = "[x, x]" if kind == "list" else "xx"
+    lines += [
+        "  layers:",
+        "    - {name: data, type: Input, shape: [1]}",
+        f"    - {{block: b0, name: n, a: {given}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "grown", "said"),
+    [
+        ("str", "$a$a", "block 'b12': a text of more than 10000 characters once its arguments are put in"),
+        ("list", "[$a, $a]", "net: more than 100000 values in lists and mappings once every block is expanded"),
+        ("list", "[[[[[[[[$a]]]]]]]]", "net: values nested more than 60 deep once every block is expanded"),
+    ],
+)
+def test_an_argument_that_grows_from_block_to_block_is_bounded(kind, grown, said):
+    started = time.perf_counter()
+    with pytest.raises(ConfigError) as caught:
+        load(nested(30, kind, grown))
+    assert time.perf_counter() - started < 5
+    (problem,) = caught.value.problems
+    assert str(problem).split(": ", 1)[1].startswith(said + " (in block ")
+
+
+def test_many_arguments_in_one_text_are_bounded():
+    block = f"net:\n  blocks:\n    b: {{args: {{a: str}}, layers: [{{name: r, type: ReLU, top: {'$a' * 300_000}}}]}}\n"
+    with pytest.raises(ConfigError, match="a text of more than 10000 characters once its arguments are put in"):
+        load(f"{block}  layers:\n    - {{block: b, name: n, a: {'x' * 9000}}}\n")
+
+
+def test_a_name_is_bounded_together_with_the_names_of_its_blocks():
+    net = nested(30, "str", "$a").replace("name: n", f"name: {'n' * 100}")
+    with pytest.raises(ConfigError, match=r"use of block 'b9': name is longer than 1000 characters: 'nnn.*\.\.\. "):
+        load(net)
+
+
+def test_what_does_not_grow_may_be_handed_on():
+    assert load(nested(30, "str", "$a")).graphs["train"].outputs == ["/".join("n" * 30) + "/r"]
+    assert len(load(nested(30, "list", "$a")).graphs["train"].nodes) == 2

@@ -15,6 +15,8 @@ import pytest
 
 import layerkit
 from layerkit import arrayfile, events, text
+from layerkit.cli.progress import Progress
+from layerkit.net import Net
 from layerkit.solver import Solver
 from layerkit.spec import load_run
 
@@ -178,7 +180,7 @@ def test_a_full_disk_is_one_sentence(command, monkeypatch):
         (["configs/branch.yaml", "--set", "solver={base_lr: 1, max_iter: 1}"], "or give it a Data layer\n"),
         ([MLP, "--resume", "--weights", "w"], "give one of --resume, --snapshot and --weights\n"),
         ([MLP, "--resume", "--force"], "and --force replaces it; give one\n"),
-        ([MLP, "--resume"], "holds a snapshot\n"),
+        ([MLP, "--resume"], "holds a snapshot of this run\n"),
         ([MLP, "--snapshot", "none.state.safetensors"], "there is no file 'none.state.safetensors'\n"),
         ([MLP, "--weights", "none.safetensors"], "there is no file 'none.safetensors'\n"),
         ([MLP, "--weights", "other.npz"], "fc1.weight, fc1.bias, fc2.weight, fc2.bias\n"),
@@ -224,6 +226,48 @@ def test_resume_takes_the_newest_folder_that_has_a_snapshot(command):
     assert "finished after 0 iterations" in answer.out
 
 
+def test_resume_goes_on_with_its_own_run_alone(command):
+    Path("mlp.yaml").write_text(Path(MLP).read_text().replace("name: mlp\n", ""))  # named by its file
+    command("train", "mlp.yaml", *SHORT)
+    command("train", MLP, *SHORT, "--set", "name=mlp-2")
+    answer = command("train", "mlp.yaml", *SHORT, "--resume")
+    assert "going on from runs/mlp/iter_20" in answer.err.replace("\\", "/")
+    assert "changed since then" not in answer.err
+    assert command("train", MLP, *SHORT, "--set", "name=mlp-3", "--resume").status == 2
+
+
+def test_resume_takes_the_run_that_snapshotted_last(command):
+    for _ in range(2):
+        command("train", MLP, *SHORT)
+    for state in Path("runs/mlp-2").glob("*.state.safetensors"):
+        os.utime(state, (1, 1))
+    answer = command("train", MLP, *SHORT, "--resume")
+    assert "going on from runs/mlp/iter_20" in answer.err.replace("\\", "/")
+
+
+@pytest.mark.parametrize("given", ["--snapshot", "--weights"])
+def test_force_does_not_remove_what_the_run_starts_from(command, given):
+    command("train", MLP, *SHORT)
+    before = sorted(Path("runs/mlp").iterdir())
+    name = "iter_20.state.safetensors" if given == "--snapshot" else "iter_20.safetensors"
+    answer = command("train", MLP, *SHORT, "--force", given, f"runs/mlp/{name}")
+    wanted = f"--force would remove runs/mlp/{name}; go on in runs/mlp with --resume, or leave --force out\n"
+    assert (answer.status, answer.err.replace("\\", "/")) == (2, wanted)
+    assert sorted(Path("runs/mlp").iterdir()) == before
+
+
+def test_a_run_without_a_predict_net_says_so_at_the_start(command):
+    layers = """
+    - {name: digits, type: Data, top: [data, label], dataset: digits, batch_size: 10, include: train}
+    - {name: fc, type: InnerProduct, bottom: data, num_output: 10}
+    - {name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}
+"""
+    Path("a.yaml").write_text(f"net:\n  layers:{layers}solver: {{base_lr: 0.1, max_iter: 1}}\n")
+    answer = command("train", "a.yaml")
+    assert answer.status == 0
+    assert answer.err.startswith("note: snapshots will hold no predict net: layer 'fc' (InnerProduct): bottom 'data'")
+
+
 def test_a_snapshot_is_gone_on_from_in_a_new_folder(command):
     command("train", MLP, *SHORT)
     answer = command("train", MLP, *SHORT, "--snapshot", "runs/mlp/iter_10.state.safetensors")
@@ -266,6 +310,15 @@ def test_testing_some_batches(command):
     assert answer.err == "200 samples\n"
 
 
+def test_testing_draws_by_the_runs_seed(command, monkeypatch):
+    seeds = []
+    real = Net.load_weights
+    monkeypatch.setattr(Net, "load_weights", lambda net, *given: seeds.append(net.seed) or real(net, *given))
+    command("train", MLP, *sets(max_iter=0, test_interval=0))
+    command("test", MLP, "--weights", "runs/mlp/iter_0.safetensors", *sets(random_seed=7))
+    assert seeds == [7]
+
+
 # -- interrupts ----------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +343,20 @@ def test_a_first_interrupt_snapshots(command, monkeypatch, number, status):
     command("train", MLP, *SHORT, "--resume")
     command("train", MLP, *SHORT, "--set", "name=whole")
     assert same("runs/mlp/iter_20.safetensors", "runs/whole/iter_20.safetensors")
+
+
+def test_an_interrupt_in_the_last_test_is_a_finished_run(command, monkeypatch):
+    real = Solver._test
+
+    def test(self):
+        if self.finished:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self)
+
+    monkeypatch.setattr(Solver, "_test", test)
+    answer = command("train", MLP, *SHORT)
+    assert answer.status == 0
+    assert answer.out.splitlines()[-1].startswith("finished after 20 iterations")
 
 
 def test_a_second_interrupt_ends_at_once(command, monkeypatch):
@@ -387,6 +454,21 @@ def test_the_bar_fits_80_columns_and_leaves_the_terminal_as_it_was(folder):
     assert "\x1b[?25l" in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # the cursor is shown again
     assert "finished after 3000 iterations" in written
+
+
+def test_the_bar_advances_with_every_event(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with Progress(Path("runs/x")) as progress:
+        task = progress._bar.tasks[0]
+        progress.show({"event": "start", "iter": 0, "name": "x", "weights": 1, "max_iter": 20, "seed": 0})
+        assert (task.description, task.completed, task.total) == (" 0/20", 0, 20)
+        progress.show({"event": "test", "iter": 10, "outputs": {}, "samples": 1})
+        assert (task.description, task.completed) == ("10/20", 10)
+        progress.show({"event": "display", "iter": 15, "loss": 1.0, "lr": 0.1, "samples_per_s": 1.0, "outputs": {}})
+        progress.show({"event": "snapshot", "iter": 20, "weights": "w"})
+        assert task.description.startswith("20/20  loss 1 ")
+        assert task.completed == 20
 
 
 def test_no_color_is_respected_and_a_dumb_terminal_gets_lines(folder):

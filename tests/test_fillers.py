@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from layerkit.errors import ShapeError
-from layerkit.fillers import Filler
+from layerkit.fillers import FLOAT32_MAX, Filler
 
 SHAPE = (60, 40, 3, 5)
 FAN_IN, FAN_OUT = 40 * 15, 60 * 15
@@ -125,3 +125,31 @@ def test_bilinear_needs_a_square_kernel(shape):
 def test_refused(params, message):
     with pytest.raises(ValidationError, match=message):
         Filler(**params)
+
+
+@pytest.mark.parametrize(
+    ("params", "shape"),
+    [
+        ({"type": "xavier"}, ()),
+        ({"type": "msra"}, ()),
+        ({"type": "gaussian", "sparse": 2}, ()),
+        ({"type": "bilinear"}, (4, 3)),
+        ({"type": "bilinear"}, (1, 1, 3, 4)),
+    ],
+)
+def test_what_cannot_be_filled_is_known_before(params, shape):
+    with pytest.raises(ShapeError, match=f"a {params['type']} filler needs "):
+        Filler(**params).check(shape)
+
+
+@pytest.mark.parametrize("kind", ["constant", "uniform", "gaussian"])
+def test_the_largest_numbers_stay_finite_in_float32(kind):
+    most, drawn = FLOAT32_MAX, FLOAT32_MAX / 100
+    array = np.empty((50, 50), np.float32)
+    filler = Filler(type=kind, value=-most, min=-most, max=most, mean=drawn, std=drawn)
+    with np.errstate(all="raise"):
+        filler.fill(array, np.random.default_rng(0))
+    assert np.isfinite(array).all()
+    for name in ("value", "min", "max", "mean", "std"):
+        with pytest.raises(ValidationError, match=name):
+            Filler(**{name: 1e39})

@@ -1,11 +1,14 @@
 """What Convolution, Pooling, the first losses and Accuracy say to wrong shapes and labels, and their odd corners."""
 
+import ast
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from layerkit import layers
 from layerkit.blob import Blob
 from layerkit.checks import Case, CheckFailed, prepare
 from layerkit.errors import DataError, LayerkitError, ShapeError
@@ -53,14 +56,14 @@ def lone(type_, *bottoms, dtype=np.float32, phase="train", num_tops=1, **params)
         ("Convolution", [IMAGES], CONV | {"group": 3}, "group", "group 3 does not divide the 4 channels of 2x4x5x7"),
         ("Convolution", [IMAGES], CONV | {"group": 4}, "group", "group 4 does not divide num_output 6"),
         ("Convolution", [IMAGES], CONV | {"axis": 4}, "axis", "axis 4 does not exist in a bottom of shape 2x4x5x7"),
-        ("Convolution", [IMAGES, (2, 4, 7, 5)], CONV, None, "bottom 0 is 2x4x5x7 and bottom 1 is 2x4x7x5"),
+        ("Convolution", [IMAGES, (2, 4, 7, 5)], CONV, "bottom", "bottom 0 is 2x4x5x7 and bottom 1 is 2x4x7x5"),
         ("Convolution", [IMAGES], CONV | {"stride": [1, 2, 3]}, "stride", "stride has 3 values for 2 spatial axes"),
         ("Convolution", [IMAGES], CONV | {"kernel_h": 3, "kernel_w": 3}, "kernel_size", "not both"),
         ("Convolution", [IMAGES], {"num_output": 6, "kernel_h": 3}, "kernel_h", "must be given together"),
         ("Convolution", [IMAGES], {"num_output": 6, "kernel_w": 3}, "kernel_w", "must be given together"),
         ("Convolution", [IMAGES], CONV | {"stride_h": 2}, "stride_h", "must be given together"),
         ("Convolution", [(2, 4, 9)], CONV | {"pad_h": 1, "pad_w": 2}, "pad_h", "for two spatial axes, not for 1"),
-        ("Pooling", [(2, 4)], {"kernel_size": 2}, None, r"needs a bottom \(N, C, spatial axes\), not 2x4"),
+        ("Pooling", [(2, 4)], {"kernel_size": 2}, "bottom", r"needs a bottom \(N, C, spatial axes\), not 2x4"),
         ("Pooling", [IMAGES], {}, "kernel_size", "kernel_size is missing"),
         ("Pooling", [IMAGES], {"kernel_size": 6}, "kernel_size", "covers 6x6 is larger than the padded input 5x7"),
         ("Pooling", [IMAGES], {"kernel_size": 6, "stride": 2, "round_mode": "FLOOR"}, "kernel_size", "larger than"),
@@ -75,19 +78,25 @@ def lone(type_, *bottoms, dtype=np.float32, phase="train", num_tops=1, **params)
             "SoftmaxWithLoss",
             [(5, 4), (5, 4)],
             {},
-            None,
+            "bottom",
             "scores of shape 5x4 .* axis 1 need labels of shape 5, not 5x4",
         ),
-        ("SoftmaxWithLoss", [(6, 4), (2, 3)], {}, None, "need labels of shape 6, not 2x3"),
-        ("SoftmaxWithLoss", [(2, 4, 5, 3), (2, 4)], {}, None, "need labels of shape 2x5x3, not 2x4"),
+        ("SoftmaxWithLoss", [(6, 4), (2, 3)], {}, "bottom", "need labels of shape 6, not 2x3"),
+        ("SoftmaxWithLoss", [(2, 4, 5, 3), (2, 4)], {}, "bottom", "need labels of shape 2x5x3, not 2x4"),
         ("SoftmaxWithLoss", [(5, 4), (5,)], {"axis": 2}, "axis", "axis 2 does not exist in a bottom of shape 5x4"),
         ("SoftmaxWithLoss", [(5, 0), (5,)], {}, "axis", "5x0 have no classes on axis 1"),
-        ("Accuracy", [(5, 4), (4,)], {}, None, "need labels of shape 5, not 4"),
+        ("Accuracy", [(5, 4), (4,)], {}, "bottom", "need labels of shape 5, not 4"),
         ("Accuracy", [(5, 4), (5,)], {"top_k": 5}, "top_k", "top_k 5 is more than the 4 classes of 5x4"),
-        ("SigmoidCrossEntropyLoss", [(5, 4), (5,)], {}, None, "scores of shape 5x4 need as many targets, not 5"),
-        ("SigmoidCrossEntropyLoss", [(5, 4), (4, 5)], {}, None, "scores of shape 5x4 need as many targets, not 4x5"),
-        ("EuclideanLoss", [(5, 4), (5, 3)], {}, None, "they are 5x4 and 5x3"),
-        ("EuclideanLoss", [(), ()], {}, None, "they are scalar and scalar"),
+        ("SigmoidCrossEntropyLoss", [(5, 4), (5,)], {}, "bottom", "scores of shape 5x4 need as many targets, not 5"),
+        (
+            "SigmoidCrossEntropyLoss",
+            [(5, 4), (4, 5)],
+            {},
+            "bottom",
+            "of shape 5x4 need as many targets, not 4x5",
+        ),
+        ("EuclideanLoss", [(5, 4), (5, 3)], {}, "bottom", "they are 5x4 and 5x3"),
+        ("EuclideanLoss", [(), ()], {}, "bottom", "they are scalar and scalar"),
     ],
 )
 def test_shapes_that_do_not_fit(type_, shapes, params, field, sentence):
@@ -262,3 +271,16 @@ def test_convolution_takes_any_channels_last_mixture():
     for other in results[1:]:
         for got, want in zip(other, results[0], strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_every_shape_error_of_a_layer_names_the_field_to_look_at():
+    package = Path(layers.__file__).parent
+    for path in [package.parent / "layer.py", *package.rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ShapeError":
+                assert len(node.args) == 2, f"{path}:{node.lineno}"
+
+
+def test_the_loss_of_a_perfect_sample_is_0_and_not_minus_0():
+    prepared = lone("SoftmaxWithLoss", np.array([[1000.0, 0.0]]), np.array([0.0]))
+    assert str(float(prepared.top[0].data)) == "0.0"

@@ -33,7 +33,7 @@ def layers(seed: int) -> str:
         )
         blobs.append(f"l{i}")
     lines += [
-        f"- {{name: end, type: Eltwise, bottom: [{', '.join([*blobs, blobs[-1]])}]}}",
+        f"- {{name: last, type: Eltwise, bottom: [{', '.join([*blobs, blobs[-1]])}]}}",
         "- {name: fc, type: InnerProduct, num_output: 3}",
         "- {name: loss, type: EuclideanLoss, bottom: [fc, data]}",
         f"- {{name: aside, type: EuclideanLoss, bottom: [{draw.choice(blobs)}, data], loss_weight: 0.7}}",

@@ -357,3 +357,38 @@ def test_why_a_bottom_is_missing(layers, reasons):
 )
 def test_the_phases_of_a_run(layers, phases):
     assert phases_of(load_run(text_of(*layers))) == phases
+
+
+def test_an_activation_that_only_a_metric_reads_stays():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 10, bottom: data}",
+        "{name: prob, type: Softmax, bottom: f}",
+        "{name: loss, type: SoftmaxWithLoss, bottom: [f, label]}",
+        "{name: acc, type: Accuracy, bottom: [prob, label]}",
+    ]
+    assert list(trees(*layers)) == ["digits", "f", "prob"]
+
+
+def test_where_only_a_metric_is_there_what_it_reads_is_the_answer():
+    layers = [
+        DIGITS,
+        "{name: f, type: InnerProduct, num_output: 10, bottom: data}",
+        "{name: loss, type: SoftmaxWithLoss, bottom: [f, label], include: train}",
+        "{name: acc, type: Accuracy, bottom: [f, label], include: test}",
+    ]
+    assert list(trees(*layers)) == ["digits", "f"]
+    assert built(*layers, phase="predict").outputs == ["f"]
+
+
+def test_layers_of_one_name_for_two_phases_may_differ_in_all_but_their_weights():
+    two = [
+        "{name: f, type: InnerProduct, num_output: 4, bottom: x, include: train}",
+        "{name: f, type: Convolution, num_output: 4, kernel_size: 1, bottom: x, include: test}",
+    ]
+    given = "{name: x, type: Input, shape: [2, 3, 1, 1]}"
+    with pytest.raises(
+        ConfigError, match=r"4:5: layer 'f' \(Convolution\): the weight 'f.weight' is 4x3x1x1 in phase test"
+    ):
+        load(text_of(given, *two))
+    assert set(load(text_of(given, two[0], two[0].replace("train", "test"))).graphs) == {"train", "test", "predict"}

@@ -126,6 +126,32 @@ def test_interrupted_at_any_iteration_and_resumed_equals_uninterrupted(tmp_path:
     assert stops == ["finished"]
 
 
+@pytest.mark.parametrize("at", [10, 36])
+def test_a_test_that_is_cut_short_is_as_if_it_had_not_begun(tmp_path: Path, at: int) -> None:
+    text = run_text("walk")
+    whole = lk.Solver(text, folder=tmp_path / "whole")
+    whole.solve()
+    first = lk.Solver(text, folder=tmp_path / "parts")
+    real, passes = first.test_net.forward, []
+
+    def forward() -> Any:
+        passes.append(first.iteration)
+        first.stopping = first.stopping or first.iteration == at
+        return real()
+
+    first.test_net.forward = forward
+    assert first.solve() == {}
+    assert (first.iteration, passes.count(at), first.finished) == (at, 1, at == 36)
+    log = events.read(tmp_path / "parts" / "events.jsonl")
+    assert log[-1]["reason"] == ("finished" if at == 36 else "interrupted")
+    assert ("test", at) not in [(event["event"], event["iter"]) for event in log]
+    second = lk.Solver(text, folder=tmp_path / "parts")
+    second.restore(tmp_path / "parts" / f"iter_{at}.state.safetensors")
+    second.solve()
+    assert_same(everything(second), everything(whole))
+    assert course(tmp_path / "parts") == course(tmp_path / "whole")
+
+
 def test_a_used_solver_can_be_restored_too(tmp_path: Path) -> None:
     solver = lk.Solver(run_text("dropout", snapshot=10), folder=tmp_path)
     solver.solve()
@@ -181,6 +207,27 @@ def test_differences_follow_names_and_shorten_what_is_long() -> None:
     assert snapshot.differences({"l": [{"b": 1}]}, {"l": [{"b": 2}]}) == ['l: [{"b": 1}] -> [{"b": 2}]']
 
 
+def test_layers_without_a_name_are_told_apart_by_type_and_number() -> None:
+    relu = {"type": "ReLU"}
+    old = {"layers": [{"name": "x"}, relu, relu, {"block": "b"}]}
+    new = {"layers": [{"name": "x"}, relu, {**relu, "negative_slope": 0.1}, {"type": "TanH"}]}
+    assert snapshot.differences(old, new) == [
+        "layers.ReLU#2.negative_slope: (none) -> 0.1",
+        'layers.b#1: {"block": "b"} -> (none)',
+        'layers.TanH#1: (none) -> {"type": "TanH"}',
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 30, 59, 60, 61, 150, 200])
+def test_long_values_are_cut_around_what_differs(place: int) -> None:
+    text = "".join(chr(ord("a") + k % 26) for k in range(200))
+    [line] = snapshot.differences({"k": text}, {"k": text[:place] + "!" + text[place + 1 :]})
+    was, now = line.removeprefix("k: ").split(" -> ")
+    assert was != now
+    assert "!" in now
+    assert max(len(was), len(now)) <= 66
+
+
 def test_another_number_of_threads_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = saved(tmp_path, run_text())
     now = snapshot.threads()
@@ -215,7 +262,10 @@ def test_a_net_that_does_not_fit_is_refused_before_anything_changes(tmp_path: Pa
     wider = lk.Solver(run_text().replace("num_output: 12", "num_output: 13"))
     assert "'history.momentum.fc1.weight' was float32 [12, 64] and is float32 [13, 64]" in refused(wider, state)
     renamed = lk.Solver(run_text(momentum=0).replace("name: fc2,", "name: fc3,").replace("[fc2,", "[fc3,"))
-    assert refused(renamed, state).endswith("has no weight 'fc3.weight'; did you mean 'fc2.weight'?")
+    assert refused(renamed, state) == (
+        f"{state}: layer 'fc3' of the net is new, there is no weight 'fc3.weight' to go on with; "
+        "start from what there is with --weights iter_36.safetensors"
+    )
     exact = lk.Solver(run_text(), dtype="float64")
     assert "was float32 [12, 64] and is float64 [12, 64]" in refused(exact, state)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import layerkit as lk
-from layerkit import arrayfile, snapshot
+from layerkit import arrayfile, graph, snapshot
 from layerkit.graph import as_tree
 from layerkit.spec import load_run
 
@@ -176,6 +176,10 @@ solver: {base_lr: 0.1, max_iter: 1, display: 0}
     assert sorted(arrays) == ["a.bias", "a.weight", "b.bias"]
     net = lk.load(tmp_path / "iter_1.safetensors")
     np.testing.assert_array_equal(net.params["b"].weight.data, arrays["a.weight"])
+    tested = lk.Net(run, "test", weights=tmp_path / "iter_1.safetensors")
+    np.testing.assert_array_equal(tested.params["b"].weight.data, arrays["a.weight"])
+    fresh = lk.Net(run)
+    assert fresh.load_weights(tmp_path / "iter_1.safetensors") == []
 
 
 # -- what is no snapshot -----------------------------------------------------------------------------------------
@@ -235,6 +239,51 @@ def test_metadata_that_cannot_be_used_is_one_sentence(trained: lk.Solver, tmp_pa
         assert str(bad) in text
 
 
+@pytest.mark.parametrize("inside", ["layer", "net", "blocks", "body"])
+def test_a_snapshot_reads_no_other_file(trained: lk.Solver, tmp_path: Path, inside: str) -> None:
+    good, bad = tmp_path / "run" / "iter_6.safetensors", tmp_path / "bad.safetensors"
+    layer = {"name": "d", "type": "Data", "top": ["data"], "source": str(npz(tmp_path)), "batch_size": 1}
+    layers = [{**layer, "include": ["predict"]}]
+    (tmp_path / "net.yaml").write_text(json.dumps({"layers": [{"name": "x", "type": "Input", "shape": [1, 2]}]}))
+    net, part = {
+        "layer": ({"layers": layers}, "it has a Data layer, and a snapshot reads no other files"),
+        "net": (str(tmp_path / "net.yaml"), "its 'net' is no mapping"),
+        "blocks": ({"blocks": {"b": {"layers": layers}}, "layers": [{"block": "b"}]}, "it has 'blocks'"),
+        "body": ({"layers": [{"name": "r", "type": "Loop", "layers": layers}]}, "it has a Data layer"),
+    }[inside]
+    text = sentence(lambda: lk.load(rewritten(good, bad, predict={"net": net})))
+    assert text.startswith(f"{bad}: the predict net inside cannot be used: {part}")
+
+
+def test_metadata_without_bottom_is_one_sentence(trained: lk.Solver, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    for text in ("[" * 100_000, '{"format": ' + "[" * 100_000):
+        arrayfile.save(bad, {"a": np.zeros(2)}, {"layerkit": text})
+        assert "not a layerkit snapshot" in sentence(lambda: lk.load(bad))
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    net = {"layers": [{"name": "x", "type": deep}]}
+    assert "cannot be used" in sentence(
+        lambda: lk.load(rewritten(tmp_path / "run" / "iter_6.safetensors", bad, predict={"net": net}))
+    )
+
+
+@pytest.mark.parametrize(
+    ("samples", "part"),
+    [
+        ({"shape": [3, 5, 5]}, "samples of shape 3x5x5 do not fit the input 'data', which takes 3x5x4"),
+        ({"shape": []}, "do not fit the input 'data', which takes 3x5x4"),
+        ({"shape": [3, 5, 4], "mean_value": [1, 2]}, "mean_value has 2 values, which do not fit"),
+    ],
+)
+def test_samples_that_do_not_fit_the_net_are_refused(
+    trained: lk.Solver, tmp_path: Path, samples: dict[str, Any], part: str
+) -> None:
+    good, bad = tmp_path / "run" / "iter_6.safetensors", tmp_path / "bad.safetensors"
+    assert part in sentence(lambda: lk.load(rewritten(good, bad, samples={"data": samples})))
+
+
 def test_weights_that_do_not_fit_the_predict_net_are_refused(trained: lk.Solver, tmp_path: Path) -> None:
     good, bad = tmp_path / "run" / "iter_6.safetensors", tmp_path / "bad.safetensors"
     arrays, notes = arrayfile.load(good)
@@ -249,6 +298,7 @@ def test_a_state_is_no_snapshot_and_the_other_way_round(trained: lk.Solver, tmp_
     weights, state = (tmp_path / "run" / f"iter_6{s}.safetensors" for s in ("", ".state"))
     text = sentence(lambda: lk.load(state))
     assert text == f"{state}: this is a solver's state; the weights are iter_6.safetensors beside it"
+    assert sentence(lambda: trained.net.load_weights(state, strict=False)) == text
     text = sentence(lambda: trained.restore(weights))
     assert text == f"{weights}: these are weights, not a solver's state; the state's name ends in .state.safetensors"
 
@@ -277,8 +327,23 @@ net:
     {layer}
 solver: {{base_lr: 0.1, max_iter: 1, display: 0}}
 """
-    snapshot.save_weights(tmp_path / "a.safetensors", lk.Net(run), load_run(run))
+    snapshot.save_weights(tmp_path / "a.safetensors", lk.Net(run), snapshot.describe(load_run(run)))
     assert f"the snapshot holds no predict net: {why}" in sentence(lambda: lk.load(tmp_path / "a.safetensors"))
+
+
+def test_the_predict_net_is_derived_once_when_the_solver_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    real = graph._build
+    monkeypatch.setattr(graph, "_build", lambda *given: built.append(given[1].phase) or real(*given))
+    loaded = graph.load(RUN.replace("dataset: DATASET", f"source: {npz(tmp_path)}"))
+    solver = lk.Solver(loaded, folder=tmp_path / "run")
+    npz(tmp_path).rename(tmp_path / "moved.npz")
+    solver.snapshot()
+    assert built == ["train", "test", "predict"]
+    assert solver.predict_missing is None
+    assert lk.load(tmp_path / "run" / "iter_0.safetensors").outputs == ["prob"]
 
 
 # -- writing -----------------------------------------------------------------------------------------------------

@@ -455,6 +455,30 @@ def test_a_run_without_a_solver_has_nothing_to_train_by() -> None:
         lk.Solver({"name": "r", "net": {"layers": NET}})
 
 
+def test_a_run_with_nothing_to_train_is_refused() -> None:
+    solver = {"base_lr": 0.1, "max_iter": 1}
+    frozen = {**NET[1], "param": [{"lr_mult": 0}, {"lr_mult": 0}]}
+    for layers, why in (
+        (NET[:2], "no layer of the train net is a loss, so there is nothing to train"),
+        ([NET[0], frozen, NET[2]], "no layer of the train net has weights that learn"),
+        ([NET[0], {**NET[2], "bottom": ["x", "x"]}], "no layer of the train net has weights that learn"),
+    ):
+        with pytest.raises(lk.UsageError, match=why):
+            lk.Solver({"net": {"layers": layers}, "solver": solver})
+
+
+def test_a_negative_count_of_updates_is_refused() -> None:
+    with pytest.raises(lk.UsageError, match="the count of updates must be 0 or more, not -1"):
+        tiny().step(-1)
+    assert math.isnan(tiny().step(0))
+
+
+def test_evaluating_stops_between_batches() -> None:
+    answers = iter([False, True])
+    assert evaluate(digits().test_net, stop=lambda: next(answers)) == ({}, 0)
+    assert next(answers, None) is None
+
+
 def test_from_net_takes_nets_that_exist() -> None:
     whole = digits(max_iter=5)
     parts = lk.Solver.from_net(lk.Net(whole.run.resolved()), whole.spec, test_net=lk.Net(whole.run.resolved(), "test"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from layerkit.errors import UsageError
@@ -21,15 +22,22 @@ def to_train(name: str, force: bool) -> Path:
 
 
 def to_resume(name: str) -> tuple[Path, Path]:
-    """The newest folder of a run that holds a snapshot, and its newest state. Raises UsageError for none."""
-    from layerkit.snapshot import newest_state
+    """The folder of the run of this name that snapshotted last, and its newest state. Raises UsageError for none."""
+    from layerkit.snapshot import newest_state, read_state_info
 
-    folders = [folder for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
-    for folder in sorted(folders, key=lambda folder: _number(folder, name), reverse=True):
-        state = newest_state(folder)
-        if state is not None:
-            return folder, state
-    raise UsageError(f"nothing to resume: no folder {RUNS / name} or {RUNS / name}-N holds a snapshot")
+    states = [newest_state(folder) for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
+    own = [state for state in states if state is not None and read_state_info(state).run.get("name") == name]
+    if not own:
+        raise UsageError(f"nothing to resume: no folder {RUNS / name} or {RUNS / name}-N holds a snapshot of this run")
+    newest = max(own, key=lambda state: (state.stat().st_mtime_ns, _number(state.parent, name)))
+    return newest.parent, newest
+
+
+def keep_inputs(folder: Path, inputs: Iterable[Path]) -> None:
+    """Raise UsageError if replacing a run's folder would remove a file that the new run is to start from."""
+    for path in inputs:
+        if path.resolve().parent == folder.resolve() and any(map(path.match, _PATTERNS)):
+            raise UsageError(f"--force would remove {path}; go on in {folder} with --resume, or leave --force out")
 
 
 def _number(folder: Path, name: str) -> int:

@@ -26,6 +26,7 @@ class Progress:
         self._task = TaskID(0)
         self._begun = (time.perf_counter(), 0)
         self._max_iter = 0
+        self._numbers = ""
 
     def __enter__(self) -> Self:
         if self._console.is_interactive and not self._quiet:
@@ -58,20 +59,21 @@ class Progress:
         show = getattr(self, f"_{event['event']}", None)
         if show is not None:
             show(event)
+        if self._bar is not None and "iter" in event:
+            at = f"{self._at(event)}  {self._numbers}".rstrip()
+            self._bar.update(self._task, completed=event["iter"], description=at)
 
     def _start(self, event: Event) -> None:
         self._max_iter = event["max_iter"]
         self._begun = (time.perf_counter(), event["iter"])
         if self._bar is not None:
-            self._bar.update(self._task, total=self._max_iter, completed=event["iter"])
+            self._bar.update(self._task, total=self._max_iter)
         self._line(f"{event['name']}: {event['weights']:,} weights, {self._max_iter} iterations, seed {event['seed']}")
 
     def _display(self, event: Event) -> None:
-        numbers = f"loss {event['loss']:<8.4g}  lr {event['lr']:<8.4g}  {event['samples_per_s']:>9,.0f} samples/s"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=event["iter"], description=f"{self._at(event)}  {numbers}")
-        else:
-            self._line(f"{self._at(event)}  {numbers}  eta {self._eta(event['iter'])}")
+        self._numbers = f"loss {event['loss']:<8.4g}  lr {event['lr']:<8.4g}  {event['samples_per_s']:>9,.0f} samples/s"
+        if self._bar is None:
+            self._line(f"{self._at(event)}  {self._numbers}  eta {self._eta(event['iter'])}")
 
     def _test(self, event: Event) -> None:
         outputs = "  ".join(f"{name} {value:.4f}" for name, value in event["outputs"].items())

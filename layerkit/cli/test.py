@@ -31,7 +31,7 @@ def test(
 
     run, graphs = graph.load(file, ["test"], assignments or [])
     options.refuse_inputs(graphs["test"], "tested")
-    net = Net.from_graph(graphs["test"])
+    net = Net.from_graph(graphs["test"], seed=run.solver.random_seed if run.solver is not None else 0)
     net.load_weights(weights)
     batches = iterations if iterations is not None else run.solver.test_iter if run.solver is not None else "all"
     outputs, samples = evaluate(net, batches)

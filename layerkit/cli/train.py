@@ -54,12 +54,18 @@ def train(
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
     overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
-    run, _ = graph.load(file, overrides=overrides)
+    loaded = graph.load(file, overrides=overrides)
+    run = loaded.run
     folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
-    solver = Solver(run, folder=folder)
-    options.refuse_inputs(solver.net.graph, "trained")
+    if force:
+        folders.keep_inputs(folder, [Path(path) for path in ([state] if state else (weights or "").split(",")) if path])
+    if run.solver is not None:
+        options.refuse_inputs(loaded.graphs["train"], "trained")
+    solver = Solver(loaded, folder=folder)
     progress = Progress(folder, quiet)
     solver.open()
+    if solver.predict_missing is not None:
+        progress.note(f"note: snapshots will hold no predict net: {solver.predict_missing}")
     if state is not None:
         _restore(solver, state, progress)
     if weights is not None:
@@ -73,7 +79,7 @@ def train(
     with progress, _stopping(solver, progress) as stopped_by:
         solver.solve()
     solver.close()
-    if solver.stopping:
+    if solver.stopping and not solver.finished:
         raise typer.Exit(128 + stopped_by[0])
 
 

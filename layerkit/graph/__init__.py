@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from layerkit.blob import Shape
+from layerkit.blob import Shape, shape_text
 from layerkit.errors import Problems, UnknownNameError
 from layerkit.graph.blocks import Flat, expand
 from layerkit.graph.gradients import Step, loss_seeds, plan_backward
@@ -19,7 +19,7 @@ from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.shapes import plan_nodes, replan
 from layerkit.layer import Body, SampleInfo
-from layerkit.spec import PHASES, NetSpec, NetState, Origin, RunSpec, load_run
+from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run
 from layerkit.text import Map, from_python
 
 __all__ = [
@@ -104,8 +104,31 @@ def load(source: Origin, phases: Iterable[str] | None = None, overrides: Iterabl
         graph = _build(run.net, run.state(_known(phase)), problems)
         if graph is not None:
             graphs[phase] = graph
+    _check_lent_weights(graphs, problems)
     problems.check()
     return Loaded(run, graphs)
+
+
+def _check_lent_weights(graphs: Mapping[str, Graph], problems: Problems) -> None:
+    """The phases have their weights in common, so those of one name must have one shape."""
+    first: dict[str, tuple[str, LayerSpec, Shape]] = {}
+    faulty: set[str] = set()  # layers of which it is said already
+    for phase, graph in graphs.items():
+        for node in graph.nodes:
+            for weight in node.plan.weights:
+                name = f"{node.name}.{weight.name}"
+                other, spec, shape = first.setdefault(name, (phase, node.spec, weight.shape))
+                if shape != weight.shape and node.name not in faulty:
+                    here, there = shape_text(weight.shape), shape_text(shape)
+                    message = f"the weight {name!r} is {here} in phase {phase}, but {there} in phase {other}"
+                    problems.found.append(node.spec.problem(message, *_changed(spec, node.spec)))
+                    faulty.add(node.name)
+
+
+def _changed(spec: LayerSpec, other: LayerSpec) -> list[str]:
+    """The first parameter in which two layers of one type differ, if any."""
+    names = spec.cls.Params.model_fields if spec.type == other.type else {}
+    return [name for name in names if getattr(spec.params, name) != getattr(other.params, name)][:1]
 
 
 class Loaded(NamedTuple):

@@ -13,6 +13,9 @@ from layerkit.text import Map, Seq, mark_of
 OWN_FIELDS = ("block", "name", "bottom", "repeat")
 """Fields that every use of a block has."""
 
+MAX_TEXT = 10_000
+"""Most characters of a text into which arguments are put."""
+
 _REFERENCE = re.compile(r"\$(\$|[A-Za-z_]\w*)")
 
 
@@ -120,15 +123,25 @@ def substitute(tree: Any, args: Mapping[str, Any], report: Report, mark: Mark | 
             report(_unknown(name, args), mark)
         return args.get(name)
 
+    length = 0  # of what the arguments bring
+
     def text(match: re.Match[str]) -> str:
+        nonlocal length
         if match[1] == "$":
             return "$"
         found = value(match[1])
         if isinstance(found, (list, Mapping)):
             report(f"${match[1]} is {plain(found)}, which cannot be a part of the text {tree!r}", mark)
-        return str(found).lower() if isinstance(found, bool) else str(found)
+        words = str(found).lower() if isinstance(found, bool) else str(found)
+        length += len(words)
+        return words if length <= MAX_TEXT else ""
 
-    return value(tree[1:]) if is_reference(tree) else _REFERENCE.sub(text, tree)
+    if is_reference(tree):
+        return value(tree[1:])
+    result = _REFERENCE.sub(text, tree)
+    if max(length, len(result)) > MAX_TEXT:
+        report(f"a text of more than {MAX_TEXT} characters once its arguments are put in", mark)
+    return result
 
 
 def _unknown(name: str, args: Iterable[str]) -> str:

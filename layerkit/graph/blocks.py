@@ -7,17 +7,18 @@ name stands for the block's output, the first top of its last layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from layerkit.errors import LayerkitError, Mark, Problems, Use, did_you_mean
 from layerkit.graph.arguments import OWN_FIELDS, Argument, bad_declarations, declared, is_reference, substitute
 from layerkit.registry import layer_class
 from layerkit.spec import NetSpec
-from layerkit.spec.layer import describe
+from layerkit.spec.layer import describe, name_fault
 from layerkit.spec.sentences import plain
-from layerkit.text import Map, Seq, mark_of
+from layerkit.text import MAX_DEPTH, MAX_NODES, Map, Seq, mark_of
 
 MAX_LAYERS = 10_000
 MAX_NESTING = 50
@@ -78,7 +79,7 @@ def expand(net: NetSpec, problems: Problems) -> list[Flat]:
 
 
 class _TooManyError(Exception):
-    """The blocks expand to more layers than a net may have."""
+    """The blocks expand to more layers or values than a net may have."""
 
 
 class _Expander:
@@ -87,6 +88,7 @@ class _Expander:
         self.problems = problems
         self.flat: list[Flat] = []
         self.count = 0  # layers and uses of blocks so far
+        self.values = 0  # values inside lists and mappings in blocks so far
         self.current: str | None = None  # the first top of the nearest layer above that is no loss or metric
         self.taken: set[str] = set()  # names that made-up names must avoid
         self.outputs: dict[str, str] = {}  # full name of a use -> the block's output
@@ -126,15 +128,27 @@ class _Expander:
         self.taken |= {scope.prefix + name for name in scope.names}
         uses = set[str]()
         for tree, faulty in trees:
-            self.count += 1
-            if self.count > MAX_LAYERS:
-                message = f"more than {MAX_LAYERS} layers once every block is expanded"
-                self.problems.add(message, "net", tree.mark, scope.uses)
+            if bound := self.bound(tree, scope):
+                self.problems.add(f"{bound} once every block is expanded", "net", tree.mark, scope.uses)
                 raise _TooManyError
             if "block" not in tree:
                 self.layer(tree, scope, faulty)
             elif faulty or not self.use(tree, scope, uses):
                 self.stand_in(tree, scope)
+
+    def bound(self, tree: Map, scope: _Scope) -> str | None:
+        """Which bound a further layer or use breaks, or None."""
+        self.count += 1
+        if self.count > MAX_LAYERS:
+            return f"more than {MAX_LAYERS} layers"
+        if scope.uses:
+            count, depth = _extent(tree, MAX_NODES)
+            self.values += count
+            if self.values > MAX_NODES:
+                return f"more than {MAX_NODES} values in lists and mappings"
+            if depth > MAX_DEPTH:
+                return f"values nested more than {MAX_DEPTH} deep"
+        return None
 
     def substituted(self, tree: Map, scope: _Scope) -> tuple[Map, bool]:
         """A layer's or use's mapping with the arguments put in, and whether one was missing."""
@@ -278,6 +292,8 @@ class _Expander:
         elif "name" in tree and (not isinstance(tree["name"], str) or not tree["name"]):
             name = "''" if tree["name"] == "" else plain(tree["name"])
             fault(f"name must be text, not {name}", tree.value_marks.get("name", tree.mark))
+        elif "name" in tree and (wrong := name_fault(scope.prefix + tree["name"])):
+            fault(f"name {wrong}", tree.value_marks.get("name", tree.mark))
         args: dict[str, Any] = {}
         for name, argument in takes.items():
             if name not in tree:
@@ -302,6 +318,22 @@ def _declared(tree: Map) -> Iterator[str]:
             yield from (f"{name}{i + 1}" for i in range(min(repeat, MAX_LAYERS)))
     if "block" not in tree:
         yield from (top for top in _strings(tree.get("top")) if not isinstance(top, Resolved))
+
+
+def _extent(tree: Map, most: int) -> tuple[int, int]:
+    """How many values stand inside a layer's fields, counted little further than `most`, and how deep."""
+    level, count, depth = list(tree.values()), 0, 0
+    while level and count <= most and depth <= MAX_DEPTH:
+        level = list(islice((item for value in level for item in _items(value)), most + 1))
+        count += len(level)
+        depth += 1
+    return count, depth
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _class(kind: Any) -> Any:

@@ -88,6 +88,7 @@ class _Derivation:
         self.explicit = explicit
         self.problems = problems
         self.samples: dict[str, SampleInfo] = {}
+        self.wanted = set(explicit)  # names of layers that stay though nobody reads them
 
     def run(self) -> tuple[list[LayerSpec], dict[str, SampleInfo]]:
         kept: list[LayerSpec] = []
@@ -99,12 +100,13 @@ class _Derivation:
             elif not spec.cls.metric and spec.top:
                 kept.append(spec)
         read_before = _read_names(self.specs)
-        wanted = {*self.explicit, *(spec.name for spec in kept if spec not in self.specs)}
         kept = self.without_orphans(kept)
-        pruned = _without_unread(kept, read_before, wanted)
-        if all(not spec.bottom for spec in pruned):  # nothing is computed any more, so the losses' answers are wanted
-            answers = {spec.bottom[0] for spec in self.specs if spec.cls.loss and spec.bottom}
-            answering = _without_unread(kept, read_before - answers, wanted)
+        pruned = _without_unread(kept, read_before, self.wanted)
+        for measure in ("loss", "metric"):
+            if any(spec.bottom for spec in pruned):
+                break  # otherwise nothing is computed any more, so what was measured is the answer
+            answers = {spec.bottom[0] for spec in self.specs if getattr(spec.cls, measure) and spec.bottom}
+            answering = _without_unread(kept, read_before - answers, self.wanted)
             pruned = answering if _read_names(answering) <= _made_names(answering) else pruned
         given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
         read = _read_names(pruned)
@@ -141,6 +143,7 @@ class _Derivation:
         params = cls.Params(**{name: getattr(loss.params, name) for name in shared})
         for other in (*self.specs, *kept):
             if other.type == kind and other.bottom == loss.bottom[:1] and other.params == params:
+                self.wanted.add(other.name)
                 return []
         names = {name for spec in (*self.specs, *kept) for name in (spec.name, *(spec.top or []))}
         top = loss.top[1] if loss.top and len(loss.top) > 1 else "prob" if "prob" not in names else loss.name
@@ -149,6 +152,7 @@ class _Derivation:
         )
         spec = spec.replace(propagate_down=None, param=[])
         spec._params = params
+        self.wanted.add(spec.name)
         return [spec]
 
     def as_input(self, spec: LayerSpec, wanted: Collection[str]) -> LayerSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,12 +23,17 @@ BuildBody = Callable[[Body], "Graph"]
 """Builds the graph of a body; given by the package, so that bodies can hold bodies."""
 
 
+MAX_ELEMENTS = 2**40
+"""Most elements of one array, and of all the weights together."""
+
+
 def plan_nodes(
     wired: Sequence[Wired], phase: str, unnamed: frozenset[str], build_body: BuildBody, problems: Problems
 ) -> tuple[list[Node], dict[Ref, Shape]]:
     """Plan every layer in order. A layer below one that could not be planned is passed over without a word."""
     nodes: list[Node] = []
     shapes: dict[Ref, Shape] = {}
+    room = MAX_ELEMENTS  # for further weights
     for spec, bottoms, tops in wired:
         fault = _arity(spec, len(bottoms), len(tops))
         if fault is not None:
@@ -46,6 +52,13 @@ def plan_nodes(
             problems.found.append(spec.problem(str(error), *([error.field] if error.field else [])))
             continue
         node = Node(spec, bottoms, tops, layer, *planned)
+        before, room = room, room - sum(_elements(weight.shape) for weight in node.plan.weights)
+        large = _too_large(node)
+        if large is None and room < 0 <= before:
+            large = f"the weights up to here have {MAX_ELEMENTS - room} elements in all, which is too many"
+        if large is not None:
+            problems.found.append(spec.problem(large))
+            continue
         nodes.append(node)
         _check_settings(node, spec.name in unnamed, problems)
         shapes.update(zip(tops, map(tuple, node.plan.tops), strict=True))
@@ -94,6 +107,11 @@ def _plan_layer(
 
     layer.body_shapes = body_shapes
     plan = layer.plan(*bottoms)
+    for weight in plan.weights:
+        try:
+            weight.filler.check(weight.shape)
+        except ShapeError as error:
+            raise ShapeError(str(error), _parameter(layer, weight.filler)) from None
     if len(plan.tops) != layer.num_tops:
         raise ShapeError(f"planned {len(plan.tops)} tops, but has {layer.num_tops}", "top")
     weights = list(plan.weights)
@@ -105,6 +123,30 @@ def _plan_layer(
             weights.append(replace(weight, name=f"{body.name}/{weight.name}"))
             params.append(param)
     return replace(plan, weights=weights), tuple(params), bodies
+
+
+def _parameter(layer: Layer, value: object) -> str | None:
+    """The name of the layer's parameter that is `value` itself."""
+    names = type(layer.params).model_fields
+    return next((name for name in names if getattr(layer.params, name) is value), None)
+
+
+def _elements(shape: Shape) -> int:
+    """How many elements an array has; an axis of length 0 counts as 1, as it does where memory is reserved."""
+    return math.prod(max(1, length) for length in shape)
+
+
+def _too_large(node: Node) -> str | None:
+    """What a layer plans that is too large, in a sentence, or None."""
+    plan = node.plan
+    arrays = [(f"top {ref.name!r}", shape) for ref, shape in zip(node.tops, plan.tops, strict=True)]
+    arrays += [(f"the weight {weight.name!r}", weight.shape) for weight in plan.weights]
+    arrays += [(f"the work array {scratch.name!r}", scratch.shape) for scratch in plan.scratch]
+    arrays += [(f"the state {state.name!r}", state.shape) for state in plan.state]
+    for what, shape in arrays:
+        if _elements(shape) > MAX_ELEMENTS:
+            return f"{what} of shape {shape_text(shape)} is too large"
+    return None
 
 
 def _inner_weights(graph: Graph) -> Iterator[tuple[Weight, ParamSpec]]:

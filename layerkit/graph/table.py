@@ -33,7 +33,7 @@ def rows(graph: Graph) -> list[Row]:
                 count += math.prod(weight.shape)
             if param.name:
                 shared.add(param.name)
-        outputs = "  ".join(shape_text(graph.shapes[ref]) for ref in node.tops)
+        outputs = ", ".join(shape_text(graph.shapes[ref]) for ref in node.tops)
         table.append(Row(node.name, node.spec.type, outputs, count))
     return table
 
@@ -41,6 +41,15 @@ def rows(graph: Graph) -> list[Row]:
 def total(table: Sequence[Row]) -> str:
     """The line below the table."""
     return f"{len(table)} layers, {sum(row.weights for row in table):,} weights"
+
+
+def largest(graph: Graph) -> str:
+    """The largest blob or weight, in words: what to make smaller where memory runs out."""
+    arrays = {f"the blob {ref.name!r}": shape for ref, shape in graph.shapes.items()}
+    for node in graph.nodes:
+        arrays |= {f"the {weight.name} of layer {node.name!r}": weight.shape for weight in node.plan.weights}
+    name = max(arrays, key=lambda each: math.prod(arrays[each]))
+    return f"the largest array is {name}, {shape_text(arrays[name])}"
 
 
 def html(graph: Graph) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,15 +12,22 @@ from pydantic import Field, PrivateAttr
 
 from layerkit.errors import Mark, Problem, Problems, UnknownNameError, Use, did_you_mean
 from layerkit.fields import Strict
+from layerkit.fillers import Float32
 from layerkit.layer import Layer, LayerParams
 from layerkit.registry import layer_class, layer_types
 from layerkit.spec.sentences import PHASES, Source, is_per_phase, phase_key, plain, validate
 from layerkit.text import Map
 
-__all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "read_layer"]
+__all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "name_fault", "read_layer"]
 
 _FIXED = ("name", "type", "bottom", "top", "include", "exclude")
 """Fields that cannot be given per phase."""
+MAX_NAME = 1000
+RESERVED = ("self", "start", "end", "accumulate")
+"""Names that no blob can have, since they are arguments of a net's `forward` and `backward`."""
+
+_PART = r"[^./\x00-\x1f\x7f-\x9f\u2028\u2029]+"
+_NAME = re.compile(rf"{_PART}(/{_PART})*")
 _TWO_LAYERS = "write one layer for each phase, with 'include'"
 _INSTEAD = dict.fromkeys(("include", "exclude"), "it lists phases, as in 'include: [train, test]'")
 
@@ -75,7 +84,7 @@ class LayerSpec(Strict):
     include: list[Rule] = Field([], description="The layer is there only where one of these rules is met.")
     exclude: list[Rule] = Field([], description="The layer is not there where one of these rules is met.")
     param: list[ParamSpec] = Field([], description="Learning rates, decay and sharing of its weights, in order.")
-    loss_weight: list[float] | None = Field(None, description="Weight in the loss, one per top.")
+    loss_weight: list[Float32] | None = Field(None, description="Weight in the loss, one per top.")
     propagate_down: list[bool] | None = Field(None, description="Whether gradients go to each bottom.")
 
     _params: LayerParams = PrivateAttr(default_factory=LayerParams)
@@ -121,6 +130,18 @@ def describe(name: str, kind: str) -> str:
     return f"layer {name!r} ({kind})" if name else f"{kind} layer"
 
 
+def name_fault(name: str) -> str | None:
+    """What is wrong with the name of a layer or blob, or None.
+
+    A '.' would make `layer.weight` and `--set net.layers.a.b` ambiguous, and '/' stands between a block and its parts.
+    """
+    if len(name) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters: {plain(name)}"
+    if not _NAME.fullmatch(name):
+        return f"must be words joined by '/', without '.' and control characters, not {plain(name)}"
+    return None
+
+
 def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems) -> LayerSpec | None:
     """Validate one layer's mapping for one phase; None, with every fault added to `problems`, where it is wrong."""
     name, kind = tree.get("name", ""), tree.get("type")
@@ -150,7 +171,20 @@ def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems)
     if spec is None or params is None or len(problems.found) > before:
         return None
     spec._params, spec._source = params, source
-    return spec
+    problems.found += _bad_names(spec)
+    return spec if len(problems.found) == before else None
+
+
+def _bad_names(spec: LayerSpec) -> Iterator[Problem]:
+    """What is wrong with the names that a layer gives to itself and to its blobs."""
+    if spec.name and (wrong := name_fault(spec.name)):
+        yield spec.problem(f"name {wrong}", "name")
+    for i, top in enumerate(spec.top or []):
+        if top != spec.name and (wrong := name_fault(top)):
+            yield spec.problem(f"top {wrong}", "top", i)
+        elif top in RESERVED:
+            message = f"no blob can have the name {top!r}, which is an argument of a net's forward or backward"
+            yield spec.problem(message, *(["top", i] if spec.mark("top", i) != spec.mark() else ["name"]))
 
 
 def _layer_class(tree: Map, source: Source) -> type[Layer] | Problem:

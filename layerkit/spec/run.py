@@ -82,8 +82,7 @@ class RunSpec(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """The run as plain dicts and lists, as it is written to the run's folder and into snapshots."""
-        resolved: dict[str, Any] = text.to_python(self._tree)
-        return resolved
+        return {"name": self.name, **text.to_python(self._tree)} | {"name": self.name}
 
 
 Origin = str | os.PathLike[str] | Mapping[str, Any]
@@ -175,5 +174,7 @@ def _validate(tree: Map, stem: str, problems: Problems, beside: Iterable[str]) -
     run = validate(RunSpec, values, Source(tree), problems) or RunSpec(net=net, solver=None)
     if not run.name:
         run = run.model_copy(update={"name": re.sub(r"[^\w .+-]", "-", stem).lstrip(". ") or "run"})
+    if not run.net.name:
+        run = run.model_copy(update={"net": run.net.model_copy(update={"name": run.name})})
     run._tree = tree
     return run

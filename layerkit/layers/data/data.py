@@ -181,7 +181,7 @@ class Data(SourceLayer):
             listed = (
                 f"arrays names only {', '.join(names)}" if self.params.arrays else f"the dataset holds only: {held}"
             )
-            raise ShapeError(f"there are {self.num_tops} tops, but {listed}")
+            raise ShapeError(f"there are {self.num_tops} tops, but {listed}", "top")
         return names[: self.num_tops]
 
     def _opened(self) -> Source:

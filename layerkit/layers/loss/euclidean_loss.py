@@ -35,7 +35,9 @@ class EuclideanLoss(Layer):
         a, b = bottoms
         if not a or a[:1] != b[:1] or np.prod(a) != np.prod(b):
             raise ShapeError(
-                f"the bottoms need as many numbers in as many samples, but they are {shape_text(a)} and {shape_text(b)}"
+                "the bottoms need as many numbers in as many samples, "
+                f"but they are {shape_text(a)} and {shape_text(b)}",
+                "bottom",
             )
         return Plan(tops=[()], scratch=[Scratch("difference", a, keep=True)], reads_bottoms=(), reads_tops=())
 

@@ -19,7 +19,8 @@ def check_labels(scores: Shape, labels: Shape, axis: int) -> int:
     if np.prod(places) != np.prod(labels) or (axis > 0 and labels[:1] != places[:1]):
         raise ShapeError(
             f"scores of shape {shape_text(scores)} with classes on axis {axis} need labels of shape "
-            f"{shape_text(places)}, not {shape_text(labels)}"
+            f"{shape_text(places)}, not {shape_text(labels)}",
+            "bottom",
         )
     if not scores[axis]:
         raise ShapeError(f"scores of shape {shape_text(scores)} have no classes on axis {axis}", "axis")

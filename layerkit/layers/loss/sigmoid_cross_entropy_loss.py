@@ -39,7 +39,7 @@ class SigmoidCrossEntropyLoss(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         x, t = bottoms
         if not x or x[:1] != t[:1] or np.prod(x) != np.prod(t):
-            raise ShapeError(f"scores of shape {shape_text(x)} need as many targets, not {shape_text(t)}")
+            raise ShapeError(f"scores of shape {shape_text(x)} need as many targets, not {shape_text(t)}", "bottom")
         return Plan(
             tops=[()],
             scratch=[Scratch("loss", x), Scratch("product", x), Scratch("valid", x, "bool", keep=True)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,7 +51,9 @@ class SoftmaxWithLoss(Layer):
             scratch=[
                 Scratch("p", scores, keep=True),
                 Scratch("labels", places, "int64", keep=True),
+                Scratch("chosen", places, "int64", keep=True),
                 Scratch("row", places),
+                Scratch("divisor", (), keep=True),
             ],
             gradients=(True, False),
             reads_bottoms=(),
@@ -58,34 +61,35 @@ class SoftmaxWithLoss(Layer):
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        x, p, labels, row = bottom[0].data, self.scratch.p, self.scratch.labels, self.scratch.row
-        axis = self.params.axis
+        x, p, row, axis = bottom[0].data, self.scratch.p, self.scratch.row, self.params.axis
+        labels, chosen = self.scratch.labels, self.scratch.chosen  # (..., 1, ...)
         read_labels(bottom[1].data, x.shape[axis], self.params.ignore_label, labels)
 
         np.max(x, axis=axis, keepdims=True, out=row)  # (..., 1, ...)
         np.exp(np.subtract(x, row, out=p), out=p)  # the largest score becomes exp(0), so nothing overflows
         np.divide(p, np.sum(p, axis=axis, keepdims=True, out=row), out=p)  # (..., C, ...)
 
-        chosen = np.take_along_axis(p, np.maximum(labels, 0), axis)  # (..., 1, ...)
-        logs = np.log(np.maximum(chosen, np.finfo(p.dtype).tiny))
-        top[0].data[...] = -np.sum(logs, where=labels >= 0) / self._divisor(x.shape)
+        np.maximum(labels, 0, out=chosen)  # an ignored place takes class 0 and drops it again
+        np.maximum(np.take_along_axis(p, chosen, axis), np.finfo(p.dtype).tiny, out=row)
+        valid = labels >= 0
+        self.scratch.divisor[...] = self._divisor(x.shape, int(np.count_nonzero(valid)))
+        top[0].data[...] = (0 - np.sum(np.log(row, out=row), where=valid)) / self.scratch.divisor  # 0 - 0 is not -0
         if len(top) == 2:
             top[1].data[...] = p
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if not propagate_down[0]:
             return
-        p, labels, dx, axis = self.scratch.p, self.scratch.labels, bottom[0].diff, self.params.axis
-        scale = top[0].diff / self._divisor(p.shape)
-        chosen = np.maximum(labels, 0)  # (..., 1, ...)
+        p, chosen, dx, axis = self.scratch.p, self.scratch.chosen, bottom[0].diff, self.params.axis
+        scale = top[0].diff / self.scratch.divisor
         np.multiply(p, scale, out=dx)
         np.put_along_axis(dx, chosen, np.take_along_axis(dx, chosen, axis) - scale, axis)
-        np.copyto(dx, 0, where=labels < 0)
+        np.copyto(dx, 0, where=self.scratch.labels < 0)
         if len(top) == 2 and top[1].diff.any():
             g = top[1].diff
             dx += p * (g - np.sum(g * p, axis=axis, keepdims=True))
 
-    def _divisor(self, shape: Shape) -> int:
-        labels, axis = self.scratch.labels, self.params.axis % len(shape)
-        samples = int(np.prod(shape[:axis]))  # Caffe's outer_num_
-        return divisor(self.params, "VALID", samples, labels.size, int(np.count_nonzero(labels >= 0)))
+    def _divisor(self, shape: Shape, valid: int) -> int:
+        axis = self.params.axis % len(shape)
+        samples = math.prod(shape[:axis])  # Caffe's outer_num_
+        return divisor(self.params, "VALID", samples, self.scratch.labels.size, valid)

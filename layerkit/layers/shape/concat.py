@@ -52,7 +52,7 @@ class Concat(Layer):
                 raise ShapeError(
                     f"the bottoms may differ only along axis {axis}, but bottom 0 is {shape_text(first)} "
                     f"and bottom {i} is {shape_text(shape)}",
-                    name,
+                    "bottom",
                 )
         return Plan(
             tops=[(*before, sum(shape[axis] for shape in bottoms), *after)],

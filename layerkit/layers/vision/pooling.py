@@ -53,7 +53,7 @@ class Pooling(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         (shape,) = bottoms
         if len(shape) < 3:
-            raise ShapeError(f"Pooling needs a bottom (N, C, spatial axes), not {shape_text(shape)}")
+            raise ShapeError(f"Pooling needs a bottom (N, C, spatial axes), not {shape_text(shape)}", "bottom")
         if self.num_tops == 2 and self.params.pool != "MAX":
             pool = self.params.pool
             raise ShapeError(f"only MAX pooling has a second top (where each maximum lies), not {pool}", "pool")
