@@ -372,12 +372,25 @@ def test_a_second_interrupt_ends_at_once(command, monkeypatch):
     assert not list(Path("runs/mlp").glob("iter_*"))
 
 
-def start(folder: Path, *arguments: str, **options) -> subprocess.Popen:
+class Child(subprocess.Popen):
+    """A process that is killed rather than waited for when it hangs or its test fails."""
+
+    def __enter__(self):
+        self._guard = threading.Timer(60, self.kill)
+        self._guard.start()
+        return super().__enter__()
+
+    def __exit__(self, kind, *rest):
+        self._guard.cancel()
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
+def start(folder: Path, *arguments: str, **options) -> Child:
     """A real child process."""
     environment = {**os.environ, "PYTHONPATH": str(Path(layerkit.__file__).parents[1]), **options.pop("env", {})}
-    return subprocess.Popen(
-        [sys.executable, "-m", "layerkit", *arguments], cwd=folder, env=environment, text=True, **options
-    )
+    return Child([sys.executable, "-m", "layerkit", *arguments], cwd=folder, env=environment, text=True, **options)
 
 
 def wait_for(stream, words: str) -> None:
