@@ -1,4 +1,4 @@
-"""What the plans of the linear, shape, activation and Input layers refuse, in which words; and a few exact values."""
+"""What the plans of most layers refuse, in which words; and a few exact values."""
 
 import numpy as np
 import pytest
@@ -49,6 +49,21 @@ REFUSED = [
     ("Flatten", {"axis": 4}, [(2, 3)], 1, "axis", "axis 4 does not exist"),
     ("Flatten", {"end_axis": 2}, [(2, 3)], 1, "end_axis", "end_axis 2 does not exist"),
     ("Flatten", {"axis": 3, "end_axis": 1}, [(2, 3, 4, 5)], 1, "end_axis", "end_axis 1 lies before axis 3 of 4 axes"),
+    ("LRN", {}, [(4,)], 1, "bottom", r"ACROSS_CHANNELS needs a bottom \(N, C, \.\.\.\), not 4"),
+    (
+        "LRN",
+        {"norm_region": "WITHIN_CHANNEL"},
+        [(4, 5)],
+        1,
+        "bottom",
+        r"needs a bottom \(N, C, spatial axes\), not 4x5",
+    ),
+    ("BatchNorm", {}, [()], 1, "bottom", "at least one axis"),
+    ("Scale", {}, [(3,)], 1, "axis", "axis 1 does not exist in a bottom of shape 3"),
+    ("Scale", {"num_axes": 3}, [(2, 3, 4)], 1, "num_axes", "num_axes 3 from axis 1 on are more than 2x3x4 has"),
+    ("Scale", {"axis": 2}, [(2, 3), (3,)], 1, "axis", "axis 2 does not exist"),
+    ("Scale", {}, [(2, 3, 4), (4,)], 1, "bottom", "from axis 1 on, but bottom 0 is 2x3x4 and bottom 1 is 4"),
+    ("Scale", {}, [(2, 3, 4), (3, 4, 5)], 1, "bottom", "bottom 0 is 2x3x4 and bottom 1 is 3x4x5"),
     ("Input", {"shape": [[8, 5], [8]]}, [], 3, "shape", "there are 3 tops but 2 shapes: 8x5, 8"),
 ]
 
@@ -73,6 +88,12 @@ def test_plan_refuses(name, params, bottoms, tops, field, message):
         ("InnerProduct", {}, "required"),
         ("Input", {"shape": [-1, 2]}, "greater than or equal to 0"),
         ("Eltwise", {"operation": "MEAN"}, "'PROD', 'SUM' or 'MAX'"),
+        ("LRN", {"local_size": 4}, "local_size must be odd, so that a window has a middle, not 4"),
+        ("LRN", {"local_size": -1}, "greater than 0"),
+        ("LRN", {"norm_region": "AROUND"}, "'ACROSS_CHANNELS' or 'WITHIN_CHANNEL'"),
+        ("BatchNorm", {"moving_average_fraction": 1.5}, "less than or equal to 1"),
+        ("BatchNorm", {"eps": -1}, "greater than or equal to 0"),
+        ("Scale", {"num_axes": -2}, "greater than or equal to -1"),
     ],
 )
 def test_parameters_refuse(name, params, message):
@@ -97,6 +118,21 @@ def test_relu_has_no_slope_at_zero_but_the_negative_one():
     assert run("ReLU", [[0.0, -1.0]], {}, [1, 1]) == ([0, 0], [[0, 0]])
     assert run("ReLU", [[0.0, -1.0]], {"negative_slope": 0.5}, [1, 1]) == ([0, -0.5], [[0.5, 0.5]])
     assert run("ReLU", [[0.0, -1.0]], {"negative_slope": -0.5}, [1, 1]) == ([0, 0.5], [[-0.5, -0.5]])
+
+
+def test_relu6_has_no_slope_at_0_and_at_6():
+    assert run("ReLU6", [[-1.0, 0.0, 3.0, 6.0, 7.0]], {}, [1] * 5) == ([0, 0, 3, 6, 6], [[0, 0, 1, 0, 0]])
+
+
+def test_scale_starts_as_1_and_0_unless_a_filler_says_otherwise():
+    for params, fills in (({}, [1, 0]), ({"filler": "constant"}, [0, 0]), ({"bias_filler": {"value": 2}}, [1, 2])):
+        layer = layer_class("Scale")(layer_class("Scale").Params.model_validate({"bias_term": True, **params}))
+        weights = layer.plan((2, 3)).weights
+        assert [(weight.name, weight.filler.type) for weight in weights] == [
+            ("scale", "constant"),
+            ("bias", "constant"),
+        ]
+        assert [weight.filler.value for weight in weights] == fills
 
 
 def test_power_at_zero_has_the_formula_s_gradient():

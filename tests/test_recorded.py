@@ -85,6 +85,9 @@ def test_agrees_with_caffe(row):
     lone = prepare(case({name: recorded[f"param{i}"] for i, name in enumerate(names)}), np.float32)
     for i, top in enumerate(lone.forward().values()):
         close(f"top {i}", top, recorded[f"top{i}"])
+    for i, name in enumerate(names):
+        if f"param_after{i}" in recorded:
+            close(f"{name} after forward", lone.layer.weights[i].data, recorded[f"param_after{i}"])
     if not ran_backward(row):
         return
     for i, top in enumerate(lone.top):
@@ -112,6 +115,13 @@ def test_recordings_without_a_backward_pass_hold_no_gradient():
         with np.load(FOLDER / f"{row['type']}.npz") as file:
             diffs = [file[name] for name in file.files if re.match(rf"{row['case']}/(bottom|param)_diff", name)]
         assert ran_backward(row) or not any(diff.any() for diff in diffs), row
+
+
+def test_statistics_after_forward_are_recorded():
+    with np.load(FOLDER / "BatchNorm.npz") as file:
+        before, after = ([name for name in file.files if f"/param{kind}" in name] for kind in ("0", "_after0"))
+        assert len(before) == len(after)
+        assert any((file[one] != file[other]).any() for one, other in zip(before, after, strict=True))
 
 
 def test_parser():

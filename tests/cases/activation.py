@@ -15,6 +15,11 @@ def leaky(bottoms, weights, p):
     return [np.where(x > 0, x, p.negative_slope * x)]
 
 
+def up_to_6(bottoms, weights, p):
+    x = bottoms[0]
+    return [np.where(x < 0, 0, np.where(x > 6, 6, x))]
+
+
 def logistic(bottoms, weights, p):
     return [1 / (1 + np.exp(-bottoms[0]))]
 
@@ -39,6 +44,10 @@ CASES = [
     Case("ReLU", "leaky", [(2, 3, 4, 5)], {"negative_slope": 0.13}, formula=leaky),
     Case("ReLU", "steep", [(2, 3, 5)], {"negative_slope": 1.7}, formula=leaky),
     Case("ReLU", "negative-slope", [(2, 3, 4, 5)], {"negative_slope": -0.4}, formula=leaky),
+    Case("ReLU6", "rows", [(3, 5)], formula=up_to_6, span=(-4.0, 9.0), kinks=(0.0, 6.0)),
+    Case("ReLU6", "image", [(2, 3, 4, 5)], formula=up_to_6, span=(-4.0, 9.0), kinks=(0.0, 6.0)),
+    Case("ReLU6", "volume", [(2, 3, 4, 5, 6)], formula=up_to_6, span=(-4.0, 9.0), kinks=(0.0, 6.0)),
+    Case("ReLU6", "scalar", [()], formula=up_to_6, span=(1.0, 5.0)),
     Case("Sigmoid", "rows", [(3, 5)], formula=logistic),
     Case("Sigmoid", "image", [(2, 3, 4, 5)], formula=logistic),
     Case("Sigmoid", "scalar", [()], formula=logistic),

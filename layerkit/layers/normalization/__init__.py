@@ -1,0 +1,1 @@
+"""Normalization layers: they bring values to a common size, and scale them anew."""
