@@ -51,6 +51,8 @@ def scale(bottoms, weights, p):
     factor = bottoms[1] if len(bottoms) == 2 else learned.pop(0)
     term = learned.pop(0) if p.bias_term else np.zeros_like(factor)
     first = p.axis % x.ndim
+    if len(bottoms) == 1:
+        assert factor.shape == (x.shape[first:] if p.num_axes == -1 else x.shape[first : first + p.num_axes])
     y = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         at = place[first : first + factor.ndim]
@@ -59,6 +61,7 @@ def scale(bottoms, weights, p):
 
 
 FIRST = {"mean": np.zeros(3), "variance": np.zeros(3), "scale_factor": np.zeros(1)}
+UNSEEN = {"scale_factor": np.zeros(1)}  # beside which mean and variance, though not 0, count as 0
 NO_SMALL_ROWS = "bottom 1 has the shape of axis 1 on, which has rows"
 
 WITHIN = {"norm_region": "WITHIN_CHANNEL"}
@@ -88,7 +91,7 @@ CASES = [
     Case("BatchNorm", "test", [(4, 3, 2, 5)], {"eps": 0.01}, phase="test", formula=by_statistics),
     Case("BatchNorm", "predict", [(4, 3)], phase="predict", formula=by_statistics),
     Case("BatchNorm", "test-one-axis", [(7,)], phase="test", formula=by_statistics),
-    Case("BatchNorm", "test-nothing-seen", [(4, 3, 5)], phase="test", formula=by_nothing, weights=FIRST),
+    Case("BatchNorm", "test-nothing-seen", [(4, 3, 5)], phase="test", formula=by_nothing, weights=UNSEEN),
     Case("BatchNorm", "train-global", [(4, 3, 2, 5)], {"use_global_stats": True}, formula=by_statistics),
     Case("BatchNorm", "test-batch", [(4, 3, 2, 5)], {"use_global_stats": False}, phase="test", formula=by_batch),
     Case("Scale", "image", [(4, 3, 2, 5)], formula=scale),
@@ -108,4 +111,5 @@ CASES = [
     Case("Scale", "by-bottom-rows", [(4, 3, 2, 5), (4, 3)], {"axis": 0, "bias_term": True}, formula=scale),
     Case("Scale", "by-bottom-whole", [(4, 3, 2, 5), (4, 3, 2, 5)], {"axis": 0}, formula=scale),
     Case("Scale", "by-bottom-scalar", [(4, 3, 2), ()], {"bias_term": True}, formula=scale),
+    Case("Scale", "by-bottom-scalar-no-axis-1", [(4,), ()], formula=scale),
 ]
