@@ -1,8 +1,10 @@
-"""Update rules: from gradients to new weights, in a few passes over the flat arrays. Formulas are Caffe's."""
+"""Update rules: from gradients to new weights, chunk by chunk over the flat arrays. Formulas are Caffe's."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,13 +14,17 @@ from layerkit.spec import SolverSpec
 from layerkit.weights import WeightStore
 
 
-class Stretch(NamedTuple):
-    """A part of the flat arrays whose weights share their multipliers; one dimension each, views."""
+CHUNK = 1 << 16
+"""Elements that all steps of a rule go over before the next ones are fetched: few enough to stay in a cache."""
+
+
+class Chunk(NamedTuple):
+    """A part of the flat arrays that is updated at a time; its weights share their multipliers. One dimension, views."""
 
     data: Array
     diff: Array
     spare: Array
-    """Room to work in."""
+    """Room to work in; all chunks have the same."""
     history: dict[str, Array]
     lr_mult: float
     decay_mult: float
@@ -40,39 +46,36 @@ class Updater:
         self.spec = spec
         self.flat = flat
         self.history = {name: np.zeros_like(flat.data) for name in self.histories}
-        self._stretches = self._split(np.empty_like(flat.data))
+        self._chunks = list(self._split())
 
-    def _split(self, spare: Array) -> list[Stretch]:
-        """The trained weights as stretches of equal multipliers, neighbours joined."""
-        bounds: list[tuple[int, int, float, float]] = []
-        for slot in self.flat.trained:
-            start, multipliers = slot.start, (slot.lr_mult, slot.decay_mult)
-            if bounds and bounds[-1][2:] == multipliers:
-                start = bounds.pop()[0]
-            bounds.append((start, slot.span.stop, *multipliers))
-        return [
-            Stretch(
-                self.flat.data[a:b],
-                self.flat.diff[a:b],
-                spare[a:b],
-                {name: whole[a:b] for name, whole in self.history.items()},
-                lr_mult,
-                decay_mult,
-            )
-            for a, b, lr_mult, decay_mult in bounds
-        ]
+    def _split(self) -> Iterator[Chunk]:
+        """The trained weights in chunks; neighbours with equal multipliers may share one."""
+        spare = np.empty(min(CHUNK, self.flat.data.size), self.flat.data.dtype)
+        alike = itertools.groupby(self.flat.trained, key=lambda slot: (slot.lr_mult, slot.decay_mult))
+        for multipliers, slots in alike:
+            spans = [slot.span for slot in slots]
+            end = spans[-1].stop
+            for start in range(spans[0].start, end, CHUNK):
+                part = slice(start, min(start + CHUNK, end))
+                yield Chunk(
+                    self.flat.data[part],
+                    self.flat.diff[part],
+                    spare[: part.stop - start],
+                    {name: whole[part] for name, whole in self.history.items()},
+                    *multipliers,
+                )
 
     def update(self, lr: float) -> None:
         """Change the weights by the gradients in `flat.diff` (a sum over iter_size batches); uses the gradients up."""
         self._clip()
-        for stretch in self._stretches:
+        for chunk in self._chunks:
             if self.spec.iter_size > 1:
-                np.multiply(stretch.diff, 1 / self.spec.iter_size, out=stretch.diff)
-            self._regularise(stretch)
-            self.apply(stretch, lr * stretch.lr_mult)
+                np.multiply(chunk.diff, 1 / self.spec.iter_size, out=chunk.diff)
+            self._regularise(chunk)
+            self.apply(chunk, lr * chunk.lr_mult)
 
-    def apply(self, stretch: Stretch, lr: float) -> None:
-        """The rule itself, on one stretch: change `data` by `diff`, which may be overwritten."""
+    def apply(self, chunk: Chunk, lr: float) -> None:
+        """The rule itself, on one chunk: change `data` by the gradient `diff`, which may be overwritten like `spare`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
 
     def _clip(self) -> None:
@@ -84,16 +87,16 @@ class Updater:
         if norm > limit:
             np.multiply(self.flat.diff, limit / norm, out=self.flat.diff)
 
-    def _regularise(self, stretch: Stretch) -> None:
+    def _regularise(self, chunk: Chunk) -> None:
         """Add the gradient of the penalty: L2 is decay / 2 times the sum of w^2, L1 decay times the sum of |w|."""
-        decay = self.spec.weight_decay * stretch.decay_mult
+        decay = self.spec.weight_decay * chunk.decay_mult
         if not decay:
             return
         if self.spec.regularization_type == "L2":
-            np.multiply(stretch.data, decay, out=stretch.spare)
+            np.multiply(chunk.data, decay, out=chunk.spare)
         else:
-            np.multiply(np.sign(stretch.data, out=stretch.spare), decay, out=stretch.spare)
-        np.add(stretch.diff, stretch.spare, out=stretch.diff)
+            np.multiply(np.sign(chunk.data, out=chunk.spare), decay, out=chunk.spare)
+        np.add(chunk.diff, chunk.spare, out=chunk.diff)
 
 
 class SGD(Updater):
@@ -101,12 +104,12 @@ class SGD(Updater):
 
     histories = ("momentum",)
 
-    def apply(self, stretch: Stretch, lr: float) -> None:
+    def apply(self, chunk: Chunk, lr: float) -> None:
         """One step of the rule."""
-        velocity = stretch.history["momentum"]
+        velocity = chunk.history["momentum"]
         np.multiply(velocity, self.spec.momentum, out=velocity)
-        np.add(velocity, np.multiply(stretch.diff, lr, out=stretch.diff), out=velocity)
-        np.subtract(stretch.data, velocity, out=stretch.data)
+        np.add(velocity, np.multiply(chunk.diff, lr, out=chunk.diff), out=velocity)
+        np.subtract(chunk.data, velocity, out=chunk.data)
 
 
 UPDATERS: dict[str, type[Updater]] = {"SGD": SGD}

@@ -160,14 +160,27 @@ def test_iter_size_is_as_good_as_a_greater_batch() -> None:
     np.testing.assert_allclose(parts.net.flat.data, whole.net.flat.data, atol=1e-5)
 
 
-def test_frozen_weights_stay_and_stretches_of_equal_multipliers_are_joined() -> None:
+def test_frozen_weights_stay_and_neighbours_of_equal_multipliers_share_a_chunk() -> None:
     solver = tiny([{"lr_mult": 0}, {"lr_mult": 1}], momentum=0.9, weight_decay=0.1)
     frozen = solver.net.params["fc"].weight.data.copy()
     solver.step(3)
     np.testing.assert_array_equal(solver.net.params["fc"].weight.data, frozen)
-    assert len(solver.updater._stretches) == 1
-    assert len(tiny().updater._stretches) == 1
-    assert len(tiny([{"lr_mult": 1}, {"lr_mult": 2}]).updater._stretches) == 2
+    assert len(solver.updater._chunks) == 1
+    assert len(tiny().updater._chunks) == 1
+    assert len(tiny([{"lr_mult": 1}, {"lr_mult": 2}]).updater._chunks) == 2
+
+
+def test_weights_updated_in_small_chunks_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"momentum": 0.9, "weight_decay": 0.01, "iter_size": 2, "clip_gradients": 1.0}
+    whole = digits(**fields)
+    monkeypatch.setattr("layerkit.updaters.CHUNK", 7)
+    parts = digits(**fields)
+    assert len(whole.updater._chunks) == 1
+    assert len(parts.updater._chunks) > parts.net.flat.data.size // 7
+    whole.step(3)
+    parts.step(3)
+    np.testing.assert_array_equal(parts.net.flat.data, whole.net.flat.data)
+    np.testing.assert_array_equal(parts.updater.history["momentum"], whole.updater.history["momentum"])
 
 
 def test_an_update_takes_no_memory() -> None:
