@@ -13,13 +13,12 @@ from layerkit.blob import Array
 from layerkit.spec import SolverSpec
 from layerkit.weights import WeightStore
 
-
 CHUNK = 1 << 16
 """Elements that all steps of a rule go over before the next ones are fetched: few enough to stay in a cache."""
 
 
 class Chunk(NamedTuple):
-    """A part of the flat arrays that is updated at a time; its weights share their multipliers. One dimension, views."""
+    """What is updated at a time: a part of the flat arrays, as views, whose weights share their multipliers."""
 
     data: Array
     diff: Array
@@ -75,7 +74,7 @@ class Updater:
             self.apply(chunk, lr * chunk.lr_mult)
 
     def apply(self, chunk: Chunk, lr: float) -> None:
-        """The rule itself, on one chunk: change `data` by the gradient `diff`, which may be overwritten like `spare`."""
+        """The rule itself, on one chunk: change `data` by the gradient `diff`; may overwrite `diff` and `spare`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
 
     def _clip(self) -> None:

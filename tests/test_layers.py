@@ -6,7 +6,7 @@ import re
 import pytest
 from cases import CASES
 
-from layerkit.checks import CHECKS
+from layerkit.checks import CHECKS, check_layer
 from layerkit.registry import family, layer_class, layer_types
 
 NO_CASES = {
@@ -20,6 +20,13 @@ TYPES = [name for name in layer_types() if family(name) != "plug-in"]
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_layer(case, check):
     check(case)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if family(case.layer_type.__name__) == "vision"], ids=str)
+def test_one_image_at_a_time(case, monkeypatch):
+    for layer in ("convolution", "pooling"):
+        monkeypatch.setattr(f"layerkit.layers.vision.{layer}.BUFFER", 1)
+    check_layer(case)
 
 
 def test_no_two_cases_have_one_name():

@@ -69,12 +69,14 @@ class Convolution(Layer):
         windows = self._windows(shape)
         kernels = (p.num_output, channels // p.group, *windows.kernel)
         top = (*shape[:axis], p.num_output, *windows.count)
-        pixels = self._images_at_once(shape, windows) * math.prod(windows.count)
+        images = self._images_at_once(shape, windows)
+        pixels = images * math.prod(windows.count)
         weights = [Weight("weight", kernels, p.weight_filler), Weight("bias", (p.num_output,), p.bias_filler)]
         return Plan(
             tops=[top] * len(bottoms),
             weights=weights if p.bias_term else weights[:1],
             scratch=[
+                Scratch("images", (channels * math.prod(windows.size) * images,)),
                 Scratch("columns", (channels * math.prod(windows.kernel) * pixels,)),
                 Scratch("pixels", (p.num_output * pixels,)),
                 Scratch("weight_part", kernels),
@@ -86,13 +88,14 @@ class Convolution(Layer):
         weight = self.weights.weight.data.reshape(self._group_shape)  # (G, M/G, C/G * K)
         for below, above in zip(bottom, top, strict=True):
             windows = self._windows(below.shape)
-            for x, y in self._parts(windows, below.data, above.data):  # (n, C, size...), (n, M, count...)
-                columns, pixels = self._work(x, y, windows)
-                im2col(x, windows, columns)
+            for x, y in self._parts(windows, below.data, above.data):  # (C, size..., n), (M, count..., n)
+                images, columns, pixels = self._work(x, y, windows)
+                images[...] = x
+                im2col(images, windows, columns)
                 np.matmul(weight, self._as_matrix(columns, pixels), out=self._as_matrix(pixels, pixels))
                 if self.params.bias_term:
                     pixels += self.weights.bias.data.reshape(-1, *[1] * (pixels.ndim - 1))
-                y[...] = pixels.swapaxes(0, 1)
+                y[...] = pixels
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         weight = self.weights.weight.data.reshape(self._group_shape)  # (G, M/G, C/G * K)
@@ -102,20 +105,22 @@ class Convolution(Layer):
             windows = self._windows(below.shape)
             x_diff = below.diff if wanted else below.data  # unwanted: a stand-in that is not written
             for x, dx, dy in self._parts(windows, below.data, x_diff, above.diff):
-                columns, pixels = self._work(x, dy, windows)
-                pixels[...] = dy.swapaxes(0, 1)  # (M, n, count...)
+                images, columns, pixels = self._work(x, dy, windows)
+                pixels[...] = dy
                 dy_matrix, matrix = self._as_matrix(pixels, pixels), self._as_matrix(columns, pixels)
                 if "bias" in self.asked:
                     bias_diff = self.weights.bias.diff  # (M,)
                     bias_diff += dy_matrix.sum(axis=2).reshape(-1)
                 if "weight" in self.asked:
-                    im2col(x, windows, columns)
+                    images[...] = x
+                    im2col(images, windows, columns)
                     part, weight_diff = self.scratch.weight_part, self.weights.weight.diff  # (M, C/G, kernel...)
                     np.matmul(dy_matrix, matrix.swapaxes(1, 2), out=part.reshape(self._group_shape, copy=False))
                     weight_diff += part
                 if wanted:
                     np.matmul(weight.swapaxes(1, 2), dy_matrix, out=matrix)
-                    col2im(columns, windows, dx)
+                    col2im(columns, windows, images)
+                    dx[...] = images
 
     def _windows(self, shape: Shape) -> Windows:
         size = shape[canonical_axis(self.params.axis, shape) + 1 :]
@@ -127,24 +132,29 @@ class Convolution(Layer):
         return max(1, min(shape[axis - 1] if axis else 1, BUFFER // per_image))
 
     def _parts(self, windows: Windows, *arrays: Array) -> Iterator[tuple[Array, ...]]:
-        """The arrays cut into few images each, as views (n, channels, spatial...)."""
+        """The arrays cut into few images each, as views (channels, spatial..., n)."""
         shape = arrays[0].shape
         axis, at_once = canonical_axis(self.params.axis, shape), self._images_at_once(shape, windows)
         if axis == 0:
-            yield tuple(array[np.newaxis] for array in arrays)
+            yield tuple(array[..., np.newaxis] for array in arrays)
             return
         for before in np.ndindex(shape[: axis - 1]):
             for start in range(0, shape[axis - 1], at_once):
-                yield tuple(array[before][start : start + at_once] for array in arrays)
+                yield tuple(np.moveaxis(array[before][start : start + at_once], 0, -1) for array in arrays)
 
-    def _work(self, x: Array, y: Array, windows: Windows) -> tuple[Array, Array]:
-        """Contiguous room for a part's columns (C, kernel..., n, count...) and its top's pixels (M, n, count...)."""
-        columns = (x.shape[1], *windows.kernel, len(x), *windows.count)
-        pixels = (y.shape[1], len(y), *windows.count)
-        return (
-            self.scratch.columns[: math.prod(columns)].reshape(columns, copy=False),
-            self.scratch.pixels[: math.prod(pixels)].reshape(pixels, copy=False),
+    def _work(self, x: Array, y: Array, windows: Windows) -> tuple[Array, Array, Array]:
+        """Contiguous room for a part's images, like x, columns (C, kernel..., count..., n) and pixels, like y.
+
+        The images lie last, so that rows are long where images are small: what is copied and added up is whole rows.
+        """
+        shapes = x.shape, (len(x), *windows.kernel, *y.shape[1:]), y.shape
+        images, columns, pixels = (
+            room[: math.prod(shape)].reshape(shape, copy=False)
+            for room, shape in zip(
+                (self.scratch.images, self.scratch.columns, self.scratch.pixels), shapes, strict=True
+            )
         )
+        return images, columns, pixels
 
     @property
     def _group_shape(self) -> Shape:

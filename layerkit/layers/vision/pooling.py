@@ -16,6 +16,9 @@ from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.vision.window import Index, Step, WindowParams, Windows, per_axis, too_large
 from layerkit.registry import register
 
+BUFFER = 1 << 19
+"""Elements of the bottom that are worked on at a time, at least one image: about a cache's worth."""
+
 
 @register
 class Pooling(Layer):
@@ -59,8 +62,9 @@ class Pooling(Layer):
             raise ShapeError(f"only MAX pooling has a second top (where each maximum lies), not {pool}", "pool")
         top = (*shape[:2], *self._windows(shape).count)
         share = Scratch("share", top)
+        few = (_images_at_once(shape), *top[1:])
         work = {
-            "MAX": [share, Scratch("taken", top, "bool"), Scratch("hit", top, "bool")],
+            "MAX": [Scratch("share", few), Scratch("taken", few, "bool"), Scratch("hit", few, "bool")],
             "AVE": [share],
             "STOCHASTIC": [
                 share,
@@ -133,8 +137,10 @@ class Pooling(Layer):
         dx[...] = 0
         match self._rule:
             case "MAX":
-                for step, hit in self._first_hits(x, y, windows):
-                    dx[step.bottom] += np.multiply(dy[step.windows], hit, out=self.scratch.share[step.windows])
+                for few in _few_images(x.shape):
+                    share = self.scratch.share[: len(x[few])]
+                    for step, hit in self._first_hits(x[few], y[few], windows):
+                        dx[few][step.bottom] += np.multiply(dy[few][step.windows], hit, out=share[step.windows])
             case "AVE":
                 _scatter(np.divide(dy, _areas(windows).astype(dy.dtype), out=self.scratch.share), windows, dx)
             case "STOCHASTIC":
@@ -152,9 +158,10 @@ class Pooling(Layer):
 
     def _first_hits(self, x: Array, y: Array, windows: Windows) -> Iterator[tuple[Step, Array]]:
         """For each kernel element: in which windows it is the first that equals the maximum."""
-        self.scratch.taken[...] = False
+        all_taken, all_hit = self.scratch.taken[: len(x)], self.scratch.hit[: len(x)]
+        all_taken[...] = False
         for step in windows.steps:
-            taken, hit = self.scratch.taken[step.windows], self.scratch.hit[step.windows]
+            taken, hit = all_taken[step.windows], all_hit[step.windows]
             np.equal(x[step.bottom], y[step.windows], out=hit)
             np.greater(hit, taken, out=hit)  # hit and not taken
             np.logical_or(taken, hit, out=taken)
@@ -163,8 +170,9 @@ class Pooling(Layer):
     def _locate(self, x: Array, y: Array, windows: Windows, mask: Array) -> None:
         plane = np.arange(math.prod(windows.size), dtype=mask.dtype).reshape(windows.size)
         mask[...] = -1
-        for step, hit in self._first_hits(x, y, windows):
-            np.copyto(mask[step.windows], plane[step.bottom], where=hit)
+        for few in _few_images(x.shape):
+            for step, hit in self._first_hits(x[few], y[few], windows):
+                np.copyto(mask[few][step.windows], plane[step.bottom], where=hit)
 
     def _draw(self, x: Array, y: Array, windows: Windows) -> None:
         """Walk through each window until the running sum reaches a level drawn uniformly from (0, sum x]."""
@@ -200,9 +208,10 @@ def _gather(ufunc: np.ufunc, x: Array, windows: Windows, y: Array, start: float)
         ufunc.reduce(x[_only(windows)], axis=tuple(range(2, x.ndim)), out=y, keepdims=True)
         return
     y[...] = start
-    for step in windows.steps:
-        part = y[step.windows]
-        ufunc(part, x[step.bottom], out=part)
+    for few in _few_images(x.shape):
+        for step in windows.steps:
+            part = y[few][step.windows]
+            ufunc(part, x[few][step.bottom], out=part)
 
 
 def _scatter(y: Array, windows: Windows, x: Array) -> None:
@@ -210,8 +219,19 @@ def _scatter(y: Array, windows: Windows, x: Array) -> None:
     if math.prod(windows.count) == 1:
         x[_only(windows)] += y
         return
-    for step in windows.steps:
-        x[step.bottom] += y[step.windows]
+    for few in _few_images(x.shape):
+        for step in windows.steps:
+            x[few][step.bottom] += y[few][step.windows]
+
+
+def _few_images(shape: Shape) -> Iterator[slice]:
+    """The images of a bottom in runs that a cache can hold, since each step of the windows goes over all of a run."""
+    at_once = _images_at_once(shape)
+    return (slice(start, start + at_once) for start in range(0, shape[0], at_once))
+
+
+def _images_at_once(shape: Shape) -> int:
+    return max(1, min(shape[0], BUFFER // max(1, math.prod(shape[1:]))))
 
 
 def _only(windows: Windows) -> Index:

@@ -13,6 +13,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from layerkit.blob import Array, Shape, shape_text
@@ -140,19 +141,24 @@ def too_large(extent: Shape, padded: Shape) -> ShapeError:
     )
 
 
-def im2col(data: Array, windows: Windows, columns: Array) -> None:
-    """Lay out every window as a column: `data` (N, C, size...) -> `columns` (C, kernel..., N, count...)."""
-    by_channel = data.swapaxes(0, 1)  # (C, N, size...)
+def im2col(images: Array, windows: Windows, columns: Array) -> None:
+    """Lay out every window as a column: `images` (C, size..., N) -> `columns` (C, kernel..., count..., N)."""
+    pixels, rows = _spatial_last(images, windows), _spatial_last(columns, windows)
     for step in windows.steps:
-        row = columns[step.row]  # (C, N, count...)
+        row = rows[step.row]  # (C, N, count...)
         if step.partial:
             row[...] = 0  # the padding
-        row[step.windows] = by_channel[step.bottom]
+        row[step.windows] = pixels[step.bottom]
 
 
-def col2im(columns: Array, windows: Windows, data: Array) -> None:
-    """The transpose of im2col: overwrite each element of `data` with the sum over all its places in `columns`."""
-    by_channel = data.swapaxes(0, 1)
-    by_channel[...] = 0
+def col2im(columns: Array, windows: Windows, images: Array) -> None:
+    """The transpose of im2col: overwrite each element of `images` with the sum over all its places in `columns`."""
+    pixels, rows = _spatial_last(images, windows), _spatial_last(columns, windows)
+    pixels[...] = 0
     for step in windows.steps:
-        by_channel[step.bottom] += columns[step.row][step.windows]
+        pixels[step.bottom] += rows[step.row][step.windows]
+
+
+def _spatial_last(array: Array, windows: Windows) -> Array:
+    """A view of (..., spatial axes, N) as (..., N, spatial axes)."""
+    return np.moveaxis(array, -1, -1 - len(windows.size))
