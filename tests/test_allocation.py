@@ -9,8 +9,8 @@ import pytest
 
 import layerkit as lk
 
-SMALL = 4096
-"""Bytes that a step may take for a while: views, small objects, a number for each sample."""
+SMALL = 8192
+"""Bytes that one layer may take for a while: views, small objects, a few numbers for each sample or channel."""
 
 MLP = """
 net:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Shape
+from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.loss.labels import check_labels, read_labels
 from layerkit.layers.loss.normalization import LossParams, divisor
@@ -51,9 +51,11 @@ class SoftmaxWithLoss(Layer):
             scratch=[
                 Scratch("p", scores, keep=True),
                 Scratch("labels", places, "int64", keep=True),
-                Scratch("chosen", places, "int64", keep=True),
+                Scratch("right", scores, "bool", keep=True),
+                Scratch("valid", places, "bool"),
                 Scratch("row", places),
                 Scratch("divisor", (), keep=True),
+                *([Scratch("product", scores)] if self.num_tops == 2 else []),
             ],
             gradients=(True, False),
             reads_bottoms=(),
@@ -62,32 +64,39 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, p, row, axis = bottom[0].data, self.scratch.p, self.scratch.row, self.params.axis
-        labels, chosen = self.scratch.labels, self.scratch.chosen  # (..., 1, ...)
-        read_labels(bottom[1].data, x.shape[axis], self.params.ignore_label, labels)
+        labels, right, valid = self.scratch.labels, self.scratch.right, self.scratch.valid
+        read_labels(bottom[1].data, x.shape[axis], self.params.ignore_label, labels)  # (..., 1, ...)
+        np.equal(labels, self._classes(x.shape), out=right)  # [c = k], (..., C, ...)
+        np.greater_equal(labels, 0, out=valid)
 
         np.max(x, axis=axis, keepdims=True, out=row)  # (..., 1, ...)
         np.exp(np.subtract(x, row, out=p), out=p)  # the largest score becomes exp(0), so nothing overflows
         np.divide(p, np.sum(p, axis=axis, keepdims=True, out=row), out=p)  # (..., C, ...)
 
-        np.maximum(labels, 0, out=chosen)  # an ignored place takes class 0 and drops it again
-        np.maximum(np.take_along_axis(p, chosen, axis), np.finfo(p.dtype).tiny, out=row)
-        valid = labels >= 0
+        np.sum(p, axis=axis, keepdims=True, where=right, out=row)  # p[k]
+        np.log(np.maximum(row, np.finfo(p.dtype).tiny, out=row), out=row)
         self.scratch.divisor[...] = self._divisor(x.shape, int(np.count_nonzero(valid)))
-        top[0].data[...] = (0 - np.sum(np.log(row, out=row), where=valid)) / self.scratch.divisor  # 0 - 0 is not -0
+        top[0].data[...] = (0 - np.sum(row, where=valid)) / self.scratch.divisor  # 0 - 0 is not -0
         if len(top) == 2:
             top[1].data[...] = p
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if not propagate_down[0]:
             return
-        p, chosen, dx, axis = self.scratch.p, self.scratch.chosen, bottom[0].diff, self.params.axis
+        p, dx, row, axis = self.scratch.p, bottom[0].diff, self.scratch.row, self.params.axis
         scale = top[0].diff / self.scratch.divisor
         np.multiply(p, scale, out=dx)
-        np.put_along_axis(dx, chosen, np.take_along_axis(dx, chosen, axis) - scale, axis)
-        np.copyto(dx, 0, where=self.scratch.labels < 0)
+        np.subtract(dx, scale, out=dx, where=self.scratch.right)
+        np.copyto(dx, 0, where=np.less(self.scratch.labels, 0, out=self.scratch.valid))
         if len(top) == 2 and top[1].diff.any():
-            g = top[1].diff
-            dx += p * (g - np.sum(g * p, axis=axis, keepdims=True))
+            g, product = top[1].diff, self.scratch.product
+            np.sum(np.multiply(g, p, out=product), axis=axis, keepdims=True, out=row)
+            dx += np.multiply(p, np.subtract(g, row, out=product), out=product)
+
+    def _classes(self, shape: Shape) -> Array:
+        """The numbers of the classes along their axis: (1, ..., C, ..., 1)."""
+        axis = self.params.axis % len(shape)
+        return np.arange(shape[axis]).reshape(-1, *[1] * (len(shape) - axis - 1))
 
     def _divisor(self, shape: Shape, valid: int) -> int:
         axis = self.params.axis % len(shape)
