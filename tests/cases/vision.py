@@ -109,6 +109,8 @@ AXIS0 = "axis 0 holds the channels"
 CASES = [
     conv("2d", IMAGES, num_output=4, kernel_size=3),
     conv("one by one, no bias", IMAGES, num_output=4, kernel_size=1, bias_term=False),
+    conv("one by one, as many as elements but elsewhere", IMAGES, num_output=4, kernel_size=1, stride=2, pad=[2, 3]),
+    conv("one by one, group", (2, 6, 5, 7), num_output=4, kernel_size=1, group=2),
     conv("stride, pad", IMAGES, num_output=4, kernel_size=3, stride=2, pad=1),
     conv("one value per axis", IMAGES, num_output=4, kernel_size=[2, 3], stride=[3, 2], pad=[2, 1], dilation=[1, 2]),
     conv("h and w", IMAGES, num_output=4, kernel_h=3, kernel_w=2, stride_h=1, stride_w=3, pad_h=2, pad_w=1),

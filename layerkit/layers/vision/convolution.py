@@ -71,13 +71,14 @@ class Convolution(Layer):
         top = (*shape[:axis], p.num_output, *windows.count)
         images = self._images_at_once(shape, windows)
         pixels = images * math.prod(windows.count)
+        columns = 0 if windows.pointwise else channels * math.prod(windows.kernel) * pixels
         weights = [Weight("weight", kernels, p.weight_filler), Weight("bias", (p.num_output,), p.bias_filler)]
         return Plan(
             tops=[top] * len(bottoms),
             weights=weights if p.bias_term else weights[:1],
             scratch=[
                 Scratch("images", (channels * math.prod(windows.size) * images,)),
-                Scratch("columns", (channels * math.prod(windows.kernel) * pixels,)),
+                Scratch("columns", (columns,)),
                 Scratch("pixels", (p.num_output * pixels,)),
                 Scratch("weight_part", kernels),
             ],
@@ -91,11 +92,13 @@ class Convolution(Layer):
             for x, y in self._parts(windows, below.data, above.data):  # (C, size..., n), (M, count..., n)
                 images, columns, pixels = self._work(x, y, windows)
                 images[...] = x
-                im2col(images, windows, columns)
+                if not windows.pointwise:
+                    im2col(images, windows, columns)
                 np.matmul(weight, self._as_matrix(columns, pixels), out=self._as_matrix(pixels, pixels))
                 if self.params.bias_term:
-                    pixels += self.weights.bias.data.reshape(-1, *[1] * (pixels.ndim - 1))
-                y[...] = pixels
+                    np.add(pixels, self.weights.bias.data.reshape(-1, *[1] * (pixels.ndim - 1)), out=y)
+                else:
+                    y[...] = pixels
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         weight = self.weights.weight.data.reshape(self._group_shape)  # (G, M/G, C/G * K)
@@ -113,13 +116,15 @@ class Convolution(Layer):
                     bias_diff += dy_matrix.sum(axis=2).reshape(-1)
                 if "weight" in self.asked:
                     images[...] = x
-                    im2col(images, windows, columns)
+                    if not windows.pointwise:
+                        im2col(images, windows, columns)
                     part, weight_diff = self.scratch.weight_part, self.weights.weight.diff  # (M, C/G, kernel...)
                     np.matmul(dy_matrix, matrix.swapaxes(1, 2), out=part.reshape(self._group_shape, copy=False))
                     weight_diff += part
                 if wanted:
                     np.matmul(weight.swapaxes(1, 2), dy_matrix, out=matrix)
-                    col2im(columns, windows, images)
+                    if not windows.pointwise:
+                        col2im(columns, windows, images)
                     dx[...] = images
 
     def _windows(self, shape: Shape) -> Windows:
@@ -147,14 +152,14 @@ class Convolution(Layer):
 
         The images lie last, so that rows are long where images are small: what is copied and added up is whole rows.
         """
-        shapes = x.shape, (len(x), *windows.kernel, *y.shape[1:]), y.shape
-        images, columns, pixels = (
-            room[: math.prod(shape)].reshape(shape, copy=False)
-            for room, shape in zip(
-                (self.scratch.images, self.scratch.columns, self.scratch.pixels), shapes, strict=True
-            )
-        )
-        return images, columns, pixels
+        images, pixels = self._room("images", x.shape), self._room("pixels", y.shape)
+        shape = (len(x), *windows.kernel, *y.shape[1:])
+        return images, images.reshape(shape) if windows.pointwise else self._room("columns", shape), pixels
+
+    def _room(self, name: str, shape: Shape) -> Array:
+        """A scratch array, or of its beginning as much as an array of `shape` takes."""
+        scratch: Array = getattr(self.scratch, name)
+        return scratch[: math.prod(shape)].reshape(shape, copy=False)
 
     @property
     def _group_shape(self) -> Shape:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -67,6 +68,11 @@ class Windows:
     def steps(self) -> tuple[Step, ...]:
         """The kernel's elements in scan order (row by row)."""
         return _steps(self)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the windows are the elements themselves, so that the columns are the images."""
+        return self.count == self.size and math.prod(self.kernel) == 1 and not any(self.pad)
 
 
 @functools.lru_cache(maxsize=256)
