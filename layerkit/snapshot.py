@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import threadpoolctl
 from pydantic import Field, ValidationError
 
 from layerkit import arrayfile, events, graph
@@ -33,6 +32,7 @@ from layerkit.layer import SampleInfo, SourceLayer
 from layerkit.net import Net
 from layerkit.registry import layer_class
 from layerkit.spec import RunSpec, load_run
+from layerkit.threads import count as threads_in_force
 from layerkit.updaters import Updater
 from layerkit.weights import FORMAT, KEY, STATE_SUFFIX, read_about, read_about_weights, read_weights, weights_of
 
@@ -343,7 +343,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 def threads() -> int:
     """How many threads matrix products use; another number may give other last bits."""
-    return max((int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()), default=1)
+    return threads_in_force()
 
 
 def _validated(kind: type[Info], about: dict[str, Any], path: str | os.PathLike[str]) -> Info:

@@ -271,7 +271,8 @@ class Solver:
             self.events.rewind(info.events)
             snapshot.sweep(self.folder)
         if self.run is not None and info.run:
-            notes = [*snapshot.differences(info.run, self.run.resolved()), *notes]
+            now = {**self.run.resolved(), "threads": info.run.get("threads")}  # the count in force says more, below
+            notes = [*snapshot.differences(info.run, now), *notes]
         if info.threads != snapshot.threads():
             notes.append(f"threads: {info.threads} -> {snapshot.threads()} (the last bits may differ)")
         return notes

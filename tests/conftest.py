@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_tiny.py")
 
 
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute on one thread, here and in child processes: no last bit and no waiting depends on the machine's cores."""
+    from layerkit import threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads.use(1, "blas")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder that has the shipped configs in `configs`, as a checkout has."""
@@ -38,6 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def command(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """`command("check", "x.yaml")` runs `layerkit check x.yaml` in this process, in `folder`."""
     from layerkit.cli.main import main
+    from layerkit.report import doctor
+
+    monkeypatch.setattr(doctor, "advice", lambda: None)  # what is printed must not depend on what is installed
 
     def run(*arguments: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["layerkit", *arguments])

@@ -10,7 +10,7 @@ import pytest
 import layerkit
 from layerkit import text
 
-VERBS = ("train", "test", "check", "summary", "new")
+VERBS = ("train", "test", "check", "summary", "new", "doctor")
 SHIPPED = ("branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from layerkit import __version__
 from layerkit.cli.check import check
+from layerkit.cli.doctor import doctor
 from layerkit.cli.new import new
 from layerkit.cli.summary import summary
 from layerkit.cli.test import test
@@ -85,6 +86,7 @@ def _fail(message: str) -> NoReturn:
 for _verb in (train, test, check, summary):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
+app.command()(_guarded(doctor))
 
 
 def main() -> None:

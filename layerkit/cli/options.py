@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layerkit.threads import MOST
+
 if TYPE_CHECKING:
     from layerkit.graph import Graph
 
@@ -18,6 +20,17 @@ Assignments = Annotated[
     typer.Option("--set", metavar="A.B=VALUE", help="Override a value, e.g. solver.base_lr=0.01; may be repeated."),
 ]
 Phase = Annotated[str | None, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", metavar="N", min=1, max=MOST, help="Threads that compute, instead of threads in the file."
+    ),
+]
+
+
+def threads_override(count: int | None) -> list[str]:
+    """The assignment by which --threads wins over the file; none where the option is not given."""
+    return [] if count is None else [f"threads={count}"]
 
 
 def refuse_inputs(graph: Graph, done: str) -> None:

@@ -18,6 +18,7 @@ def test(
         int | None,
         typer.Option("--iterations", metavar="N", min=1, help="Batches to run, instead of solver.test_iter."),
     ] = None,
+    threads: options.Threads = None,
 ) -> None:
     """Measure a trained net on its test samples.
 
@@ -28,8 +29,10 @@ def test(
     from layerkit import graph
     from layerkit.net import Net
     from layerkit.solver import evaluate
+    from layerkit.threads import use
 
-    run, graphs = graph.load(file, ["test"], assignments or [])
+    run, graphs = graph.load(file, ["test"], [*(assignments or []), *options.threads_override(threads)])
+    use(run.threads, "blas")
     options.refuse_inputs(graphs["test"], "tested")
     net = Net.from_graph(graphs["test"], seed=run.solver.random_seed if run.solver is not None else 0)
     net.load_weights(weights)

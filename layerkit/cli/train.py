@@ -32,6 +32,7 @@ def train(
         int | None,
         typer.Option(metavar="N", min=0, help="Seed of everything random, instead of solver.random_seed."),
     ] = None,
+    threads: options.Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -47,13 +48,16 @@ def train(
     from layerkit.arrayfile import write_text
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
+    from layerkit.report import doctor
     from layerkit.solver import Solver
+    from layerkit.threads import use
 
     if sum((resume, state is not None, weights is not None)) > 1:
         raise UsageError("give one of --resume, --snapshot and --weights")
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
     overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
+    overrides += options.threads_override(threads)
     loaded = graph.load(file, overrides=overrides)
     run = loaded.run
     folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
@@ -61,6 +65,7 @@ def train(
         folders.keep_inputs(folder, [Path(path) for path in ([state] if state else (weights or "").split(",")) if path])
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
+    use(run.threads, "blas")
     solver = Solver(loaded, folder=folder)
     progress = Progress(folder, quiet)
     solver.open()
@@ -75,6 +80,9 @@ def train(
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
         folders.make(folder, replace=force)
     write_text(folder / "config.yaml", text.dump(run.resolved()))
+    advice = doctor.advice()
+    if advice is not None:
+        progress.note(f"note: {advice}")
     solver.events.listen(progress.show)
     with progress, _stopping(solver, progress) as stopped_by:
         solver.solve()

@@ -18,6 +18,10 @@ from layerkit.spec.overrides import override
 from layerkit.spec.sentences import Source, validate
 from layerkit.spec.solver import SolverSpec
 from layerkit.text import Map
+from layerkit.threads import MOST
+
+_BESIDE_LAYERS = ("solver", "threads")
+"""Fields of a run that may stand in a file that holds only a net."""
 
 _FOLDER = re.compile(r"[\w+-][\w .+-]{0,99}")
 
@@ -55,6 +59,9 @@ class RunSpec(Strict):
     name: str = Field("", description="Name of the run and of its folder.")
     net: NetSpec = Field(description="The net, or the path of a file that holds one.")
     solver: SolverSpec | None = Field(None, description="How to train it.")
+    threads: int | None = Field(
+        None, gt=0, le=MOST, description="Threads that compute; left out, as many as the machine has cores for."
+    )
 
     @field_validator("name")
     @classmethod
@@ -109,7 +116,7 @@ def load_run(source: Origin, overrides: Iterable[str] = (), problems: Problems |
             override(inside, assignment)
     if tree.get("net") is not given:
         _include(tree, Path(), found)  # a path that an override gave
-    run = _validate(tree, stem, found, ["solver"] if only_net else [])
+    run = _validate(tree, stem, found, _BESIDE_LAYERS if only_net else [])
     if problems is None:
         found.check()
     return run
@@ -134,11 +141,10 @@ def _holds_only_net(tree: Map) -> bool:
 def _as_run(net: Map) -> Map:
     """A file that holds only a net, as a run without a solver."""
     run = Map(mark=net.mark)
-    run.put("net", net.without("solver"), net.mark, net.mark)
-    if "name" in net:
-        run.put("name", net["name"], net.key_marks.get("name"), net.value_marks.get("name"))
-    if "solver" in net:
-        run.put("solver", net["solver"], net.key_marks.get("solver"), net.value_marks.get("solver"))
+    run.put("net", net.without(*_BESIDE_LAYERS), net.mark, net.mark)
+    for key in ("name", *_BESIDE_LAYERS):
+        if key in net:
+            run.put(key, net[key], net.key_marks.get(key), net.value_marks.get(key))
     return run
 
 
