@@ -125,5 +125,5 @@ def _runtime(library: ctypes.CDLL | None) -> ctypes.CDLL:
     except OSError:
         raise UsageError("OpenMP's runtime libgomp.so.1 is missing; the system's package libgomp1 has it") from None
     except AttributeError:
-        raise UsageError(f"the library {library} is linked with no OpenMP runtime, so it has no threads") from None
+        raise UsageError("the engine's library is linked with no OpenMP runtime, so it has no threads") from None
     return handle

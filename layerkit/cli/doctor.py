@@ -19,7 +19,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print it as one JS
 
     Whatever is missing is told with the command that adds it; nothing is changed.
 
-    Example: layerkit doctor
+    Example: layerkit doctor --json
     """
     from dataclasses import asdict
     from json import dumps
