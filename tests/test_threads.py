@@ -245,7 +245,12 @@ def test_the_blas_of_this_machine_obeys_every_thread():
         pytest.skip("threadpoolctl knows no BLAS here")
     threads.use(2, "blas")
     assert threads.count() == 2
-    elsewhere(lambda: threads.use(3, "blas"))
+
+    def use_three() -> int:
+        threads.use(3, "blas")
+        return threads.count()
+
+    assert elsewhere(use_three) == 3
     assert threads.count() == 3
 
 
