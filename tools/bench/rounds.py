@@ -1,0 +1,65 @@
+"""Interleaved timing: in every round each side has one turn at each work, so that a disturbance meets all alike."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bench import machine
+
+WORKS = ("train", "predict", "predict_one")
+TURN = 0.3
+"""Seconds that a turn should take; at least one run is made."""
+PAUSE = 0.02
+"""Seconds between turns, in which the threads of the side before go to sleep."""
+
+
+class Worker(Protocol):
+    """What a round needs of a process."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def ask(self, order: str, **details: Any) -> dict[str, Any]:
+        """Give an order and wait for the answer."""
+        ...
+
+
+def counts(worker: Worker) -> dict[str, int]:
+    """Warm a side up, compiling what it compiles; how many runs of each work a turn has."""
+    found = {}
+    for work in WORKS:
+        worker.ask("run", work=work, count=1)
+        once = worker.ask("run", work=work, count=1)["seconds"]
+        once = worker.ask("run", work=work, count=_fitting(once))["seconds"]
+        found[work] = _fitting(once)
+    return found
+
+
+def _fitting(seconds: float) -> int:
+    return max(1, round(TURN / max(seconds, 1e-6)))
+
+
+def measure(workers: Mapping[str, Worker], runs: Mapping[str, Mapping[str, int]], rounds: int) -> dict[str, Any]:
+    """Seconds of one run by side, work and round; and how many cores others kept busy in each round.
+
+    A round begins with another side than the one before.
+    """
+    turns: dict[str, dict[str, list[float]]] = {name: {work: [] for work in WORKS} for name in workers}
+    load: list[float | None] = []
+    names = list(workers)
+    pids = [os.getpid(), *(worker.pid for worker in workers.values())]
+    for number in range(rounds):
+        before = machine.used(pids)
+        first = number % max(len(names), 1)
+        for work in WORKS:
+            for name in names[first:] + names[:first]:
+                time.sleep(PAUSE)
+                answer = workers[name].ask("run", work=work, count=runs[name][work])
+                turns[name][work].append(answer["seconds"])
+        load.append(machine.foreign(before, machine.used(pids)))
+    return {"turns": turns, "foreign": load}

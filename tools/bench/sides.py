@@ -1,0 +1,42 @@
+"""The sides: what is measured against what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to train and run a net."""
+
+    name: str
+    label: str
+    framework: str
+    """layerkit or torch: which of the two its process imports."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What LayerkitSide or TorchSide is made with."""
+
+
+_LAST = {"fused": True, "channels_last": True}
+SIDES = {
+    side.name: side
+    for side in (
+        Side("onednn", "layerkit onednn", "layerkit", {"engine": "onednn"}),
+        Side("numpy", "layerkit numpy", "layerkit", {"engine": "numpy"}),
+        Side("eager", "eager", "torch"),
+        Side("eager-fused", "eager, fused SGD", "torch", {"fused": True}),
+        Side("eager-fused-last", "eager, fused SGD, channels-last", "torch", _LAST),
+        Side("compile", "compile", "torch", {"compiled": True}),
+        Side("compile-fused-last", "compile, fused SGD, channels-last", "torch", {"compiled": True, **_LAST}),
+    )
+}
+QUICK = ("onednn", "numpy", "eager", "eager-fused-last")
+"""The sides of `--quick`."""
+OURS = "onednn"
+"""The side whose lead the tables show."""
+REFERENCE = Side("reference", "layerkit numpy, float64", "layerkit", {"engine": "numpy", "dtype": "float64"})
+WITNESS = Side("witness", "torch eager, float64", "torch", {"dtype": "float64"})
+"""What the reference itself is compared with."""
+EVERY = {**SIDES, REFERENCE.name: REFERENCE, WITNESS.name: WITNESS}

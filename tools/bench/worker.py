@@ -1,0 +1,146 @@
+"""The process of one side: reads orders as JSON lines, and answers each with one line.
+
+    python -m bench.worker SIDE FOLDER THREADS
+
+An answer is an object; {"error": "..."} says that the order failed, and the worker goes on.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench import sides
+
+FRESH_STEPS = 4
+"""Training steps of a worker whose memory is measured."""
+PRODUCT = 2048
+"""Rows and columns of the matrices whose product shows the machine's peak."""
+
+
+class Worker:
+    """Obeys orders; each public method is one."""
+
+    def __init__(self, side: sides.Side, folder: Path, threads: int):
+        self._side, self._folder, self._threads = side, folder, threads
+        self._works: dict[str, Callable[[], Any]] = {}
+
+    def build(self) -> dict[str, Any]:
+        """Import the framework, build the net for training; seconds of each."""
+        begun = time.perf_counter()
+        maker = _layerkit_side if self._side.framework == "layerkit" else _torch_side
+        side = maker()
+        imported = time.perf_counter()
+        self._net = side(self._folder, self._threads, **self._side.options)
+        return {"import_s": imported - begun, "build_s": time.perf_counter() - imported}
+
+    def fresh(self) -> dict[str, Any]:
+        """Import, build and train a little: set-up seconds up to the end of the first step, and the greatest memory."""
+        found = self.build()
+        self._net.enter(True)
+        step, begun = self._net.train(), time.perf_counter()
+        step()
+        setup = found["build_s"] + time.perf_counter() - begun
+        for _ in range(FRESH_STEPS - 1):
+            step()
+        return {"import_s": found["import_s"], "setup_s": setup, "peak_mb": _peak_mb()}
+
+    def outputs(self, file: str) -> dict[str, Any]:
+        """Save probabilities, loss and weight gradients at the first weights, under the names in `parity`."""
+        import numpy as np
+
+        self._net.enter(False)
+        with np.load(self._folder / "start.npz") as arrays:
+            batch = len(arrays["data"])
+        probabilities = np.array(self._net.predict(batch)())
+        self._net.enter(True)
+        loss, gradients = self._net.gradients()
+        np.savez(self._folder / file, loss=loss, probabilities=probabilities, **gradients)
+        return {}
+
+    def works(self, batch: int) -> dict[str, Any]:
+        """Make ready to run: train, predict (a batch) and predict_one."""
+        self._works = {
+            "train": self._net.train(),
+            "predict": self._net.predict(batch),
+            "predict_one": self._net.predict(1),
+        }
+        return {}
+
+    def run(self, work: str, count: int) -> dict[str, Any]:
+        """Seconds of one of `count` runs on average; where there are several, one that is not timed goes before."""
+        self._net.enter(work == "train")
+        function = self._works[work]
+        if count > 1:
+            function()
+        gc.collect()
+        begun = time.perf_counter()
+        for _ in range(count):
+            function()
+        return {"seconds": (time.perf_counter() - begun) / count}
+
+    def loss(self) -> dict[str, Any]:
+        """The loss of the last training step."""
+        return {"loss": self._net.loss()}
+
+    def peak(self, repeats: int) -> dict[str, Any]:
+        """The best rate of a product of two large float32 matrices, in GFLOP/s."""
+        multiply = self._net.product(PRODUCT)
+        multiply()
+        best = float("inf")
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            multiply()
+            best = min(best, time.perf_counter() - begun)
+        return {"gflops": 2 * PRODUCT**3 / best / 1e9}
+
+
+def _layerkit_side() -> Any:
+    from bench.layerkit_side import LayerkitSide
+
+    return LayerkitSide
+
+
+def _torch_side() -> Any:
+    from bench.torch_side import TorchSide
+
+    return TorchSide
+
+
+def _peak_mb() -> float | None:
+    """The most memory that this process ever held, in MB; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1000
+
+
+def obey(worker: Worker, orders: TextIO, answers: TextIO) -> None:
+    """Answer orders until there are no more."""
+    for line in orders:
+        order = json.loads(line)
+        try:
+            answer = getattr(worker, order.pop("do"))(**order)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Answer on what was standard output; whatever else is printed goes to standard error."""
+    name, folder, threads = sys.argv[1:]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    obey(Worker(sides.EVERY[name], Path(folder), int(threads)), sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
