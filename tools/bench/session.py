@@ -42,7 +42,7 @@ def measure_net(name: str, sides: Sequence[str], count: int, threads: int, say: 
                 worker = stack.enter_context(Process(SIDES[side], folder, threads))
                 found = results["sides"][side]
                 try:
-                    found["parity"] = _compare(worker, folder, parity.FLOAT32)
+                    found["parity"] = _compare(worker, folder)
                     worker.ask("works", batch=batch)
                     runs[side] = rounds.counts(worker)
                     workers[side] = worker
@@ -79,14 +79,14 @@ def _reference(folder: Path, threads: int) -> dict[str, Any]:
     return found
 
 
-def _compare(worker: Process, folder: Path, limit: float) -> dict[str, Any]:
-    """Build a side and compare it with the reference. Raises SideError where it differs by more than `limit`."""
+def _compare(worker: Process, folder: Path) -> dict[str, Any]:
+    """Build a side and compare it with the reference. Raises SideError where it differs by too much."""
     file = f"{worker.side.name}.npz"
     worker.ask("build")
     worker.ask("outputs", file=file)
     found = parity.compare(folder / file, folder / f"{REFERENCE.name}.npz")
     (folder / file).unlink()
-    fault = parity.fault(found, limit)
+    fault = parity.fault(found, parity.FLOAT32)
     if fault:
         raise SideError(fault)
     return found
