@@ -90,7 +90,7 @@ def test_a_worker_answers_every_order(bench, folder):
     orders = [
         {"do": "build"},
         {"do": "outputs", "file": "numpy.npz"},
-        {"do": "works", "batch": 64},
+        {"do": "works"},
         {"do": "run", "work": "train", "count": 2},
         {"do": "run", "work": "predict", "count": 1},
         {"do": "run", "work": "predict_one", "count": 1},

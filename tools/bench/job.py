@@ -29,7 +29,12 @@ def write(folder: Path, name: str) -> None:
     from bench import nets
 
     graph = nets.train_graph(name)
-    described = {"name": name, "yaml": str(nets.path(name)), "layers": list(_layers(graph.nodes))}
+    described = {
+        "name": name,
+        "yaml": str(nets.path(name)),
+        "batch": nets.batch(graph),
+        "layers": list(_layers(graph.nodes)),
+    }
     (folder / "job.json").write_text(json.dumps(described), encoding="utf-8")
     net = lk.Net.from_graph(graph, seed=SEED)
     random = np.random.default_rng(SEED)

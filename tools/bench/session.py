@@ -21,9 +21,8 @@ Say = Callable[[str], None]
 def measure_net(name: str, sides: Sequence[str], count: int, threads: int, say: Say) -> dict[str, Any]:
     """All results of one net. A side that fails has a `fault`, and no times."""
     graph = nets.train_graph(name)
-    batch = nets.batch(graph)
     results: dict[str, Any] = {
-        "batch": batch,
+        "batch": nets.batch(graph),
         "parameters": nets.parameters(graph),
         "train_flops": work.train_flops(graph),
         "predict_flops": work.predict_flops(graph),
@@ -43,7 +42,7 @@ def measure_net(name: str, sides: Sequence[str], count: int, threads: int, say: 
                 found = results["sides"][side]
                 try:
                     found["parity"] = _compare(worker, folder)
-                    worker.ask("works", batch=batch)
+                    worker.ask("works")
                     runs[side] = rounds.counts(worker)
                     workers[side] = worker
                 except SideError as error:

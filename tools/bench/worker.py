@@ -37,6 +37,9 @@ class Worker:
         maker = _layerkit_side if self._side.framework == "layerkit" else _torch_side
         side = maker()
         imported = time.perf_counter()
+        from bench import job  # not before: it imports numpy, which counts as part of the framework
+
+        self._batch = job.read(self._folder)["batch"]
         self._net = side(self._folder, self._threads, **self._side.options)
         return {"import_s": imported - begun, "build_s": time.perf_counter() - imported}
 
@@ -56,19 +59,17 @@ class Worker:
         import numpy as np
 
         self._net.enter(False)
-        with np.load(self._folder / "start.npz") as arrays:
-            batch = len(arrays["data"])
-        probabilities = np.array(self._net.predict(batch)())
+        probabilities = np.array(self._net.predict(self._batch)())
         self._net.enter(True)
         loss, gradients = self._net.gradients()
         np.savez(self._folder / file, loss=loss, probabilities=probabilities, **gradients)
         return {}
 
-    def works(self, batch: int) -> dict[str, Any]:
+    def works(self) -> dict[str, Any]:
         """Make ready to run: train, predict (a batch) and predict_one."""
         self._works = {
             "train": self._net.train(),
-            "predict": self._net.predict(batch),
+            "predict": self._net.predict(self._batch),
             "predict_one": self._net.predict(1),
         }
         return {}
@@ -113,6 +114,11 @@ def _torch_side() -> Any:
     return TorchSide
 
 
+def _first_line(error: Exception) -> str:
+    """What an error says, in a line; torch's compiler says pages."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
 def _peak_mb() -> float | None:
     """The most memory that this process ever held, in MB; None where the system does not say."""
     status = Path("/proc/self/status")
@@ -129,7 +135,7 @@ def obey(worker: Worker, orders: TextIO, answers: TextIO) -> None:
         try:
             answer = getattr(worker, order.pop("do"))(**order)
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{type(error).__name__}: {_first_line(error)}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
