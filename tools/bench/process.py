@@ -58,7 +58,9 @@ class Process:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise SideError(f"its process ended with status {self._process.wait()}: {self._last_words()}")
+            raise SideError(
+                f"the process of {self.side.label} ended with status {self._process.wait()}: {self._last_words()}"
+            )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise SideError(answer["error"])

@@ -11,7 +11,7 @@ from bench import machine
 
 WORKS = ("train", "predict", "predict_one")
 TURN = 0.3
-"""Seconds that a turn should take; at least one run is made."""
+"""Seconds of a turn; one run is made where it takes longer."""
 PAUSE = 0.02
 """Seconds between turns, in which the threads of the side before go to sleep."""
 
@@ -29,22 +29,14 @@ class Worker(Protocol):
         ...
 
 
-def counts(worker: Worker) -> dict[str, int]:
-    """Warm a side up, compiling what it compiles; how many runs of each work a turn has."""
-    found = {}
+def warm_up(worker: Worker) -> None:
+    """Run each work until all that is done once is done, compiling above all."""
     for work in WORKS:
-        worker.ask("run", work=work, count=1)
-        once = worker.ask("run", work=work, count=1)["seconds"]
-        once = worker.ask("run", work=work, count=_fitting(once))["seconds"]
-        found[work] = _fitting(once)
-    return found
+        worker.ask("run", work=work, seconds=0)
+        worker.ask("run", work=work, seconds=TURN)
 
 
-def _fitting(seconds: float) -> int:
-    return max(1, round(TURN / max(seconds, 1e-6)))
-
-
-def measure(workers: Mapping[str, Worker], runs: Mapping[str, Mapping[str, int]], rounds: int) -> dict[str, Any]:
+def measure(workers: Mapping[str, Worker], rounds: int) -> dict[str, Any]:
     """Seconds of one run by side, work and round; and how many cores others kept busy in each round.
 
     A round begins with another side than the one before.
@@ -59,7 +51,7 @@ def measure(workers: Mapping[str, Worker], runs: Mapping[str, Mapping[str, int]]
         for work in WORKS:
             for name in names[first:] + names[:first]:
                 time.sleep(PAUSE)
-                answer = workers[name].ask("run", work=work, count=runs[name][work])
+                answer = workers[name].ask("run", work=work, seconds=TURN)
                 turns[name][work].append(answer["seconds"])
         load.append(machine.foreign(before, machine.used(pids)))
     return {"turns": turns, "foreign": load}

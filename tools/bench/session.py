@@ -35,7 +35,6 @@ def measure_net(name: str, sides: Sequence[str], count: int, threads: int, say: 
         results["sides"] = {side: {} for side in sides}
         with ExitStack() as stack:
             workers: dict[str, Process] = {}
-            runs: dict[str, dict[str, int]] = {}
             for side in sides:
                 say(f"{name}: {SIDES[side].label}: build, compare, warm up")
                 worker = stack.enter_context(Process(SIDES[side], folder, threads))
@@ -43,12 +42,12 @@ def measure_net(name: str, sides: Sequence[str], count: int, threads: int, say: 
                 try:
                     found["parity"] = _compare(worker, folder)
                     worker.ask("works")
-                    runs[side] = rounds.counts(worker)
+                    rounds.warm_up(worker)
                     workers[side] = worker
                 except SideError as error:
                     found["fault"] = str(error)
             say(f"{name}: {count} rounds of {len(workers)} sides")
-            measured = rounds.measure(workers, runs, count)
+            measured = rounds.measure(workers, count)
             results["foreign"] = measured["foreign"]
             for side, worker in workers.items():
                 found = results["sides"][side]

@@ -74,17 +74,25 @@ class Worker:
         }
         return {}
 
-    def run(self, work: str, count: int) -> dict[str, Any]:
-        """Seconds of one of `count` runs on average; where there are several, one that is not timed goes before."""
+    def run(self, work: str, seconds: float) -> dict[str, Any]:
+        """Run for so many seconds, and say how many a run took on average.
+
+        The first run counts only where it takes all the time. The clock ends a turn, and not a count of runs, for on a
+        busy machine a run can take a hundred times as long as the one before.
+        """
+        function, clock = self._works[work], time.perf_counter
         self._net.enter(work == "train")
-        function = self._works[work]
-        if count > 1:
-            function()
         gc.collect()
-        begun = time.perf_counter()
-        for _ in range(count):
+        begun = clock()
+        function()
+        once = clock() - begun
+        if once >= seconds:
+            return {"seconds": once}
+        count, begun = 0, clock()
+        while (taken := clock() - begun) < seconds:
             function()
-        return {"seconds": (time.perf_counter() - begun) / count}
+            count += 1
+        return {"seconds": taken / count}
 
     def loss(self) -> dict[str, Any]:
         """The loss of the last training step."""
