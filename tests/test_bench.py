@@ -108,6 +108,20 @@ def test_a_worker_answers_every_order(bench, folder):
     assert 0 < found[7]["loss"] < 10
 
 
+def test_a_side_is_a_process_of_its_own(bench, folder):
+    process, sides = part(bench, "process"), part(bench, "sides")
+    with process.Process(sides.SIDES["numpy"], folder, 1) as worker:
+        found = worker.ask("fresh")
+        assert found["peak_mb"] is None or 10 < found["peak_mb"] < 1000
+        assert found["setup_s"] > 0
+        assert found["import_s"] > 0
+        with pytest.raises(process.SideError, match="KeyError: 'nonsense'"):
+            worker.ask("run", work="nonsense", seconds=0)
+        worker._process.kill()
+        with pytest.raises(process.SideError, match="of layerkit numpy ended with status -9: it said nothing"):
+            worker.ask("loss")
+
+
 def test_float32_and_float64_agree_and_a_wrong_gradient_shows(bench, folder):
     worker, sides, parity = part(bench, "worker"), part(bench, "sides"), part(bench, "parity")
     for side in (sides.SIDES["numpy"], sides.REFERENCE):
