@@ -132,11 +132,11 @@ def test_float32_and_float64_agree_and_a_wrong_gradient_shows(bench, folder):
     assert parity.fault(found, parity.FLOAT32) is None
     assert parity.fault(found, parity.FLOAT64) is not None
     arrays = dict(np.load(folder / "numpy.npz"))
-    arrays["fc2.bias"] = arrays["fc2.bias"] * 1.1
+    arrays["fc2.bias"] = arrays["fc2.bias"] * 1.5
     np.savez(folder / "wrong.npz", **arrays)
     found = parity.compare(folder / "wrong.npz", folder / "reference.npz")
     assert found["worst"] == "fc2.bias"
-    assert "gradient of fc2.bias differs from float64 by 1.0e-01" in parity.fault(found, parity.FLOAT32)
+    assert "gradient of fc2.bias differs from float64 by 5.0e-01" in parity.fault(found, parity.FLOAT32)
 
 
 def test_a_torch_worker_is_told_its_net_without_yaml(bench, folder):
