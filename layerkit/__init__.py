@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layerkit import checks
+    from layerkit import checks, threads
     from layerkit.blob import Blob, Weights
     from layerkit.datasets import add_dataset
     from layerkit.errors import (
@@ -63,6 +63,7 @@ __all__ = [
     "layer_types",
     "load",
     "register",
+    "threads",
 ]
 
 _HOMES = {
@@ -90,8 +91,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"layerkit.{_HOME[name]}"), name)
-    if name == "checks":
-        return importlib.import_module("layerkit.checks")
+    if name in ("checks", "threads"):
+        return importlib.import_module(f"layerkit.{name}")
     raise AttributeError(f"module 'layerkit' has no attribute {name!r}")
 
 

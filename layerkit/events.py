@@ -2,7 +2,7 @@
 
 Every event has `event` (its kind), `iter` (updates made so far) and `time` (seconds since the epoch). Kinds:
 
-    start      name, max_iter, weights (count), seed, resumed
+    start      name, max_iter, weights (count), seed, resumed, threads, engine
     display    loss (mean over the last average_loss iterations), lr, samples_per_s, outputs (name -> value)
     test       outputs (name -> mean over samples), samples (count)
     snapshot   weights, state (file names)

@@ -18,6 +18,8 @@ Float32 = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
 """A number that is finite in float32."""
 Drawn = Annotated[float, Field(ge=-FLOAT32_MAX / 100, le=FLOAT32_MAX / 100)]
 """A number so far from float32's bounds that what a normal distribution makes of it is finite as well."""
+PART = 1 << 20
+"""Elements that are drawn at a time, in float64; a large weight drawn as a whole would take twice its room."""
 
 
 class Filler(Strict):
@@ -54,8 +56,15 @@ class Filler(Strict):
     def fill(self, array: Array, rng: np.random.Generator) -> None:
         """Overwrite `array` (a weight in Caffe's layout: outputs first). Raises ShapeError as `check` does."""
         self.check(array.shape)
-        if array.size:
-            array[...] = _RULES[self.type](self, array.shape, rng)
+        if not array.size:
+            return
+        by_element = self.type in ("uniform", "xavier", "msra") or (self.type == "gaussian" and self.sparse < 0)
+        at_once = max(1, PART // array[0].size) if by_element and array.ndim else 0
+        for start in range(0, len(array), at_once) if at_once else ():
+            part = array[start : start + at_once]
+            part[...] = _RULES[self.type](self, array.shape, rng, part.shape)
+        if not at_once:
+            array[...] = _RULES[self.type](self, array.shape, rng, array.shape)
 
 
 def _fan(filler: Filler, shape: Shape) -> float:
@@ -66,39 +75,39 @@ def _fan(filler: Filler, shape: Shape) -> float:
     return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[filler.variance_norm]
 
 
-def _constant(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+def _constant(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
     return filler.value
 
 
-def _uniform(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
-    return rng.uniform(filler.min, filler.max, shape)
+def _uniform(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
+    return rng.uniform(filler.min, filler.max, part)
 
 
-def _gaussian(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
-    values = rng.normal(filler.mean, filler.std, shape)
+def _gaussian(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
+    values = rng.normal(filler.mean, filler.std, part)
     if filler.sparse >= 0:
         values *= rng.random(shape) < filler.sparse / shape[0]
     return values
 
 
-def _xavier(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+def _xavier(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
     """Glorot and Bengio 2010: uniform with variance 1 / fan."""
     bound = math.sqrt(3 / _fan(filler, shape))
-    return rng.uniform(-bound, bound, shape)
+    return rng.uniform(-bound, bound, part)
 
 
-def _msra(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+def _msra(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
     """He et al. 2015: gaussian with variance 2 / fan, for rectifiers."""
-    return rng.normal(0, math.sqrt(2 / _fan(filler, shape)), shape)
+    return rng.normal(0, math.sqrt(2 / _fan(filler, shape)), part)
 
 
-def _positive_unitball(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+def _positive_unitball(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
     """Positive values; those of one output sum to one."""
     values = rng.random(shape)
     return values / values.sum(axis=tuple(range(1, len(shape))), keepdims=True)
 
 
-def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
+def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator, part: Shape) -> Any:
     """The kernel with which a Deconvolution of kernel 2s - s % 2 and stride s interpolates."""
     size = shape[3]
     factor = math.ceil(size / 2)
@@ -107,7 +116,7 @@ def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Any:
     return np.broadcast_to(np.outer(ramp, ramp), shape)
 
 
-_RULES: dict[str, Callable[[Filler, Shape, np.random.Generator], Any]] = {
+_RULES: dict[str, Callable[[Filler, Shape, np.random.Generator, Shape], Any]] = {
     "constant": _constant,
     "uniform": _uniform,
     "gaussian": _gaussian,

@@ -45,13 +45,15 @@ class Weight:
 class Scratch:
     """An array to work in, found at `self.scratch.NAME`; its contents at the start of a call are arbitrary.
 
-    `dtype=None` is the net's. `keep=True` keeps what `forward` wrote until `backward` has read it.
+    `dtype=None` is the net's. `keep=True` keeps what `forward` wrote until `backward` has read it. With `like_blob` it
+    lies in memory as a blob of its shape does, so that passes over both are quick; otherwise it is C-ordered.
     """
 
     name: str
     shape: Shape
     dtype: str | None = None
     keep: bool = False
+    like_blob: bool = False
 
 
 @dataclass(frozen=True)

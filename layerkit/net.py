@@ -11,13 +11,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from layerkit import engines, prediction
 from layerkit import graph as graphs
-from layerkit import prediction
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
+from layerkit.bodies import RunningBody
 from layerkit.errors import ShapeError, UnknownNameError, UsageError
+from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Layer
-from layerkit.passes import BackwardPass, ForwardStep, forward_steps, make_ready, name_layer
+from layerkit.passes import ForwardStep, name_layer
+from layerkit.programs import Programs
 from layerkit.spec import Origin
 from layerkit.storage import BlobStore, Named
 from layerkit.weights import WeightStore, read_weights
@@ -43,25 +46,38 @@ class Net:
         weights: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         dtype: str = "float32",
+        engine: str | None = None,
+        keep: Keep = "all",
         overrides: Iterable[str] = (),
     ):
         """A net from a YAML file's path, a YAML text or a dict.
 
-        `weights` is a snapshot to load; `seed` replaces the run's random_seed; `dtype` is float32 or float64.
+        `weights` is a snapshot to load; `seed` replaces the run's random_seed; `dtype` is float32 or float64; `engine`
+        (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a pass; with a list of
+        names only those, inputs and outputs, and the memory of the others is used again, which is faster and smaller.
         Raises ConfigError with everything that is wrong with the source.
         """
         run, loaded = graphs.load(source, [phase], overrides)
         if seed is None:
             seed = run.solver.random_seed if run.solver else 0
-        self._init(loaded[phase], seed, dtype)
+        self._init(loaded[phase], seed, dtype, engine=engine or run.engine, keep=keep)
         if weights is not None:
             self.load_weights(weights)
 
     @classmethod
-    def from_graph(cls, graph: Graph, *, seed: int = 0, dtype: str = "float32", share: Net | None = None) -> Self:
+    def from_graph(
+        cls,
+        graph: Graph,
+        *,
+        seed: int = 0,
+        dtype: str = "float32",
+        engine: str = "auto",
+        keep: Keep = "all",
+        share: Net | None = None,
+    ) -> Self:
         """A net from a graph; with `share`, weights of the same name are the other net's arrays."""
         net = cls.__new__(cls)
-        net._init(graph, seed, dtype, share=share.flat if share else None)
+        net._init(graph, seed, dtype, engine=engine, keep=keep, share=share.flat if share else None)
         return net
 
     def _init(
@@ -70,6 +86,8 @@ class Net:
         seed: int,
         dtype: str,
         *,
+        engine: str = "auto",
+        keep: Keep = "all",
         share: WeightStore | None = None,
         given: Mapping[str, Blob] | None = None,
         prefix: str = "",
@@ -82,25 +100,29 @@ class Net:
         self.seed = seed
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._prefix = prefix
+        self.engine = engines.choose(engine, self.dtype)
+        """What runs the layers; `engine.name` says which it is."""
+        self._opened: set[str] = set()
+        self._forced: dict[Ref, Shape] = {}
+        self._decided: set[Ref] = set()  # those of them that a layer decided
         try:
-            self._store = BlobStore(graph, self.dtype)
             self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
+            self.params: dict[str, Weights] = Named("layer", self.flat.params)
+            self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
+            for node in graph.nodes:
+                self._bind(node)
+            self._programs = Programs(graph, self.engine, known_names(graph, keep), self.dtype)
+            self._store = BlobStore(graph, self.dtype, self.engine.channels_last, self._programs.layout(graph))
+            self.program = self._programs.program(graph, self._store)
+            """What runs, for the shapes that the blobs have now."""
         except MemoryError:
             raise UsageError(f"not enough memory for the net; {table.largest(graph)}") from None
         self.blobs = self._store.public
-        self.params: dict[str, Weights] = Named("layer", self.flat.params)
-        self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
-        for node in graph.nodes:
-            self._bind(node)
         self.inputs = graph.inputs
         """Names of the blobs that can be given to `forward`."""
         self.outputs = graph.outputs
         """Names of the blobs that nobody reads; `forward` returns them."""
-        self._steps = forward_steps(graph, self._store.versions)
-        self._losses = self._store.losses()
-        self._passes: dict[Any, BackwardPass] = {}
-        self._forced: dict[Ref, Shape] = {}
-        self._opened: set[str] = set()
+        self._forward_done = False
 
     @property
     def name(self) -> str:
@@ -122,7 +144,6 @@ class Net:
         layer.rng = self.generator(node.name, 1)
         layer.generator = lambda *key: self.generator(node.name, 2, *key)
         layer.state = SimpleNamespace(**{s.name: np.zeros(s.shape, s.dtype or self.dtype) for s in node.plan.state})
-        layer.scratch = self._store.scratch(node)
         layer.bodies = {name: self._body(node, name) for name in node.bodies}
 
     def _body(self, node: Node, name: str) -> RunningBody:
@@ -135,7 +156,7 @@ class Net:
         }
         net = Net.__new__(Net)
         prefix = f"{self._prefix}{node.name}/{inside}"
-        net._init(node.bodies[name], self.seed, self.dtype.name, given=own, prefix=prefix)
+        net._init(node.bodies[name], self.seed, self.dtype.name, engine=self.engine.name, given=own, prefix=prefix)
         outputs = next(body.outputs for body in node.plan.bodies if body.name == name)
         return RunningBody(net, outputs)
 
@@ -145,27 +166,31 @@ class Net:
         Weights stay. Raises ShapeError, naming the layer, where a shape does not fit; nothing is changed then.
         """
         wanted = shapes or {name: self.blobs[name].shape for name in self.inputs}
-        self._force({self._input(name): _as_shape(name, shape) for name, shape in wanted.items()})
+        self._force({self._input(name): as_shape(name, shape) for name, shape in wanted.items()})
 
-    def _force(self, shapes: Mapping[Ref, Shape]) -> None:
-        """Plan again with some tops' shapes given from outside or decided by a dynamic layer."""
-        if all(self.graph.shapes[ref] == shape for ref, shape in shapes.items()):
+    def _force(self, shapes: Mapping[Ref, Shape], *, decided: bool = False) -> None:
+        """Plan again with some tops' shapes given from outside, or `decided` by their layer within what it planned."""
+        same = all(self.graph.shapes[ref] == shape for ref, shape in shapes.items())
+        if same and self.program.moves == self._store.moves:
             return
         forced = {**self._forced, **shapes}
         graph = self.graph.with_shapes(forced)
+        self._decided = self._decided | shapes.keys() if decided else self._decided - shapes.keys()
         self._forced = {ref: shape for ref, shape in forced.items() if graph.shapes[ref] == shape}
+        try:
+            if not self._store.adopt(graph):  # memory for all that layers may decide, and then what they did
+                given = {ref: shape for ref, shape in self._forced.items() if ref not in self._decided}
+                whole = graph.with_shapes(given)
+                self._store.allocate(whole, self._programs.layout(whole))
+                self._store.adopt(graph)
+        except MemoryError:
+            self._store.adopt(self.graph)
+            raise UsageError(f"not enough memory for these shapes; {table.largest(graph)}") from None
         self.graph = graph
-        self._store.adopt(graph)
+        self.program = self._programs.program(graph, self._store)
         for node in graph.nodes:
-            node.layer.scratch = self._store.scratch(node)
             for name, body in node.layer.bodies.items():
-                body.net.reshape(
-                    **{
-                        ref.name: shape
-                        for ref, shape in node.bodies[name].shapes.items()
-                        if ref.name in body.net.inputs
-                    }
-                )
+                body.reshape(node.bodies[name].shapes)
 
     def _input(self, name: str) -> Ref:
         if name not in self._store.inputs:
@@ -198,6 +223,12 @@ class Net:
             layer.close()
         self._opened.clear()
 
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Bytes by what lies there: `blobs` with work arrays, `weights` with diffs, and what the `engine` keeps."""
+        weights = sum(array.nbytes for array in self.flat.arrays().values()) + self.flat.diff.nbytes
+        return {"blobs": self._store.bytes, "weights": weights, "engine": self.engine.own}
+
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every layer's node with its full name, those inside bodies too (`rnn/body/fc`)."""
         for node in self.graph.nodes:
@@ -205,12 +236,17 @@ class Net:
             for body in node.layer.bodies.values():
                 yield from body.net.nodes()
 
+    @property
+    def trains(self) -> bool:
+        """Whether there can be a backward pass from the losses."""
+        return self._programs.trains and bool(self.graph.backward(None))
+
     # -- forward -------------------------------------------------------------------------------------------------
 
     @property
     def loss(self) -> float:
         """The sum of all tops with a loss weight, each times its weight, after `forward`."""
-        return sum(weight * float(blob.data.sum()) for blob, weight in self._losses)
+        return sum(weight * float(blob.data.sum()) for blob, weight in self._store.losses())
 
     def forward(self, /, start: str | None = None, end: str | None = None, **inputs: npt.ArrayLike) -> dict[str, Array]:
         """Run the layers from `start` to `end` (by name, both included) and return the outputs, as live views.
@@ -219,63 +255,72 @@ class Net:
         `inputs` are net inputs, and another batch size plans again; with it they are blobs that `start` or what
         follows reads. With `end`, the tops of that layer are returned. Raises ShapeError, DataError, UnknownNameError.
         """
-        first = 0 if start is None else self.graph.index(start)
-        last = len(self.graph.nodes) - 1 if end is None else self.graph.index(end)
-        if first > last:
-            raise UsageError(f"layer {end!r} runs before layer {start!r}")
-        arrays = {name: _as_array(name, value) for name, value in inputs.items()}
+        first, last = self._span("forward", start, end)
+        arrays = {name: as_array(name, value) for name, value in inputs.items()}
         given: frozenset[str] = frozenset()
         if start is None:
-            self._expect_whole_sources(arrays)
-            self._force({self._input(name): array.shape for name, array in arrays.items()})
+            expect_whole_sources(self.graph, arrays)
+            refs = [ref for ref in map(Ref, self.inputs) if ref not in self._decided]
+            shapes = {ref: self._store.versions[ref].shape for ref in refs}  # a caller may have reshaped a blob
+            self._force({**shapes, **{self._input(name): array.shape for name, array in arrays.items()}})
             for name, array in arrays.items():
                 self._store.versions[Ref(name)].data[...] = array
             given = frozenset(arrays)
         else:
             self._store.enter_forward(first, arrays)
-        self._run(self._steps[first : last + 1], given)
+        self.engine.enter()
+        self._run(first, last, given)
+        self._forward_done = True
         if end is None:
             return {name: self.blobs[name].data for name in self.outputs}
         self._store.leave_forward(last)
         return {ref.name: self._store.versions[ref].data for ref in self.graph.nodes[last].tops}
 
-    def _run(self, steps: Sequence[ForwardStep], given: frozenset[str]) -> None:
+    def _run(self, first: int, last: int, given: frozenset[str]) -> None:
+        """Run the units whose last layers stand from `first` to `last`."""
         layer: Layer | None = None
         try:
-            for step in steps:
-                if given and not given.isdisjoint(step.makes):
+            for i, step in enumerate(self.program.steps):  # another program may take this one's place, unit by unit
+                if not first <= step.last <= last or (given and not given.isdisjoint(step.makes)):
                     continue
                 layer = step.layer
                 if step.varies:
-                    self._offer_bounds(step)
-                layer.forward(step.bottoms, step.tops)
+                    self.offer_bounds(step)
+                self.program.steps[i].run()
                 if step.varies:
                     layer = None  # what cannot be planned below names its own layer
-                    self._force({ref: top.shape for ref, top in zip(step.refs, step.tops, strict=True)})
+                    shapes = {ref: top.shape for ref, top in zip(step.refs, step.tops, strict=True)}
+                    self._force(shapes, decided=True)
         except Exception as error:
             name_layer(error, layer)
             raise
 
-    def _offer_bounds(self, step: ForwardStep) -> None:
+    def _span(self, what: str, above: str | None, below: str | None) -> tuple[int, int]:
+        """The positions of two layers, by default the first and the last, between which a pass is to run.
+
+        No chain of layers runs as one over their borders from now on. Raises UsageError.
+        """
+        first = 0 if above is None else self.graph.index(above)
+        last = len(self.graph.nodes) - 1 if below is None else self.graph.index(below)
+        if first > last:
+            order = f"{below!r} runs before layer {above!r}"
+            raise UsageError(
+                f"layer {order if what == 'forward' else f'{above!r} runs backward before layer {below!r}'}"
+            )
+        if above is not None or below is not None:
+            divided = self._programs.divided(self.graph, self._store.layout.units, (first, last + 1), what)
+            if divided is not None:
+                self._store.divide(divided)
+                self.program = self._programs.program(self.graph, self._store)
+        return first, last
+
+    def offer_bounds(self, step: ForwardStep) -> None:
         """Open a source; give tops whose shapes the layer decides their full size, whatever the last pass left."""
         if step.layer.name not in self._opened:
             step.layer.open()
             self._opened.add(step.layer.name)
-        for top, bound in zip(step.tops, self.graph.nodes[step.node].plan.tops, strict=True):
+        for top, bound in zip(step.tops, self.graph.nodes[step.last].plan.tops, strict=True):
             top.resize(tuple(bound))
-
-    def _expect_whole_sources(self, given: Mapping[str, Array]) -> None:
-        """Raise UsageError if only some tops of a source are given, and something reads the others."""
-        read = {ref.name for node in self.graph.nodes for ref in node.bottoms}
-        for node in self.graph.nodes:
-            tops = [ref.name for ref in node.tops]
-            if node.bottoms or given.keys().isdisjoint(tops):
-                continue
-            one = next(name for name in tops if name in given)
-            for name in tops:
-                if name not in given and name in read:
-                    why = f"layer {node.name!r} does not run when {one!r} is given"
-                    raise UsageError(f"{why}, so {name!r} must be given too")
 
     # -- backward ------------------------------------------------------------------------------------------------
 
@@ -290,13 +335,14 @@ class Net:
         to those of the pass before. Raises ShapeError, UnknownNameError.
         """
         seeds = {self._seed_ref(name): self._seed(name, value) for name, value in diffs.items()}
-        key = (frozenset(seeds), start, end)
-        plan = self._passes.get(key)
-        if plan is None:
-            plan = self._passes[key] = self._plan_backward(frozenset(seeds), start, end)
         partial = start is not None or end is not None
+        self._programs.expect_backward(seeds, self._forward_done)
+        self._forward_done = False
+        span = self._span("backward", end, start)
+        plan = self.program.backward(frozenset(seeds), *span, from_the_end=start is None)
         if partial:
             self._store.enter_backward(plan)
+        self.engine.enter()
         if accumulate:
             self.flat.keep()
         plan.run(seeds)
@@ -307,29 +353,13 @@ class Net:
             self._store.leave_backward(plan)
         return {name: self.blobs[name].diff for name in self.inputs if Ref(name) in plan.written}
 
-    def _plan_backward(self, seeds: frozenset[Ref], start: str | None, end: str | None) -> BackwardPass:
-        nodes = self.graph.nodes
-        first = len(nodes) - 1 if start is None else self.graph.index(start)
-        last = 0 if end is None else self.graph.index(end)
-        if first < last:
-            raise UsageError(f"layer {end!r} runs backward before layer {start!r}")
-        roots: frozenset[Ref] | None = seeds or None
-        if start is not None:
-            made = {ref for node in nodes[: first + 1] for ref in node.tops}
-            crossing = made & {ref for node in nodes[first + 1 :] for ref in node.bottoms}
-            roots = seeds | crossing | {*nodes[first].tops} | graphs.loss_seeds(nodes[: first + 1])
-        steps = self.graph.backward(roots, inputs=bool(seeds) or start is not None)
-        steps = [step for step in steps if last <= step.node <= first]
-        blobs, own = self._store.versions, self._store.readers
-        return make_ready(self.graph, steps, self.layers, blobs, own, partial=start is not None, seeded=bool(seeds))
-
     def _seed_ref(self, name: str) -> Ref:
         if name not in self.blobs:
             raise UnknownNameError("blob", name, self.blobs)
         return self.graph.last[name]
 
     def _seed(self, name: str, value: npt.ArrayLike) -> Array:
-        array = _as_array(name, value)
+        array = as_array(name, value)
         shape = self.graph.shapes[self.graph.last[name]]
         if array.shape != shape:
             raise ShapeError(f"the diff of {name!r} is {shape_text(shape)}, not {shape_text(array.shape)}")
@@ -351,7 +381,7 @@ class Net:
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]
-        batch, single = prediction.prepare(_as_array(name, raw), shape, info)
+        batch, single = prediction.prepare(as_array(name, raw), shape, info)
         given: dict[str, Any] = {name: batch}
         return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 
@@ -362,39 +392,3 @@ class Net:
     def _repr_html_(self) -> str:
         """The net as a table, for notebooks."""
         return table.html(self.graph)
-
-
-class RunningBody:
-    """A layer's body at run time: the callable that the layer contract speaks of."""
-
-    def __init__(self, net: Net, outputs: Sequence[str]):
-        self.net = net
-        self.outputs = list(outputs)
-
-    def forward(self, **inputs: Array) -> dict[str, Array]:
-        """Run the body and return its outputs, as live views."""
-        given: dict[str, Any] = inputs
-        self.net.forward(**given)
-        return {name: self.net.blobs[name].data for name in self.outputs}
-
-    def backward(self, *, accumulate: bool = False, **diffs: Array) -> dict[str, Array]:
-        """Run the body backward from diffs of its outputs; returns its inputs' diffs, as live views."""
-        given: dict[str, Any] = diffs
-        return self.net.backward(accumulate=accumulate, **given)
-
-
-def _as_array(name: str, value: npt.ArrayLike) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise UsageError(f"{name!r} must be an array of numbers, with rows of one length") from None
-    if array.dtype.kind not in "fiub":
-        raise UsageError(f"{name!r} must be an array of numbers, not of {array.dtype}")
-    return array
-
-
-def _as_shape(name: str, shape: Sequence[int]) -> Shape:
-    sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else (None,)
-    if any(not isinstance(size, (int, np.integer)) or size < 0 for size in sizes):
-        raise UsageError(f"the shape of {name!r} must be a list of whole numbers from 0 on, not {shape!r}")
-    return tuple(int(size) for size in sizes if size is not None)

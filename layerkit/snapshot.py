@@ -28,6 +28,7 @@ from layerkit.blob import Array, shape_text
 from layerkit.datasets import transform
 from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError, UnknownNameError
 from layerkit.fields import Strict
+from layerkit.given import Keep
 from layerkit.layer import SampleInfo, SourceLayer
 from layerkit.net import Net
 from layerkit.registry import layer_class
@@ -67,6 +68,7 @@ class StateInfo(Strict):
     weights: str = Field(description="Digest of the weights that it belongs to.")
     run: dict[str, Any] = Field({}, description="The run as resolved.")
     threads: int = Field(description="Threads of matrix products.")
+    engine: str = Field("numpy", description="What ran the layers.")
     generators: dict[str, dict[str, Any]] = Field(description="States of generators, by `phase.layer`.")
     losses: list[float] = Field(description="The last losses, for average_loss.")
     events: int = Field(ge=0, description="Length of the event log in bytes.")
@@ -96,8 +98,10 @@ def describe(run: RunSpec, predict: graph.Graph | None = None) -> dict[str, Any]
     return {"run": run.resolved(), **_predict_net(run, predict)}
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32") -> Net:
+def load(path: str | os.PathLike[str], dtype: str = "float32", *, engine: str = "auto", keep: Keep = "all") -> Net:
     """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else.
+
+    `dtype`, `engine` and `keep` are as in Net.
 
     Of the file system it reads this file and nothing else, whatever the file says.
     """
@@ -109,7 +113,7 @@ def load(path: str | os.PathLike[str], dtype: str = "float32") -> Net:
         _expect_plain(info.predict)
         built = graph.build(load_run(info.predict).net, "predict")
         _expect_samples(built, info.samples)
-        net = Net.from_graph(graph.with_samples(built, info.samples), dtype=dtype)
+        net = Net.from_graph(graph.with_samples(built, info.samples), dtype=dtype, engine=engine, keep=keep)
     except (LayerkitError, RecursionError) as error:
         what = error.problems[0] if isinstance(error, ConfigError) else error
         raise SnapshotError(f"{name}: the predict net inside cannot be used: {what}") from None
@@ -198,6 +202,7 @@ def save_state(
         weights=weights,
         run=run.resolved() if run else {},
         threads=threads(),
+        engine=nets["train"].engine.name,
         generators={key: dict(rng.bit_generator.state) for key, rng in _generators(nets).items()},
         losses=losses,
         events=events,

@@ -16,8 +16,10 @@ import numpy as np
 from layerkit import graph, snapshot
 from layerkit.errors import DataError, LayerkitError, UsageError
 from layerkit.events import EventLog
+from layerkit.given import Keep
 from layerkit.layer import SourceLayer
 from layerkit.net import Net
+from layerkit.passes import remember
 from layerkit.policies import learning_rate
 from layerkit.spec import Origin, RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
@@ -42,11 +44,14 @@ class Solver:
         folder: str | os.PathLike[str] | None = None,
         overrides: Iterable[str] = (),
         dtype: str = "float32",
+        engine: str | None = None,
+        keep: Keep = "all",
     ):
         """A solver for a run from a YAML file's path, a YAML text or a dict (`overrides` are for these), or a RunSpec.
 
-        With what `graph.load` gave, graphs are not built again; one solver can be made from it. Raises ConfigError, and
-        UsageError for a run without a solver, or with nothing to train.
+        With what `graph.load` gave, graphs are not built again; one solver can be made from it. `engine` replaces the
+        run's, and `keep` says which blobs of the nets can be read, as in Net. Raises ConfigError, and UsageError for a
+        run without a solver, or with nothing to train.
         """
         if isinstance(source, RunSpec):
             source = graph.Loaded(source, {})
@@ -58,7 +63,14 @@ class Solver:
             if phase in graph.phases_of(run):
                 state = run.state(phase)
                 built = graphs.get(phase) or graph.build(run.net, phase, state.level, state.stages)
-                nets[phase] = Net.from_graph(built, seed=run.solver.random_seed, dtype=dtype, share=nets.get("train"))
+                nets[phase] = Net.from_graph(
+                    built,
+                    seed=run.solver.random_seed,
+                    dtype=dtype,
+                    engine=engine or run.engine,
+                    keep=keep,
+                    share=nets.get("train"),
+                )
         about = snapshot.describe(run, graphs.get("predict"))
         self._init(nets["train"], nets.get("test"), run.solver, run, about, folder)
 
@@ -86,7 +98,7 @@ class Solver:
         self._described = about
         self.folder = None if folder is None else Path(folder)
         self.events = EventLog(None if self.folder is None else self.folder / snapshot.EVENTS)
-        self.updater = UPDATERS[spec.type](spec, net.flat)
+        self.updater = UPDATERS[spec.type](spec, net.flat, net.engine)
         self.iteration = 0
         self.stopping = False
         """Set it (from a signal handler, say) and `solve` ends after the update in hand, with a snapshot."""
@@ -131,6 +143,8 @@ class Solver:
                 self.updater.update(self.lr)
             self._seconds += time.perf_counter() - begun
             self.iteration += 1
+            if self._due(self.spec.display or 100):
+                self._expect_finite_weights()
             if self._due(self.spec.snapshot) and self.folder is not None:
                 self.snapshot()
             if self.stopping:
@@ -179,6 +193,16 @@ class Solver:
         self._losses.append(loss)
         return loss
 
+    def _expect_finite_weights(self) -> None:
+        """Raise DataError where a weight is no longer finite, which a rectifier behind it may keep from the loss."""
+        values = self.net.flat.values
+        if not (math.isfinite(values.min()) and math.isfinite(values.max())):
+            slot = next(slot for slot in self.net.flat.trained if not np.isfinite(slot.blob.values).all())
+            hint = "lower base_lr, or go on from an earlier snapshot"
+            raise DataError(
+                f"the {slot.name} of layer {slot.layer!r} is not finite at iteration {self.iteration}: {hint}"
+            )
+
     def _due(self, interval: int) -> bool:
         return interval > 0 and self.iteration % interval == 0
 
@@ -198,10 +222,15 @@ class Solver:
         return {
             "name": self.run.name if self.run else self.net.graph.name,
             "max_iter": self.spec.max_iter,
-            "weights": int(self.net.flat.data.size),
+            "weights": int(self.net.flat.values.size),
             "seed": self.net.seed,
             "resumed": self._resumed,
+            **self._runs_on(),
         }
+
+    def _runs_on(self) -> dict[str, Any]:
+        """What computes: on another engine, or by another number of threads, the last bits may differ."""
+        return {"threads": snapshot.threads(), "engine": self.net.engine.name}
 
     # -- tests ---------------------------------------------------------------------------------------------------
 
@@ -216,7 +245,7 @@ class Solver:
         """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
         if self.test_net is None:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
-        before, undo = self.stopping, _remember(self.test_net)
+        before, undo = self.stopping, remember(node for _, node in self.test_net.nodes())
         outputs, samples = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
         if self.stopping and not samples:
             undo()
@@ -237,6 +266,7 @@ class Solver:
             with contextlib.suppress(OSError):  # where there can be no folder, saving says why
                 self.folder.mkdir(parents=True, exist_ok=True)
             stem = self.folder / f"iter_{self.iteration}"
+        self._expect_finite_weights()
         weights = Path(f"{os.fspath(stem)}.safetensors")
         state = Path(f"{os.fspath(stem)}{STATE_SUFFIX}")
         digest = snapshot.save_weights(weights, self.net, self._described, self.iteration)
@@ -271,10 +301,15 @@ class Solver:
             self.events.rewind(info.events)
             snapshot.sweep(self.folder)
         if self.run is not None and info.run:
-            now = {**self.run.resolved(), "threads": info.run.get("threads")}  # the count in force says more, below
+            said = {key: info.run.get(key) for key in ("threads", "engine")}  # what is in force says more, below
+            now = {**self.run.resolved(), **said}
             notes = [*snapshot.differences(info.run, now), *notes]
-        if info.threads != snapshot.threads():
-            notes.append(f"threads: {info.threads} -> {snapshot.threads()} (the last bits may differ)")
+        was = {"threads": info.threads, "engine": info.engine}
+        notes += [
+            f"{what}: {was[what]} -> {now} (the last bits may differ)"
+            for what, now in self._runs_on().items()
+            if was[what] != now
+        ]
         return notes
 
     def _nets(self) -> dict[str, Net]:
@@ -335,18 +370,3 @@ def _expect_something_to_train(net: Net) -> None:
         raise UsageError(
             "no layer of the train net has weights that learn (lr_mult above 0), so there is nothing to train"
         )
-
-
-def _remember(net: Net) -> Callable[[], None]:
-    """A function that puts a net's state and generators back to what they are now."""
-    arrays = [getattr(node.layer.state, state.name) for _, node in net.nodes() for state in node.plan.state]
-    generators = [node.layer.rng for _, node in net.nodes() if node.plan.random]
-    held, states = [array.copy() for array in arrays], [rng.bit_generator.state for rng in generators]
-
-    def put_back() -> None:
-        for array, value in zip(arrays, held, strict=True):
-            array[...] = value
-        for rng, state in zip(generators, states, strict=True):
-            rng.bit_generator.state = state
-
-    return put_back

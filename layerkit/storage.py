@@ -1,18 +1,24 @@
-"""Where a net's blobs lie: every version of every name, what is seen of them from outside, and scratch arrays."""
+"""Where a net's blobs lie: every version of every name, what is seen of them from outside, and work arrays.
+
+Either each blob has memory of its own, or a plan lays them all into one arena, where most take turns.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from layerkit.blob import Alias, Array, Blob, shape_text
-from layerkit.errors import ShapeError, UnknownNameError
+from layerkit.blob import Alias, Array, Blob, Shape, aligned, laid_out, shape_text
+from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.graph import Graph, Node, Ref
+from layerkit.graph.memory import Key, MemoryPlan
+from layerkit.graph.units import Unit
 from layerkit.passes import BackwardPass, Reader
 
 
@@ -27,38 +33,203 @@ class Named(dict[str, Any]):
         raise UnknownNameError(self._kind, key, self)
 
 
+class Hidden(Blob):
+    """A blob of which the data, or just the diff, cannot be read.
+
+    Its memory serves others too, or it is computed in one with another. Its shape can be asked for; what is hidden
+    raises UsageError.
+    """
+
+    __slots__ = ("_blob", "_name", "_shape_of")
+
+    def __init__(self, name: str, shape_of: Array, blob: Blob | None):
+        self._name = name
+        self._shape_of = shape_of
+        self._blob = blob
+        self.channels_last = False
+        self.moves = 0
+
+    @property
+    def data(self) -> Array:
+        """The values, where they are kept."""
+        return self._refuse("data") if self._blob is None else self._blob.data
+
+    @property
+    def diff(self) -> Array:
+        """Raises UsageError."""
+        return self._refuse("diff")
+
+    @property
+    def values(self) -> Array:
+        """The values; where they are not kept, an array of their shape and type."""
+        return self._shape_of if self._blob is None else self._blob.values
+
+    @property
+    def has_diff(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def arrays(self) -> list[Array]:
+        """None of its own."""
+        return []
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether this is its shape: it can take no other."""
+        return shape == self.shape
+
+    def reshape(self, *shape: int) -> None:
+        """Raises UsageError: blobs that are not inputs follow from these."""
+        self._refuse("shape")
+
+    def resize(self, shape: Shape) -> bool:
+        """Raises UsageError: blobs that are not inputs follow from these."""
+        return self._refuse("shape")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise UsageError(
+            f"the {what} of blob {self._name!r} is not kept, since its memory serves others too; make the net with "
+            f"keep='all', or with keep=[{self._name!r}] to keep just this one"
+        )
+
+
+@dataclass
+class Layout:
+    """How a net's blobs are to lie: the units they flow between, and the plan if there is an arena."""
+
+    units: Sequence[Unit]
+    plan: MemoryPlan | None = None
+    visible: Collection[str] = ()
+    """With a plan: the blobs whose data can be read from outside."""
+    kept: Collection[str] = ()
+    """With a plan: those whose diffs can be read, too."""
+    again: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The units of each segment that is computed again for the backward pass."""
+    by_kernel: frozenset[int] = frozenset()
+    """With a plan: the units for which it reckons with a kernel of the engine's."""
+
+
 class BlobStore:
     """The blobs of a net.
 
     `versions` holds one blob a version. `public` shows a name as Caffe would, where in-place layers share one buffer:
-    the last version's data, the first version's diff (of a net input: both of the first). `readers` holds a blob with a
-    diff of its own for each of several readers of a blob, once a backward pass needs it.
+    the last version's data, the first version's diff (of a net input: both of the first). `parts` holds a blob with a
+    diff of its own for each of several readers of a blob, once a backward pass needs it. `moves` counts how often
+    memory was taken up anew, which ends what was bound to it.
     """
 
-    def __init__(self, graph: Graph, dtype: npt.DTypeLike):
-        self.graph = graph
-        self.dtype = dtype
+    def __init__(self, graph: Graph, dtype: npt.DTypeLike, channels_last: bool, layout: Layout):
+        self.dtype = np.dtype(dtype)
+        self.channels_last = channels_last
         self.inputs = frozenset(graph.inputs)
-        self.versions = {ref: Blob(shape, dtype) for ref, shape in graph.shapes.items()}
-        public = {name: self._public(last) for name, last in graph.last.items()}
-        self.public: dict[str, Blob] = Named("blob", public)
-        self.readers: dict[Reader, Blob] = {}
-        self._arena: dict[tuple[str, str], Array] = {}
+        self._moves = 0
+        self.versions: dict[Ref, Blob] = {}
+        self.public: dict[str, Blob] = Named("blob", {})
+        self._areas: dict[tuple[str, str], Array] = {}
+        self.arena: Array | None = None
+        self.allocate(graph, layout)
+
+    def allocate(self, graph: Graph, layout: Layout) -> None:
+        """Take up memory for a graph's shapes, in place of what there was."""
+        plan = layout.plan
+        self.arena = None if plan is None else aligned(plan.size, np.uint8)  # first: memory may not suffice
+        self.graph = graph
+        self._moves += 1
+        self.layout = layout
+        before = {name: self.versions[Ref(name)].data for name in self.inputs} if self.versions else {}
+        self.versions = {}
+        self.parts: dict[Reader, Blob] = {}
+        inside = {ref: unit.tops[0] for unit in layout.units for ref in unit.inside}
+        for ref, shape in graph.shapes.items():
+            if ref not in inside:
+                self.versions[ref] = self._blob(ref, shape)
+        if plan is None:  # versions that a chain passes over are seen as its top, which has their name
+            for ref, top in inside.items():
+                self.versions[ref] = self.versions[top]
+        for name, data in before.items():  # what a caller has written already
+            if data.shape == self.versions[Ref(name)].shape:
+                self.versions[Ref(name)].data[...] = data
+        self._planned_parts()
+        self._show()
         self._weigh_losses()
+
+    @property
+    def moves(self) -> int:
+        """How often memory was taken up anew, by the store or by a caller who made an input larger."""
+        return self._moves + sum(self.versions[Ref(name)].moves for name in self.inputs)
+
+    def divide(self, units: Sequence[Unit]) -> None:
+        """Run other units from now on, some of the chains apart; the versions between their layers get memory."""
+        inside = {ref for unit in units for ref in unit.inside}
+        before = {ref for unit in self.layout.units for ref in unit.inside}
+        for ref in before - inside:
+            shared = self.versions[ref]
+            own = self.versions[ref] = Blob(shared.shape, self.dtype, channels_last=self.channels_last)
+            own.data[...] = shared.data
+            if shared.has_diff:
+                own.diff[...] = shared.diff
+        self.layout = Layout(units)
+        self._moves += 1
+        self._show()
+
+    def _blob(self, ref: Ref, shape: tuple[int, ...]) -> Blob:
+        data, diff = self._planned(Key("data", ref)), self._planned(Key("diff", ref))
+        return Blob(shape, self.dtype, channels_last=self.channels_last, data=data, diff=diff)
+
+    def _planned(self, key: Key, dtype: np.dtype[Any] | None = None) -> Array | None:
+        """An array's place in the arena; None where it has none."""
+        plan = self.layout.plan
+        if plan is None or self.arena is None or key not in plan.offsets:
+            return None
+        return self.arena[plan.offsets[key] :][: plan.sizes[key]].view(dtype or self.dtype)
+
+    def _planned_parts(self) -> None:
+        for key in self.layout.plan.offsets if self.layout.plan else ():
+            if key.kind == "part":
+                unit, blob = self.layout.units[key.unit], self.versions[key.ref]
+                self.parts[unit.nodes[0], int(key.what)] = Alias(blob, whole_diff=self._planned(key))
 
     def _public(self, last: Ref) -> Blob:
-        first = self.versions[Ref(last.name)]
-        if last.version == 0 or last.name in self.inputs:
-            return first
+        first = self.versions.get(Ref(last.name))
+        if self.layout.plan is not None and last.name not in self.layout.kept:
+            shape_of = np.broadcast_to(np.zeros((), self.dtype), self.graph.shapes[last])
+            return Hidden(last.name, shape_of, self.versions[last] if last.name in self.layout.visible else None)
+        if last.version == 0 or last.name in self.inputs or first is None:
+            return first or self.versions[last]
         return Alias(self.versions[last], first)
 
-    def adopt(self, graph: Graph) -> None:
-        """Take over a graph that was planned for other shapes."""
+    def adopt(self, graph: Graph) -> bool:
+        """Take over a graph that was planned for other shapes; False, and nothing is done, where an arena is too small.
+
+        Blobs with memory of their own grow.
+        """
+        if self.layout.plan is not None and any(
+            not blob.fits(graph.shapes[ref]) for ref, blob in self.versions.items()
+        ):
+            return False
         self.graph = graph
-        for ref, shape in graph.shapes.items():
-            if self.versions[ref].shape != shape:
-                self.versions[ref].resize(shape)
+        for ref, blob in self.versions.items():
+            if blob.shape != graph.shapes[ref]:
+                self._moves += blob.resize(graph.shapes[ref])
+        if self.layout.plan is not None:
+            self._show()
         self._weigh_losses()
+        return True
+
+    def _show(self) -> None:
+        self.public.clear()
+        self.public.update({name: self._public(last) for name, last in self.graph.last.items()})
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all blobs and work arrays: of the arena, and of what does not lie in it."""
+        blobs = {id(blob): blob for blob in (*self.versions.values(), *self.parts.values())}
+        arrays = [array for blob in blobs.values() for array in blob.arrays]
+        arrays += self._areas.values()
+        if self.arena is not None:
+            arena = self.arena
+            arrays = [arena, *(array for array in arrays if not np.may_share_memory(array, arena))]
+        return sum(array.nbytes for array in arrays)
 
     def losses(self) -> list[tuple[Blob, float]]:
         """The tops that have a loss weight, with it."""
@@ -71,18 +242,24 @@ class BlobStore:
 
     def _weigh_losses(self) -> None:
         """Let every loss's diff be its weight, so that a partial pass that starts at the loss finds it there."""
-        for blob, weight in self.losses():
-            blob.diff[...] = weight
+        plan, kept = self.layout.plan, self.layout.kept
+        for node in self.graph.nodes:
+            for ref, weight in zip(node.tops, node.loss_weights, strict=True):
+                if weight and (plan is None or (ref.name in kept and Key("diff", ref) not in plan.offsets)):
+                    self.versions[ref].diff[...] = weight
 
-    def scratch(self, node: Node) -> SimpleNamespace:
+    def scratch(self, node: Node, unit: int = -1) -> SimpleNamespace:
         """The arrays that a layer planned to work in; memory once taken up is used again for smaller shapes."""
         arrays = {}
         for planned in node.plan.scratch:
-            size = math.prod(planned.shape)
-            whole = self._arena.get((node.name, planned.name))
-            if whole is None or whole.size < size:
-                whole = self._arena[node.name, planned.name] = np.zeros(size, planned.dtype or self.dtype)
-            arrays[planned.name] = whole[:size].reshape(planned.shape)
+            size, dtype = math.prod(planned.shape), np.dtype(planned.dtype or self.dtype)
+            whole = self._planned(Key("scratch", unit=unit, what=planned.name), dtype)
+            if whole is None or whole.size < size:  # a smaller batch may ask for more
+                whole = self._areas.get((node.name, planned.name))
+                if whole is None or whole.size < size:
+                    whole = self._areas[node.name, planned.name] = aligned(size, dtype)
+                    self._moves += 1
+            arrays[planned.name] = laid_out(whole, planned.shape, self.channels_last and planned.like_blob)
         return SimpleNamespace(**arrays)
 
     # -- partial runs: under in-place names, what Caffe's one buffer would hold ------------------------------------

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from layerkit import cores
-from layerkit.errors import UsageError
+from layerkit.errors import UnknownNameError, UsageError
 
 MOST = 1024
 """A count above this is taken for a slip."""
@@ -72,10 +72,18 @@ def use(count: int | None, pool: Pool, library: ctypes.CDLL | None = None) -> No
     """
     global _choice
     wanted = default() if count is None else count
-    if not 0 < wanted <= MOST:
-        raise UsageError(f"the number of threads must be from 1 to {MOST}, not {wanted}")
+    if not isinstance(wanted, int) or not 0 < wanted <= MOST:
+        raise UsageError(f"the number of threads must be a whole number from 1 to {MOST}, not {wanted!r}")
+    if pool not in ("blas", "openmp"):
+        raise UnknownNameError("pool of threads", pool, ["blas", "openmp"])
     _choice = _Choice(wanted, None if pool == "blas" else _runtime(library))
     enter()
+
+
+def take_over(library: ctypes.CDLL | None = None) -> None:
+    """Give the threads of BLAS, as many as are in force, to the OpenMP runtime of a library, unless OpenMP has them."""
+    if _choice is None or _choice.runtime is None:
+        use(None if _choice is None else _choice.count, "openmp", library)
 
 
 def enter() -> None:

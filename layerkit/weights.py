@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from layerkit import arrayfile
-from layerkit.blob import Array, Blob, Shape, Weights, shape_text
+from layerkit import arrayfile, threads
+from layerkit.blob import Array, Blob, Shape, Stamp, WeightBlob, Weights, aligned, shape_text
 from layerkit.errors import ShapeError, SnapshotError, did_you_mean
-from layerkit.fillers import Filler
+from layerkit.fillers import PART, Filler
 from layerkit.graph import Node
 
 FORMAT = 1
@@ -65,6 +66,8 @@ class Slot:
     blob: Blob = field(init=False)
     uses: list[Use] = field(default_factory=list)
     """Every use; the owner's comes first."""
+    stamp: Stamp = field(default_factory=Stamp)
+    """When its values changed; one with the slot of another net that it borrows from."""
 
     @property
     def key(self) -> str:
@@ -80,10 +83,11 @@ class Slot:
 class WeightStore:
     """All weights of a net.
 
-    `data` and `diff` are the flat arrays of the trained weights (lr_mult is not 0), each weight in Caffe's layout and
-    order of first use; `trained` are the slots that lie there. Frozen weights and statistics lie outside. With `share`,
-    a weight that the other store's net uses in a layer of the same name is that store's array, and not in `trained`.
-    So is one that has its blob, data and diff, in `given` (a body's weights, which lie among its layer's).
+    `data` (or `values`) and `diff` are the flat arrays of the trained weights (lr_mult is not 0), each weight in
+    Caffe's layout and in order of first use; `trained` are the slots that lie there. Frozen weights and statistics lie
+    outside. With `share`, a weight that the other store's net uses in a layer of the same name is that store's array,
+    and not in `trained`. So is one that has its blob, data and diff, in `given` (a body's weights, which lie among its
+    layer's).
 
     Raises ShapeError where a weight to share has another shape.
     """
@@ -97,8 +101,8 @@ class WeightStore:
         given: Mapping[str, Blob] | None = None,
     ):
         self.slots: dict[str, Slot] = {slot.key: slot for slot in _find_slots(nodes)}
-        lent = {} if share is None else {use.key: use.blob.data for slot in share.slots.values() for use in slot.uses}
-        borrowed = {key: array for key, slot in self.slots.items() if (array := _borrow(slot, lent)) is not None}
+        lent = {} if share is None else {use.key: use.blob for slot in share.slots.values() for use in slot.uses}
+        borrowed = {key: blob for key, slot in self.slots.items() if (blob := _borrow(slot, lent)) is not None}
         given = given or {}
         elsewhere = {*borrowed, *given}
         self.trained = [slot for key, slot in self.slots.items() if slot.trained and key not in elsewhere]
@@ -106,25 +110,42 @@ class WeightStore:
         size = 0
         for slot in self.trained:
             slot.start, size = size, size + math.prod(slot.shape)
-        self.data: Array = np.zeros(size, dtype)
-        self.diff: Array = np.zeros(size, dtype)
+        self.values: Array = aligned(size, dtype)
+        """What `data` gives, for those who only read, or who call `change`."""
+        self.diff: Array = aligned(size, dtype)
         for key, slot in self.slots.items():
             if key in elsewhere:
-                slot.blob = given[key] if key in given else Blob.of(borrowed[key])
+                slot.blob = given[key] if key in given else borrowed[key]
+                slot.stamp = slot.blob.stamp or slot.stamp
                 continue
             if slot.trained:
-                slot.blob = Blob.of(self.data[slot.span].reshape(slot.shape), self.diff[slot.span].reshape(slot.shape))
+                data, diff = (whole[slot.span].reshape(slot.shape) for whole in (self.values, self.diff))
+                slot.blob = WeightBlob.stamped(slot.stamp, data, diff)
             else:
-                slot.blob = Blob(slot.shape, dtype)
-            slot.filler.fill(slot.blob.data, generator(slot.layer, 0, slot.index))
+                slot.blob = WeightBlob.stamped(slot.stamp, np.zeros(slot.shape, dtype))
+        _fill([slot for key, slot in self.slots.items() if key not in elsewhere], generator)
         self.params: dict[str, Weights] = self._bind(nodes)
+
+    @property
+    def data(self) -> Array:
+        """All trained weights; whoever takes the array may write into it at any time."""
+        for slot in self.trained:
+            slot.stamp.handed_out = True
+        return self.values
+
+    def change(self) -> None:
+        """Note that the trained weights have changed."""
+        for slot in self.trained:
+            slot.stamp.change()
 
     def _bind(self, nodes: Sequence[Node]) -> dict[str, Weights]:
         """Every layer's weights: of the owner the slot's own blob, of others the same data with a diff of its own."""
         blobs: dict[tuple[str, str], Blob] = {}
         for slot in self.slots.values():
             for layer, name, shape in slot.planned:
-                blob = Blob.of(slot.blob.data.reshape(shape, copy=False)) if slot.uses else slot.blob
+                blob = slot.blob
+                if slot.uses:
+                    blob = WeightBlob.stamped(slot.stamp, slot.blob.values.reshape(shape, copy=False))
                 slot.uses.append(Use(layer, name, blob))
                 blobs[layer, name] = blob
         return {
@@ -166,8 +187,8 @@ class WeightStore:
         return [self.diff, *(slot.blob.diff for key, slot in self.slots.items() if slot.trained and key not in flat)]
 
     def arrays(self) -> dict[str, Array]:
-        """Every weight and statistic by its name in snapshots, as live views; a shared one stands once."""
-        return {key: slot.blob.data for key, slot in self.slots.items()}
+        """Every weight and statistic by its name in snapshots, as live views to read; a shared one stands once."""
+        return {key: slot.blob.values for key, slot in self.slots.items()}
 
     def shared(self) -> dict[str, str]:
         """For each further use of a shared weight, `layer.weight` -> the name that `arrays` has it under."""
@@ -192,8 +213,22 @@ class WeightStore:
             if array.dtype.kind not in "fiub":
                 raise SnapshotError(f"{source}: {key!r} holds values of type {array.dtype}, not real numbers")
         for key, array in found.items():
-            self.slots[key].blob.data[...] = array
+            self.slots[key].blob.values[...] = array
+            self.slots[key].stamp.change()
         return missing
+
+
+def _fill(slots: Sequence[Slot], generator: Generator) -> None:
+    """Fill weights, each from a generator of its own, so that several threads draw the same numbers as one."""
+    calls = [(slot.filler, slot.blob.values, generator(slot.layer, 0, slot.index)) for slot in slots]
+    calls.sort(key=lambda call: -call[1].size)  # the largest first, so that no thread is left with it at the end
+    if sum(values.size for _, values, _ in calls) < PART:
+        for filler, values, rng in calls:
+            filler.fill(values, rng)
+        return
+    with ThreadPoolExecutor(threads.default()) as pool:
+        for future in [pool.submit(filler.fill, values, rng) for filler, values, rng in calls]:
+            future.result()
 
 
 def _find_slots(nodes: Sequence[Node]) -> list[Slot]:
@@ -216,16 +251,16 @@ def _find_slots(nodes: Sequence[Node]) -> list[Slot]:
     return slots
 
 
-def _borrow(slot: Slot, lent: Mapping[str, Array]) -> Array | None:
-    """The array that another net lends to a slot, in the slot's shape; None if that net has no such weight."""
+def _borrow(slot: Slot, lent: Mapping[str, Blob]) -> WeightBlob | None:
+    """What another net lends to a slot, in the slot's shape; None if that net has no such weight."""
     for layer, name, shape in slot.planned:
-        array = lent.get(f"{layer}.{name}")
-        if array is None:
+        blob = lent.get(f"{layer}.{name}")
+        if blob is None:
             continue
-        if array.shape != shape:
-            here, there = shape_text(shape), shape_text(array.shape)
+        if blob.shape != shape:
+            here, there = shape_text(shape), shape_text(blob.shape)
             raise ShapeError(f"{f'{layer}.{name}'!r} is {here} here and {there} in the net that lends it")
-        return array.reshape(slot.shape, copy=False)
+        return WeightBlob.stamped(blob.stamp or slot.stamp, blob.values.reshape(slot.shape, copy=False))
     return None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import layerkit as lk
+from layerkit import engines
 
 SMALL = 8192
 """Bytes that one layer may take for a while: views, small objects, a few numbers for each sample or channel."""
@@ -60,8 +61,8 @@ def tracing() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("layers", [MLP, LENET], ids=["mlp", "lenet"])
-def test_a_training_step_takes_no_memory(layers: str, tracing: None) -> None:
-    solver = lk.Solver(layers + SOLVER)
+def test_a_layers_own_code_takes_no_memory(layers: str, tracing: None) -> None:
+    solver = lk.Solver(layers + SOLVER, engine="numpy")
     solver.net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=solver.net.blobs["data"].shape)
     solver.step(3)
     steps = {
@@ -72,3 +73,13 @@ def test_a_training_step_takes_no_memory(layers: str, tracing: None) -> None:
     for step in steps.values():
         step()
     assert {name: bytes for name, step in steps.items() if (bytes := taken(step)) > SMALL} == {}
+
+
+@pytest.mark.parametrize("engine", engines.names())
+@pytest.mark.parametrize("layers", [MLP, LENET], ids=["mlp", "lenet"])
+def test_a_whole_training_step_takes_no_memory(layers: str, engine: str, tracing: None) -> None:
+    if engines.missing(engine) is not None:
+        pytest.skip(f"{engine} cannot run here: {engines.missing(engine)}")
+    solver = lk.Solver(layers + SOLVER, engine=engine, keep=())
+    solver.step(3)
+    assert max(taken(partial(solver.step, 1)) for _ in range(3)) < 2 * SMALL

@@ -161,7 +161,7 @@ def test_running_out_of_memory_names_the_largest_array(monkeypatch: pytest.Monke
 
 
 def test_an_error_that_is_not_ours_says_in_which_layer_it_was_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = lk.Net(CONFIG)
+    net = lk.Net(CONFIG, engine="numpy")
 
     def broken(*blobs: object) -> None:
         raise ZeroDivisionError("one over nothing")

@@ -356,7 +356,7 @@ def test_the_event_log_holds_what_it_promises(tmp_path: Path) -> None:
     assert log == json.loads(json.dumps(heard))
     by_kind = {event["event"]: event for event in log}
     common = {"event", "iter", "time"}
-    assert set(by_kind["start"]) == common | {"name", "max_iter", "weights", "seed", "resumed"}
+    assert set(by_kind["start"]) == common | {"name", "max_iter", "weights", "seed", "resumed", "threads", "engine"}
     assert (by_kind["start"]["name"], by_kind["start"]["weights"], by_kind["start"]["resumed"]) == ("d", 650, False)
     assert set(by_kind["display"]) == common | {"loss", "lr", "samples_per_s", "outputs"}
     assert by_kind["display"]["lr"] == 0.05

@@ -148,7 +148,7 @@ def test_the_default_is_the_machines_unless_the_environment_asks(monkeypatch):
 
 @pytest.mark.parametrize("count", [0, -1, 1025])
 def test_a_count_that_cannot_be(count):
-    with pytest.raises(UsageError, match=f"^the number of threads must be from 1 to 1024, not {count}$"):
+    with pytest.raises(UsageError, match=f"^the number of threads must be a whole number from 1 to 1024, not {count}$"):
         threads.use(count, "blas")
     assert threads.count() == 1  # as it was
 
@@ -287,9 +287,10 @@ def test_a_missing_runtime_is_told(monkeypatch):
 
 @pytest.fixture
 def used(monkeypatch) -> list[tuple]:
-    """What commands ask of `threads.use`, which then does nothing."""
+    """What commands ask of `threads.use`, which then does nothing; an engine that takes them over is left out."""
     calls = []
     monkeypatch.setattr(threads, "use", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(threads, "take_over", lambda library: None)
     return calls
 
 

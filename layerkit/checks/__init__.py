@@ -4,13 +4,15 @@
     check_layer(Case("ReLU", "leaky", [(2, 3, 4, 5)], {"negative_slope": 0.1}, formula=leaky))
 
 A check that fails raises CheckFailed, an AssertionError, with a sentence that names the layer, the case, the array, its
-worst element and both values. `check_layer` runs all of `CHECKS`; each can be called alone.
+worst element and both values. `check_layer` runs all of `CHECKS`; each can be called alone. `check_engine` compares an
+engine's kernel with the layer's own code.
 
 Everything a layer may not rely on is filled with NaN before each call (integers with their least value): tops and diffs
 that it must overwrite, scratch whose contents are arbitrary. So an element that was left out or added to shows.
 """
 
 from layerkit.checks.case import Case, CheckFailed, Prepared, poison, prepare
+from layerkit.checks.engine import check_engine
 from layerkit.checks.layers import (
     CHECKS,
     check_channels_last,
@@ -32,6 +34,7 @@ __all__ = [
     "CheckFailed",
     "Prepared",
     "check_channels_last",
+    "check_engine",
     "check_float32",
     "check_forward",
     "check_gradient",

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from layerkit.blob import Array, Blob, Shape, Weights, shape_text
+from layerkit.blob import Array, Blob, Shape, Weights, laid_out, shape_text
 from layerkit.errors import LayerkitError, ShapeError, UsageError
 from layerkit.layer import Layer, Plan
 from layerkit.registry import layer_class
@@ -198,9 +198,11 @@ def prepare(
         drawn = _concrete(given, rng) if not _is_shape(given) else around + rng.uniform(-0.5, 0.5, weight.shape)
         blobs[weight.name] = _blob(drawn, dtype)
     layer.weights = Weights(blobs)
-    for name, wanted in (("scratch", plan.scratch), ("state", plan.state)):
-        for each in wanted:
-            setattr(getattr(layer, name), each.name, np.zeros(each.shape, dtype if each.dtype is None else each.dtype))
+    for each in plan.scratch:
+        whole = np.zeros(math.prod(each.shape), each.dtype or dtype)
+        setattr(layer.scratch, each.name, laid_out(whole, each.shape, channels_last and each.like_blob))
+    for state in plan.state:
+        setattr(layer.state, state.name, np.zeros(state.shape, state.dtype or dtype))
     top = [Blob(shape, dtype, channels_last=channels_last) for shape in plan.tops]
     for blob in top:
         blob.diff[...] = _single(rng.normal(size=blob.shape))

@@ -109,9 +109,9 @@ def check_untouched(case: Case) -> None:
         if not lone.requests:
             return
         want = lone.backward(lone.requests)
-        for asked in _subsets(lone.requests):
+        for asked in subsets(lone.requests):
             lone.forward()
-            _compare_all(
+            compare_all(
                 f"{case}: backward, asked for {' and '.join(map(named, asked))}", lone.backward(asked), want, EXACT
             )
 
@@ -134,12 +134,12 @@ def check_reads(case: Case) -> None:
             poison(blob.data)
             got = lone.backward(lone.requests)
             blob.data[...] = values
-            _compare_all(f"{case}: backward reads {label}, which its plan leaves out of what it reads", got, want, 0)
+            compare_all(f"{case}: backward reads {label}, which its plan leaves out of what it reads", got, want, 0)
 
 
 def check_channels_last(case: Case) -> None:
     """With every bottom, top and diff of four or five axes channels-last in memory, the results are the same."""
-    _compare_all(
+    compare_all(
         f"{case}: with channels-last blobs", _results(prepare(case, channels_last=True)), _results(prepare(case)), EXACT
     )
 
@@ -147,7 +147,7 @@ def check_channels_last(case: Case) -> None:
 def check_float32(case: Case) -> None:
     """In float32 the results are those of float64, within float32's own error."""
     allowed = case.float32_eps * float(np.finfo(np.float32).eps)
-    _compare_all(f"{case}: in float32", _results(prepare(case, np.float32)), _results(prepare(case)), allowed)
+    compare_all(f"{case}: in float32", _results(prepare(case, np.float32)), _results(prepare(case)), allowed)
 
 
 def check_zero_rows(case: Case) -> None:
@@ -249,7 +249,7 @@ def _formula(lone: Prepared) -> Sequence[npt.ArrayLike]:
     return lone.case.formula(bottoms, weights, lone.layer.params)
 
 
-def _subsets(requests: Sequence[Request]) -> list[tuple[Request, ...]]:
+def subsets(requests: Sequence[Request]) -> list[tuple[Request, ...]]:
     """What a net may ask for: every subset of a few; of many, each alone, none, and each left out."""
     n = len(requests)
     sizes = range(n + 1) if n <= 4 else sorted({0, 1, n - 1})
@@ -260,7 +260,8 @@ def _largest(array: Array) -> float:
     return float(np.max(np.abs(array), initial=0))
 
 
-def _compare_all(what: str, got: Mapping[str, Array], want: Mapping[str, Array], relative: float) -> None:
+def compare_all(what: str, got: Mapping[str, Array], want: Mapping[str, Array], relative: float) -> None:
+    """Raise CheckFailed unless each array agrees, within `relative` of the largest magnitude of what is wanted."""
     for label, array in got.items():
         _compare(f"{what}: {label}", array, want[label], relative * _largest(want[label]), "otherwise")
 

@@ -26,11 +26,18 @@ Threads = Annotated[
         "--threads", metavar="N", min=1, max=MOST, help="Threads that compute, instead of threads in the file."
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="NAME", help="What runs the layers: auto, numpy or onednn, instead of engine in the file."
+    ),
+]
 
 
-def threads_override(count: int | None) -> list[str]:
-    """The assignment by which --threads wins over the file; none where the option is not given."""
-    return [] if count is None else [f"threads={count}"]
+def run_overrides(threads: int | None, engine: str | None) -> list[str]:
+    """The assignments by which --threads and --engine win over the file; none for an option that is not given."""
+    given = {"threads": threads, "engine": engine}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]
 
 
 def refuse_inputs(graph: Graph, done: str) -> None:

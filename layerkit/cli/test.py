@@ -19,6 +19,7 @@ def test(
         typer.Option("--iterations", metavar="N", min=1, help="Batches to run, instead of solver.test_iter."),
     ] = None,
     threads: options.Threads = None,
+    engine: options.Engine = None,
 ) -> None:
     """Measure a trained net on its test samples.
 
@@ -31,10 +32,11 @@ def test(
     from layerkit.solver import evaluate
     from layerkit.threads import use
 
-    run, graphs = graph.load(file, ["test"], [*(assignments or []), *options.threads_override(threads)])
+    run, graphs = graph.load(file, ["test"], [*(assignments or []), *options.run_overrides(threads, engine)])
     use(run.threads, "blas")
     options.refuse_inputs(graphs["test"], "tested")
-    net = Net.from_graph(graphs["test"], seed=run.solver.random_seed if run.solver is not None else 0)
+    seed = run.solver.random_seed if run.solver is not None else 0
+    net = Net.from_graph(graphs["test"], seed=seed, engine=run.engine, keep=())
     net.load_weights(weights)
     batches = iterations if iterations is not None else run.solver.test_iter if run.solver is not None else "all"
     outputs, samples = evaluate(net, batches)

@@ -33,6 +33,7 @@ def train(
         typer.Option(metavar="N", min=0, help="Seed of everything random, instead of solver.random_seed."),
     ] = None,
     threads: options.Threads = None,
+    engine: options.Engine = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -57,7 +58,7 @@ def train(
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
     overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
-    overrides += options.threads_override(threads)
+    overrides += options.run_overrides(threads, engine)
     loaded = graph.load(file, overrides=overrides)
     run = loaded.run
     folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
@@ -66,7 +67,7 @@ def train(
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
     use(run.threads, "blas")
-    solver = Solver(loaded, folder=folder)
+    solver = Solver(loaded, folder=folder, keep=())
     progress = Progress(folder, quiet)
     solver.open()
     if solver.predict_missing is not None:
@@ -80,7 +81,7 @@ def train(
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
         folders.make(folder, replace=force)
     write_text(folder / "config.yaml", text.dump(run.resolved()))
-    advice = doctor.advice()
+    advice = doctor.advice() if run.engine == "auto" else None
     if advice is not None:
         progress.note(f"note: {advice}")
     solver.events.listen(progress.show)

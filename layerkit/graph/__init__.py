@@ -17,6 +17,7 @@ from layerkit.graph.gradients import Step, loss_seeds, plan_backward
 from layerkit.graph.node import Node
 from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
+from layerkit.graph.segments import find_segments
 from layerkit.graph.shapes import plan_nodes, replan
 from layerkit.layer import Body, SampleInfo
 from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run
@@ -50,6 +51,8 @@ class Graph:
     force_backward: bool = False
     samples: Mapping[str, SampleInfo] = field(default_factory=dict)
     """What is known of the samples that go into an input blob, by its name."""
+    segments: Mapping[int, str] = field(default_factory=dict)
+    """The nodes whose tops are computed again for the backward pass, each with the segment that it is part of."""
 
     @property
     def inputs(self) -> list[str]:
@@ -163,7 +166,7 @@ def _build(net: NetSpec, state: NetState, problems: Problems) -> Graph | None:
     nodes, shapes = plan_nodes(wired, state.phase, unnamed, partial(_build_body, state), problems)
     if len(problems.found) > before:
         return None
-    return Graph(net.name, state, tuple(nodes), shapes, net.force_backward, samples)
+    return Graph(net.name, state, tuple(nodes), shapes, net.force_backward, samples, find_segments(nodes, net))
 
 
 def _build_body(state: NetState, body: Body) -> Graph:

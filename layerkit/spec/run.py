@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -20,7 +20,7 @@ from layerkit.spec.solver import SolverSpec
 from layerkit.text import Map
 from layerkit.threads import MOST
 
-_BESIDE_LAYERS = ("solver", "threads")
+_BESIDE_LAYERS = ("solver", "threads", "engine")
 """Fields of a run that may stand in a file that holds only a net."""
 
 _FOLDER = re.compile(r"[\w+-][\w .+-]{0,99}")
@@ -32,6 +32,9 @@ class Block(Strict):
     args: dict[str, Any] = Field(
         {}, description="Argument -> its type (required), its default, or {type: ..., default: ...}."
     )
+    recompute: bool = Field(
+        False, description="Training: compute its blobs again for the backward pass instead of keeping them."
+    )
     layers: list[Any] = Field(
         min_length=1, description="Layers and uses of other blocks; `$arg` stands for an argument's value."
     )
@@ -42,6 +45,9 @@ class NetSpec(Strict):
 
     name: str = Field("", description="Name of the net.")
     force_backward: bool = Field(False, description="Compute gradients of the net's inputs too.")
+    recompute: bool = Field(
+        False, description="Training: compute most blobs again for the backward pass instead of keeping them."
+    )
     blocks: dict[str, Block] = Field({}, description="Reusable lists of layers, by name.")
     layers: list[Any] = Field(min_length=1, description="The layers and uses of blocks, in any order.")
 
@@ -59,6 +65,7 @@ class RunSpec(Strict):
     name: str = Field("", description="Name of the run and of its folder.")
     net: NetSpec = Field(description="The net, or the path of a file that holds one.")
     solver: SolverSpec | None = Field(None, description="How to train it.")
+    engine: Literal["auto", "numpy", "onednn"] = Field("auto", description="What runs the layers; auto: the fastest.")
     threads: int | None = Field(
         None, gt=0, le=MOST, description="Threads that compute; left out, as many as the machine has cores for."
     )

@@ -32,7 +32,7 @@ class Dropout(Layer):
 
     def plan(self, *bottoms: Shape) -> Plan:
         draws = Scratch("draws", bottoms[0], "float32")  # the same draws in a float32 and a float64 net
-        kept = Scratch("kept", bottoms[0], "bool", keep=True)
+        kept = Scratch("kept", bottoms[0], "bool", keep=True, like_blob=True)
         return Plan(
             tops=[bottoms[0]],
             scratch=[draws, kept] if self._training else [],

@@ -33,7 +33,10 @@ class ReLU(Layer):
         from_output = slope >= 0
         return Plan(
             tops=[bottoms[0]],
-            scratch=[Scratch("positive", bottoms[0], "bool"), *([Scratch("slope", bottoms[0])] if slope else [])],
+            scratch=[
+                Scratch("positive", bottoms[0], "bool", like_blob=True),
+                *([Scratch("slope", bottoms[0], like_blob=True)] if slope else []),
+            ],
             reads_bottoms=() if from_output else (0,),
             reads_tops=(0,) if from_output else (),
             in_place=True,

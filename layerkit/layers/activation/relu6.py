@@ -24,7 +24,7 @@ class ReLU6(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
-            scratch=[Scratch("passes", bottoms[0], "bool"), Scratch("below", bottoms[0], "bool")],
+            scratch=[Scratch(name, bottoms[0], "bool", like_blob=True) for name in ("passes", "below")],
             reads_bottoms=(),
             reads_tops=(0,),
             in_place=True,

@@ -31,7 +31,7 @@ class Softmax(Layer):
         one_class = (*bottoms[0][:axis], 1, *bottoms[0][axis + 1 :])
         return Plan(
             tops=[bottoms[0]],
-            scratch=[Scratch("along", one_class), Scratch("product", bottoms[0])],
+            scratch=[Scratch("along", one_class), Scratch("product", bottoms[0], like_blob=True)],
             reads_bottoms=(),
             reads_tops=(0,),
             in_place=True,

@@ -42,7 +42,11 @@ class SigmoidCrossEntropyLoss(Layer):
             raise ShapeError(f"scores of shape {shape_text(x)} need as many targets, not {shape_text(t)}", "bottom")
         return Plan(
             tops=[()],
-            scratch=[Scratch("loss", x), Scratch("product", x), Scratch("valid", x, "bool", keep=True)],
+            scratch=[
+                Scratch("loss", x, like_blob=True),
+                Scratch("product", x, like_blob=True),
+                Scratch("valid", x, "bool", keep=True, like_blob=True),
+            ],
             gradients=(True, False),
             reads_bottoms=(0, 1),
             reads_tops=(),

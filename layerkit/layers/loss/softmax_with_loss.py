@@ -49,13 +49,13 @@ class SoftmaxWithLoss(Layer):
         return Plan(
             tops=[(), scores][: self.num_tops],
             scratch=[
-                Scratch("p", scores, keep=True),
+                Scratch("p", scores, keep=True, like_blob=True),
                 Scratch("labels", places, "int64", keep=True),
-                Scratch("right", scores, "bool", keep=True),
+                Scratch("right", scores, "bool", keep=True, like_blob=True),
                 Scratch("valid", places, "bool"),
                 Scratch("row", places),
                 Scratch("divisor", (), keep=True),
-                *([Scratch("product", scores)] if self.num_tops == 2 else []),
+                *([Scratch("product", scores, like_blob=True)] if self.num_tops == 2 else []),
             ],
             gradients=(True, False),
             reads_bottoms=(),
@@ -65,7 +65,7 @@ class SoftmaxWithLoss(Layer):
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, p, row, axis = bottom[0].data, self.scratch.p, self.scratch.row, self.params.axis
         labels, right, valid = self.scratch.labels, self.scratch.right, self.scratch.valid
-        read_labels(bottom[1].data, x.shape[axis], self.params.ignore_label, labels)  # (..., 1, ...)
+        self.read_labels(bottom[1].data, x.shape[axis], labels)  # (..., 1, ...)
         np.equal(labels, self._classes(x.shape), out=right)  # [c = k], (..., C, ...)
         np.greater_equal(labels, 0, out=valid)
 
@@ -75,7 +75,7 @@ class SoftmaxWithLoss(Layer):
 
         np.sum(p, axis=axis, keepdims=True, where=right, out=row)  # p[k]
         np.log(np.maximum(row, np.finfo(p.dtype).tiny, out=row), out=row)
-        self.scratch.divisor[...] = self._divisor(x.shape, int(np.count_nonzero(valid)))
+        self.scratch.divisor[...] = self.divisor(x.shape, int(np.count_nonzero(valid)))
         top[0].data[...] = (0 - np.sum(row, where=valid)) / self.scratch.divisor  # 0 - 0 is not -0
         if len(top) == 2:
             top[1].data[...] = p
@@ -98,7 +98,12 @@ class SoftmaxWithLoss(Layer):
         axis = self.params.axis % len(shape)
         return np.arange(shape[axis]).reshape(-1, *[1] * (len(shape) - axis - 1))
 
-    def _divisor(self, shape: Shape, valid: int) -> int:
+    def read_labels(self, labels: Array, classes: int, out: Array) -> None:
+        """Write the labels as integers, -1 for those to ignore. Raises DataError for one that is no class."""
+        read_labels(labels, classes, self.params.ignore_label, out)
+
+    def divisor(self, shape: Shape, valid: int) -> int:
+        """What the sum over `valid` places of scores of this shape is divided by."""
         axis = self.params.axis % len(shape)
         samples = math.prod(shape[:axis])  # Caffe's outer_num_
-        return divisor(self.params, "VALID", samples, self.scratch.labels.size, valid)
+        return divisor(self.params, "VALID", samples, math.prod(shape) // shape[axis], valid)

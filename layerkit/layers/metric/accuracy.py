@@ -49,7 +49,7 @@ class Accuracy(Layer):
         places = (*scores[:axis], 1, *scores[axis + 1 :])
         return Plan(
             tops=[(), (scores[axis],)][: self.num_tops],
-            scratch=[Scratch("labels", places, "int64"), Scratch("worse", scores, "bool")],
+            scratch=[Scratch("labels", places, "int64"), Scratch("worse", scores, "bool", like_blob=True)],
             gradients=(False, False),
             reads_bottoms=(),
             reads_tops=(),

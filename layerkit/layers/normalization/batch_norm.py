@@ -51,7 +51,7 @@ class BatchNorm(Layer):
             raise ShapeError("BatchNorm needs a bottom with at least one axis", "bottom")
         channels = shape[1] if len(shape) > 1 else 1
         per_channel = (1, channels, *(1 for _ in shape[2:])) if len(shape) > 1 else (1,)
-        batch = [Scratch("mean_product", per_channel), Scratch("product", shape)]
+        batch = [Scratch("mean_product", per_channel), Scratch("product", shape, like_blob=True)]
         return Plan(
             tops=[shape],
             weights=[
@@ -62,15 +62,16 @@ class BatchNorm(Layer):
             scratch=[
                 Scratch("mean", per_channel),
                 Scratch("std", per_channel, keep=True),
-                *([] if self._stored else batch),
+                *([] if self.global_statistics else batch),
             ],
             reads_bottoms=(),
-            reads_tops=() if self._stored else (0,),
+            reads_tops=() if self.global_statistics else (0,),
             in_place=True,
         )
 
     @property
-    def _stored(self) -> bool:
+    def global_statistics(self) -> bool:
+        """Whether stored statistics are used, rather than those of the batch."""
         chosen = self.params.use_global_stats
         return bool(self.phase != "train" if chosen is None else chosen)
 
@@ -79,31 +80,37 @@ class BatchNorm(Layer):
         mean, std = self.scratch.mean, self.scratch.std  # (1, C, 1...)
         if not x.size:
             return
-        if self._stored:
-            seen = float(self.weights.scale_factor.data[0])
-            share = 1 / seen if seen else 0.0
-            np.multiply(self.weights.mean.data.reshape(mean.shape), share, out=mean)
-            np.multiply(self.weights.variance.data.reshape(std.shape), share, out=std)
+        if self.global_statistics:
+            self.read_statistics(mean.reshape(-1, copy=False), std.reshape(-1, copy=False))
             np.subtract(x, mean, out=y)
         else:
             _mean_per_channel(x, mean)
             np.subtract(x, mean, out=y)
             _mean_per_channel(np.square(y, out=self.scratch.product), std)
-            self._add_to_statistics(mean, std, x.size // std.size)
+            self.add_to_statistics(mean.ravel(), std.ravel(), x.size // std.size)
         std += self.params.eps
         np.sqrt(std, out=std)
         np.divide(y, std, out=y)
 
-    def _add_to_statistics(self, mean: Array, variance: Array, m: int) -> None:
+    def read_statistics(self, mean: Array, variance: Array) -> None:
+        """Write the stored mean and variance of each channel, both (C,)."""
+        seen = float(self.weights.scale_factor.values[0])
+        share = 1 / seen if seen else 0.0
+        np.multiply(self.weights.mean.values, share, out=mean)
+        np.multiply(self.weights.variance.values, share, out=variance)
+
+    def add_to_statistics(self, mean: Array, variance: Array, m: int) -> None:
+        """Add a batch's mean and variance, both (C,), over m values of each channel, to what is stored."""
         unbiased = m / (m - 1) if m > 1 else 1.0
-        for weight, new in zip(self.weights, (mean.ravel(), variance.ravel() * unbiased, 1), strict=True):
-            weight.data[...] = self.params.moving_average_fraction * weight.data + new
+        for weight, new in zip(self.weights, (mean, variance * unbiased, 1), strict=True):
+            weight.values[...] = self.params.moving_average_fraction * weight.values + new
+            weight.note_change()
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         dy, dx, std = top[0].diff, bottom[0].diff, self.scratch.std
         if not propagate_down[0] or not dx.size:
             return
-        if self._stored:
+        if self.global_statistics:
             np.divide(dy, std, out=dx)
             return
         y, product = top[0].data, self.scratch.product

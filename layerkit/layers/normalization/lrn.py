@@ -57,7 +57,11 @@ class LRN(Layer):
             raise ShapeError(f"{region} needs a bottom {needed}, not {shape_text(shape)}", "bottom")
         return Plan(
             tops=[shape],
-            scratch=[Scratch("s", shape, keep=True), Scratch("power", shape), Scratch("share", shape)],
+            scratch=[
+                Scratch("s", shape, keep=True, like_blob=True),
+                Scratch("power", shape, like_blob=True),
+                Scratch("share", shape, like_blob=True),
+            ],
             reads_bottoms=(0,),
             reads_tops=(),
             in_place=True,

@@ -58,7 +58,7 @@ class Scale(Layer):
         return Plan(
             tops=[x],
             weights=weights,
-            scratch=[Scratch("product", x)],
+            scratch=[Scratch("product", x, like_blob=True)],
             reads_tops=(),
             in_place=True,
         )

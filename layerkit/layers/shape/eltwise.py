@@ -48,12 +48,12 @@ class Eltwise(Layer):
             raise ShapeError(f"{len(bottoms)} bottoms need {len(bottoms)} coeff, but there are {len(p.coeff)}", "coeff")
         scratch = []
         if p.coeff:
-            scratch = [Scratch("term", shape)]
+            scratch = [Scratch("term", shape, like_blob=True)]
         elif p.operation == "MAX":
             scratch = [
-                Scratch("larger", shape, "bool"),
-                Scratch("claim", shape, "int32"),
-                Scratch("winner", shape, "int32", keep=True),
+                Scratch("larger", shape, "bool", like_blob=True),
+                Scratch("claim", shape, "int32", like_blob=True),
+                Scratch("winner", shape, "int32", keep=True, like_blob=True),
             ]
         product = p.operation == "PROD"
         return Plan(

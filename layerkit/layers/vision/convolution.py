@@ -66,7 +66,7 @@ class Convolution(Layer):
             raise ShapeError(f"group {p.group} does not divide the {channels} channels of {shape_text(shape)}", "group")
         if p.num_output % p.group:
             raise ShapeError(f"group {p.group} does not divide num_output {p.num_output}", "group")
-        windows = self._windows(shape)
+        windows = self.windows(shape)
         kernels = (p.num_output, channels // p.group, *windows.kernel)
         top = (*shape[:axis], p.num_output, *windows.count)
         images = self._images_at_once(shape, windows)
@@ -88,7 +88,7 @@ class Convolution(Layer):
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         weight = self.weights.weight.data.reshape(self._group_shape)  # (G, M/G, C/G * K)
         for below, above in zip(bottom, top, strict=True):
-            windows = self._windows(below.shape)
+            windows = self.windows(below.shape)
             for x, y in self._parts(windows, below.data, above.data):  # (C, size..., n), (M, count..., n)
                 images, columns, pixels = self._work(x, y, windows)
                 images[...] = x
@@ -105,7 +105,7 @@ class Convolution(Layer):
         for name in self.asked:
             self.weights[name].diff[...] = 0
         for below, above, wanted in zip(bottom, top, propagate_down, strict=True):
-            windows = self._windows(below.shape)
+            windows = self.windows(below.shape)
             x_diff = below.diff if wanted else below.data  # unwanted: a stand-in that is not written
             for x, dx, dy in self._parts(windows, below.data, x_diff, above.diff):
                 images, columns, pixels = self._work(x, dy, windows)
@@ -127,7 +127,8 @@ class Convolution(Layer):
                         col2im(columns, windows, images)
                     dx[...] = images
 
-    def _windows(self, shape: Shape) -> Windows:
+    def windows(self, shape: Shape) -> Windows:
+        """The windows over a bottom of this shape. Raises ShapeError where not even one fits."""
         size = shape[canonical_axis(self.params.axis, shape) + 1 :]
         return sliding(self.params, size, per_axis(self.params, "dilation", len(size), 1))
 

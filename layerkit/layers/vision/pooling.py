@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -60,7 +59,7 @@ class Pooling(Layer):
         if self.num_tops == 2 and self.params.pool != "MAX":
             pool = self.params.pool
             raise ShapeError(f"only MAX pooling has a second top (where each maximum lies), not {pool}", "pool")
-        top = (*shape[:2], *self._windows(shape).count)
+        top = (*shape[:2], *self.windows(shape).count)
         share = Scratch("share", top)
         few = (_images_at_once(shape), *top[1:])
         work = {
@@ -88,7 +87,8 @@ class Pooling(Layer):
         stochastic = self.params.pool == "STOCHASTIC"
         return "EXPECTED" if stochastic and self.phase != "train" else str(self.params.pool)
 
-    def _windows(self, shape: Shape) -> Windows:
+    def windows(self, shape: Shape) -> Windows:
+        """The windows over a bottom of this shape. Raises ShapeError where they do not fit."""
         p, size, axes = self.params, shape[2:], len(shape) - 2
         stride, pad = per_axis(p, "stride", axes, 1), per_axis(p, "pad", axes, 0)
         if p.global_pooling:
@@ -111,7 +111,7 @@ class Pooling(Layer):
         return Windows(size, tuple(count), kernel, stride, pad, (1,) * axes)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        x, y, windows = bottom[0].data, top[0].data, self._windows(bottom[0].shape)
+        x, y, windows = bottom[0].data, top[0].data, self.windows(bottom[0].shape)
         match self._rule:
             case "MAX":
                 _gather(np.maximum, x, windows, y, -np.inf)
@@ -119,7 +119,7 @@ class Pooling(Layer):
                     self._locate(x, y, windows, top[1].data)
             case "AVE":
                 _gather(np.add, x, windows, y, 0)
-                y /= _areas(windows).astype(y.dtype)
+                y /= windows.areas.astype(y.dtype)
             case "STOCHASTIC":
                 self._draw(x, y, windows)
             case "EXPECTED":
@@ -132,7 +132,7 @@ class Pooling(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if not propagate_down[0]:
             return
-        x, dx, windows = bottom[0].data, bottom[0].diff, self._windows(bottom[0].shape)
+        x, dx, windows = bottom[0].data, bottom[0].diff, self.windows(bottom[0].shape)
         y, dy = top[0].data, top[0].diff
         dx[...] = 0
         match self._rule:
@@ -142,7 +142,7 @@ class Pooling(Layer):
                     for step, hit in self._first_hits(x[few], y[few], windows):
                         dx[few][step.bottom] += np.multiply(dy[few][step.windows], hit, out=share[step.windows])
             case "AVE":
-                _scatter(np.divide(dy, _areas(windows).astype(dy.dtype), out=self.scratch.share), windows, dx)
+                _scatter(np.divide(dy, windows.areas.astype(dy.dtype), out=self.scratch.share), windows, dx)
             case "STOCHASTIC":
                 for i, step in enumerate(windows.steps):
                     hit = self.scratch.drawn[step.windows] == i
@@ -189,17 +189,6 @@ class Pooling(Layer):
             here = (so_far >= level[step.windows]) & (part < 0)
             np.copyto(part, i, where=here)
             np.copyto(y[step.windows], element, where=here)
-
-
-def _areas(windows: Windows) -> Array:
-    """How many elements each window covers, padding included, of shape (count...)."""
-    sides = []
-    for size, count, kernel, stride, pad in zip(
-        windows.size, windows.count, windows.kernel, windows.stride, windows.pad, strict=True
-    ):
-        start = np.arange(count) * stride - pad
-        sides.append(np.minimum(start + kernel, size + pad) - start)
-    return functools.reduce(np.multiply.outer, sides)
 
 
 def _gather(ufunc: np.ufunc, x: Array, windows: Windows, y: Array, start: float) -> None:

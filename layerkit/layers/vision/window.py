@@ -70,6 +70,17 @@ class Windows:
         return _steps(self)
 
     @property
+    def areas(self) -> Array:
+        """How many elements each window covers, padding included but nothing beyond it, of shape (count...)."""
+        sides = []
+        for size, count, kernel, stride, pad in zip(
+            self.size, self.count, self.kernel, self.stride, self.pad, strict=True
+        ):
+            start = np.arange(count) * stride - pad
+            sides.append(np.minimum(start + kernel, size + pad) - start)
+        return functools.reduce(np.multiply.outer, sides)
+
+    @property
     def pointwise(self) -> bool:
         """Whether the windows are the elements themselves, so that the columns are the images."""
         return self.count == self.size and math.prod(self.kernel) == 1 and not any(self.pad)

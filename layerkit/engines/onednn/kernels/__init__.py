@@ -1,0 +1,52 @@
+"""The kernels, by the types that they run: one type, or a chain of types that become one pass over memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from layerkit.engines.kernel import Kernel, Work
+from layerkit.engines.onednn.kernels.batch_norm import batch_norm
+from layerkit.engines.onednn.kernels.convolution import convolution
+from layerkit.engines.onednn.kernels.elementwise import clip, power, relu, sigmoid, tanh
+from layerkit.engines.onednn.kernels.eltwise import eltwise
+from layerkit.engines.onednn.kernels.inner_product import inner_product
+from layerkit.engines.onednn.kernels.lrn import lrn
+from layerkit.engines.onednn.kernels.pooling import pooling
+from layerkit.engines.onednn.kernels.shape import concat, flatten, slices
+from layerkit.engines.onednn.kernels.softmax import softmax, softmax_with_loss
+from layerkit.engines.onednn.primitives import Context
+
+Make = Callable[[Context, Work], Kernel | None]
+
+KERNELS: dict[tuple[str, ...], Make] = {
+    ("Convolution",): convolution,
+    ("Convolution", "ReLU"): convolution,
+    ("Convolution", "ReLU6"): convolution,
+    ("Convolution", "BatchNorm"): convolution,
+    ("Convolution", "BatchNorm", "ReLU"): convolution,
+    ("Convolution", "BatchNorm", "Scale"): convolution,
+    ("Convolution", "BatchNorm", "Scale", "ReLU"): convolution,
+    ("Convolution", "BatchNorm", "Scale", "ReLU6"): convolution,
+    ("InnerProduct",): inner_product,
+    ("InnerProduct", "ReLU"): inner_product,
+    ("Pooling",): pooling,
+    ("ReLU",): relu,
+    ("ReLU6",): clip,
+    ("Sigmoid",): sigmoid,
+    ("TanH",): tanh,
+    ("Power",): power,
+    ("Softmax",): softmax,
+    ("SoftmaxWithLoss",): softmax_with_loss,
+    ("LRN",): lrn,
+    ("BatchNorm",): batch_norm,
+    ("BatchNorm", "ReLU"): batch_norm,
+    ("BatchNorm", "Scale"): batch_norm,
+    ("BatchNorm", "Scale", "ReLU"): batch_norm,
+    ("BatchNorm", "Scale", "ReLU6"): batch_norm,
+    ("Eltwise",): eltwise,
+    ("Eltwise", "ReLU"): eltwise,
+    ("Concat",): concat,
+    ("Slice",): slices,
+    ("Flatten",): flatten,
+}
+"""Each function makes a kernel, or gives None where oneDNN has nothing fast for the layer as it is configured."""

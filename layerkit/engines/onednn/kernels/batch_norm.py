@@ -1,0 +1,116 @@
+"""BatchNorm, with the Scale and the rectifier that mostly follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from layerkit.blob import Array
+from layerkit.engines.kernel import Kernel, Run, Work
+from layerkit.engines.onednn import declarations as c
+from layerkit.engines.onednn.kernels.common import blob_desc, in_turn, is_slow
+from layerkit.engines.onednn.kernels.elementwise import Rectifier
+from layerkit.engines.onednn.primitives import Context
+from layerkit.layer import Bottoms, Tops
+
+
+def batch_norm(context: Context, work: Work) -> Kernel | None:
+    """A kernel for a chain BatchNorm, Scale, rectifier, of which the last two may be missing."""
+    if len(work.bottoms[0]) < 2:
+        return None
+    scale = work.of_type("Scale")
+    if scale is not None and not (scale.params.axis == 1 and scale.weights and len(scale.weights[0].shape) == 1):
+        return None
+    rectifier = Rectifier.behind(work)
+    if rectifier is None and work.types[-1] in ("ReLU", "ReLU6"):
+        return None
+    kernel = BatchNorm(context, work, scale, rectifier)
+    return None if is_slow(kernel.primitive) else kernel
+
+
+class BatchNorm(Kernel):
+    """oneDNN's batch normalisation, which takes a plain ReLU along; another rectifier runs over its result."""
+
+    shares_diff = True
+    remembers = True
+    reads_bottoms = (0,)
+
+    def __init__(self, context: Context, work: Work, scale: Any, rectifier: Rectifier | None):
+        self.context, self.layer, self.scale = context, work.layer, scale
+        self.desc = blob_desc(context, work.bottoms[0])
+        self.channels = work.bottoms[0][1]
+        self.samples = int(np.prod(work.bottoms[0])) // max(1, self.channels)  # of each channel
+        self.flags = c.GLOBAL_STATISTICS if self.layer.global_statistics else 0
+        if scale is not None:
+            self.flags |= c.USE_SCALE | (c.USE_SHIFT if scale.params.bias_term else 0)
+        inside = rectifier is not None and rectifier.is_plain_relu
+        self.rectifier = None if inside else rectifier
+        self.reads_tops = (0,) if self.rectifier else ()
+        self.spoils = self.rectifier is not None or scale is not None
+        kind = c.TRAINING if work.trains else c.INFERENCE
+        self.flags |= c.FUSE_RELU if inside else 0
+        self.primitive = context.primitive(
+            "batch_normalization_forward", kind, self.desc, self.desc, self.layer.params.eps, self.flags
+        )
+        self.implementation = self.primitive.implementation
+        self.mean, self.variance = context.room((self.channels,)), context.room((self.channels,))
+        workspace = self.primitive.desc(c.WORKSPACE_MD)
+        self.workspace = context.allocate(workspace) if workspace.size else None
+
+    def _arrays(self, *, diffs: bool = False) -> dict[int, Any]:
+        memory = self.context.memory
+        arrays = {c.MEAN: memory(self.mean), c.VARIANCE: memory(self.variance)}
+        if self.scale is not None:
+            arrays[c.SCALE] = memory(self.scale.weights.scale.values)
+            if self.scale.params.bias_term and not diffs:
+                arrays[c.SHIFT] = memory(self.scale.weights.bias.values)
+        if self.workspace is not None:
+            arrays[c.WORKSPACE] = self.workspace
+        return arrays
+
+    def forward(self, bottom: Bottoms, top: Tops) -> Run:
+        memory = self.context.memory
+        x, y = memory(bottom[0].data), memory(top[0].data)
+        normalise = self.primitive.run({c.SRC: x, c.DST: y, **self._arrays()})
+        rectify = self.rectifier.forward(self.context, top[0].data) if self.rectifier else None
+        if self.layer.global_statistics:
+            return in_turn(self._use_statistics, normalise, rectify)
+        return in_turn(normalise, rectify, self._keep_statistics)
+
+    def _use_statistics(self) -> None:
+        self.layer.read_statistics(self.mean, self.variance)
+
+    def _keep_statistics(self) -> None:
+        self.layer.add_to_statistics(self.mean, self.variance, self.samples)
+
+    def backward(
+        self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
+    ) -> Run:
+        context, memory = self.context, self.context.memory
+        dy = top[0].diff
+        rectify = self.rectifier.backward(context, top[0].data, dy, dy) if self.rectifier else None
+        wanted = asked[1] if self.scale is not None else ()
+        primitive = context.primitive(
+            "batch_normalization_backward",
+            c.BACKWARD_DATA if self.scale is None else c.BACKWARD,
+            self.desc,
+            self.desc,
+            self.desc,
+            self.layer.params.eps,
+            self.flags,
+            self.primitive,
+        )
+        dx = bottom[0].diff if propagate_down[0] else dy
+        arrays = {c.SRC: memory(bottom[0].data), c.DIFF_DST: memory(dy), c.DIFF_SRC: memory(dx)}
+        if self.scale is not None:  # whoever of them is not wanted is written all the same, to where nobody reads
+            arrays[c.DIFF_SCALE] = memory(self._diff("scale", wanted))
+            if self.scale.params.bias_term:
+                arrays[c.DIFF_SHIFT] = memory(self._diff("bias", wanted))
+        return in_turn(rectify, primitive.run({**arrays, **self._arrays(diffs=True)}))
+
+    def _diff(self, name: str, wanted: Collection[str]) -> Array:
+        """Where the diff of a weight of the Scale goes; nowhere that is read if nobody asked for it."""
+        diff: Array = self.scale.weights[name].diff if name in wanted else self.context.room((self.channels,))
+        return diff

@@ -1,0 +1,133 @@
+"""Functions of one element at a time: ReLU, ReLU6, Sigmoid, TanH, and Power where it is linear."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from layerkit.blob import Array
+from layerkit.engines.kernel import Kernel, Run, Work
+from layerkit.engines.onednn import declarations as c
+from layerkit.engines.onednn.kernels.common import blob_desc
+from layerkit.engines.onednn.primitives import Attributes, Context
+from layerkit.layer import Bottoms, Tops
+
+
+class Rule(NamedTuple):
+    """An elementwise function; `backward` is the rule for its gradient, from the top where `by_top`."""
+
+    forward: int
+    backward: int
+    by_top: bool
+    alpha: float = 0.0
+    beta: float = 0.0
+
+
+def relu(context: Context, work: Work) -> Kernel:
+    """y = x where x > 0, else negative_slope * x."""
+    return Elementwise(context, work, _relu_rule(work.layer.params.negative_slope))
+
+
+def clip(context: Context, work: Work) -> Kernel:
+    """y = min(max(x, 0), 6)."""
+    return Elementwise(context, work, _CLIP)
+
+
+def sigmoid(context: Context, work: Work) -> Kernel:
+    """y = 1 / (1 + exp(-x))."""
+    return Elementwise(context, work, Rule(c.LOGISTIC, c.LOGISTIC_BY_TOP, True))
+
+
+def tanh(context: Context, work: Work) -> Kernel:
+    """y = tanh(x)."""
+    return Elementwise(context, work, Rule(c.TANH, c.TANH_BY_TOP, True))
+
+
+def power(context: Context, work: Work) -> Kernel | None:
+    """y = scale * x + shift; other powers are left to numpy."""
+    p = work.layer.params
+    if p.power != 1:
+        return None
+    return Elementwise(context, work, Rule(c.LINEAR, c.LINEAR, False, p.scale, p.shift))
+
+
+_CLIP = Rule(c.CLIP, c.CLIP_BY_TOP, True, 0.0, 6.0)
+
+
+def _relu_rule(slope: float) -> Rule:
+    by_top = slope >= 0  # then y > 0 just where x > 0
+    return Rule(c.RELU, c.RELU_BY_TOP if by_top else c.RELU, by_top, slope)
+
+
+class Elementwise(Kernel):
+    """One pass over the array."""
+
+    shares_data = shares_diff = True
+
+    def __init__(self, context: Context, work: Work, rule: Rule):
+        self.context, self.rule = context, rule
+        self.desc = blob_desc(context, work.bottoms[0])
+        kind = c.TRAINING if work.trains else c.INFERENCE
+        self.primitive = context.primitive(
+            "eltwise_forward", kind, rule.forward, self.desc, self.desc, rule.alpha, rule.beta
+        )
+        self.implementation = self.primitive.implementation
+        self.reads_tops = (0,) if rule.by_top else ()
+        self.reads_bottoms = () if rule.by_top or rule.forward == c.LINEAR else (0,)
+
+    def forward(self, bottom: Bottoms, top: Tops) -> Run:
+        memory = self.context.memory
+        return self.primitive.run({c.SRC: memory(bottom[0].data), c.DST: memory(top[0].data)})
+
+    def backward(
+        self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
+    ) -> Run:
+        seen = top[0] if self.rule.by_top else bottom[0]
+        return _backward(self.context, self.rule, seen.data, top[0].diff, bottom[0].diff)
+
+
+class Rectifier(NamedTuple):
+    """A ReLU or ReLU6 that is computed with what stands before it, and whose gradient follows from its top."""
+
+    rule: Rule
+
+    @classmethod
+    def behind(cls, work: Work) -> Rectifier | None:
+        """The rectifier at the end of a chain, if there is one that can be joined."""
+        last = work.layers[-1]
+        if len(work.layers) > 1 and work.types[-1] == "ReLU6":
+            return cls(_CLIP)
+        if len(work.layers) == 1 or work.types[-1] != "ReLU" or last.params.negative_slope < 0:
+            return None
+        return cls(_relu_rule(last.params.negative_slope))
+
+    @property
+    def is_plain_relu(self) -> bool:
+        """Whether it is max(x, 0)."""
+        return self.rule.forward == c.RELU and self.rule.alpha == 0
+
+    def forward(self, context: Context, array: Array) -> Run:
+        """A function that rectifies an array in place."""
+        desc = context.of(array)
+        primitive = context.primitive(
+            "eltwise_forward", c.TRAINING, self.rule.forward, desc, desc, self.rule.alpha, self.rule.beta
+        )
+        memory = context.memory(array)
+        return primitive.run({c.SRC: memory, c.DST: memory})
+
+    def attributes(self, context: Context) -> Attributes:
+        """What makes a primitive rectify its result."""
+        return context.attributes().then_elementwise(self.rule.forward, self.rule.alpha, self.rule.beta)
+
+    def backward(self, context: Context, top: Array, top_diff: Array, diff: Array) -> Run:
+        """A function that writes the gradient before the rectifier to `diff`, which may be `top_diff`."""
+        return _backward(context, self.rule, top, top_diff, diff)
+
+
+def _backward(context: Context, rule: Rule, seen: Array, top_diff: Array, diff: Array) -> Run:
+    """dx = dy * f', where f' follows from `seen`, the top or the bottom."""
+    desc = context.of(seen)
+    hint = context.primitive("eltwise_forward", c.TRAINING, rule.forward, desc, desc, rule.alpha, rule.beta)
+    primitive = context.primitive("eltwise_backward", rule.backward, desc, desc, desc, rule.alpha, rule.beta, hint)
+    arrays = {c.DIFF_SRC: context.memory(diff), c.DIFF_DST: context.memory(top_diff)}
+    return primitive.run({**arrays, c.DST if rule.by_top else c.SRC: context.memory(seen)})
