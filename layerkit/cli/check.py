@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from layerkit.cli import options
+from layerkit.cli import options, table
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
+    from layerkit.spec import RunSpec
 
 
 def check(
     file: options.File,
     assignments: options.Assignments = None,
     phase: options.Phase = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Print the bytes that each phase's net takes up as `train` runs it.")
+    ] = False,
+    engine: options.Engine = None,
     expand: Annotated[bool, typer.Option("--expand", help="Print the layers with blocks and names filled in.")] = False,
 ) -> None:
     """Validate a file: all its errors, with line and column.
@@ -32,7 +37,8 @@ def check(
 
     if phase and expand:
         raise UsageError("--phase prints the net of one phase and --expand the layers of all; give one")
-    run, graphs = graph.load(file, [phase] if phase else None, assignments or [])
+    overrides = [*(assignments or []), *options.run_overrides(None, engine)]
+    run, graphs = graph.load(file, [phase] if phase else None, overrides)
     if expand:
         layers = [flat.tree for flat in graph.expand(run.net, Problems())]
         typer.echo(text.dump({"name": run.name, "layers": layers}), nl=False)
@@ -42,7 +48,22 @@ def check(
     else:
         listed = ", ".join(f"{each} {len(built.nodes)}" for each, built in graphs.items())
         typer.echo(f"{file}: ok (layers: {listed})")
+    if memory:
+        _print_memory(graphs, run)
     _note_missing_samples(graphs.values())
+
+
+def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:
+    """Plan each phase's net, and print where its bytes go; a test net's weights are those of the train net."""
+    from layerkit.net import Net
+
+    train: Net | None = None
+    for phase, built in graphs.items():
+        net = Net.from_graph(built, engine=run.engine, keep=(), share=train)
+        train = train or net
+        if net.trains:
+            net.program.backward_from_losses()  # so that what the engine needs for it counts
+        table.show_bytes(net, f"{phase}: ", without=() if net is train else ("weights",))
 
 
 def _note_missing_samples(graphs: Iterable[Graph]) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from layerkit.cli import options
-
-if TYPE_CHECKING:
-    from layerkit.graph.table import Row
+from layerkit.cli import options, table
 
 
 def summary(
@@ -25,27 +21,10 @@ def summary(
     Example: layerkit summary configs/lenet.yaml
     """
     from layerkit import graph
-    from layerkit.graph import table
+    from layerkit.graph import table as tables
 
     _, graphs = graph.load(file, [phase], assignments or [])
-    rows = table.rows(graphs[phase])
-    _print(rows)
-    typer.echo(f"{table.total(rows)} (phase {phase})")
-
-
-def _print(rows: list[Row]) -> None:
-    """The table: in a terminal folded to its width, in a pipe never cut."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("layer", "type", "output", "weights"):
-        table.add_column(title, justify="right" if title == "weights" else "left", overflow="fold")
-    for row in rows:
-        count = f"{row.weights:,}" if row.weights else ""
-        table.add_row(*map(Text, (row.layer, row.type, row.outputs, count)))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
-    with console.capture() as captured:
-        console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    rows = tables.rows(graphs[phase])
+    cells = [(row.layer, row.type, row.outputs, f"{row.weights:,}" if row.weights else "") for row in rows]
+    table.show(("layer", "type", "output", "weights"), cells, right=("weights",))
+    typer.echo(f"{tables.total(rows)} (phase {phase})")

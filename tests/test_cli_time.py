@@ -1,0 +1,123 @@
+"""`layerkit time` and `layerkit check --memory`: what they print, and that the bytes are those of the arrays."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import layerkit as lk
+from layerkit import engines
+
+LENET = """
+name: small
+net:
+  layers:
+    - {name: data, type: Input, top: [data, label], shape: [[4, 1, 12, 12], [4]]}
+    - {name: conv, type: Convolution, bottom: data, num_output: 3, kernel_size: 3, weight_filler: xavier}
+    - {name: relu, type: ReLU, top: conv, bottom: conv}
+    - {name: fc, type: InnerProduct, num_output: 5, weight_filler: xavier}
+    - {name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}
+    - {name: accuracy, type: Accuracy, bottom: [fc, label], include: test}
+solver: {base_lr: 0.1, max_iter: 10}
+"""
+
+
+@pytest.fixture
+def small(folder):
+    (folder / "small.yaml").write_text(LENET)
+    return "small.yaml"
+
+
+def test_the_table_names_every_layer_and_what_runs_it(command, small):
+    answer = command("time", small, "--iterations", "3", "--engine", "numpy")
+    assert (answer.status, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["layer", "type", "forward", "ms", "backward", "ms", "share", "runs", "on"]
+    assert [line.split()[0] for line in lines[1:6]] == ["data", "conv", "relu", "fc", "loss"]
+    assert all(line.endswith("numpy") for line in lines[1:6])
+    assert lines[6].startswith("forward ")
+    assert lines[6].endswith("(engine numpy, medians of 3)")
+    assert [line.split()[0] for line in lines[7:]] == ["blobs", "weights"]
+
+
+@pytest.mark.skipif(engines.missing("onednn") is not None, reason=f"oneDNN cannot run: {engines.missing('onednn')}")
+def test_layers_that_run_as_one_share_a_row(command, small):
+    found = json.loads(command("time", small, "--iterations", "2", "--json").out)
+    assert found["engine"] == "onednn"
+    assert [row["layers"] for row in found["rows"]] == [["data"], ["conv", "relu"], ["fc"], ["loss"]]
+    assert found["rows"][1]["runs_on"] != "numpy"
+    assert sum(row["share"] for row in found["rows"]) == pytest.approx(1)
+    assert found["rows"][1]["backward"] > 0
+
+
+def test_a_phase_that_cannot_train_has_no_backward_times(command, small):
+    found = json.loads(command("time", small, "--phase", "test", "--iterations", "1", "--json").out)
+    assert {row["backward"] for row in found["rows"]} == {0}
+    assert found["rows"][-1]["layers"] == ["accuracy"]
+
+
+def test_sources_are_run_too(command):
+    found = json.loads(command("time", "configs/mlp.yaml", "--iterations", "2", "--json").out)
+    assert found["rows"][0]["layers"] == ["digits"]
+
+
+def test_a_wrong_engine_is_told(command, small):
+    answer = command("time", small, "--engine", "onedn")
+    assert answer.status == 2
+    assert "engine must be one of auto, numpy, onednn, not 'onedn'; did you mean 'onednn'?" in answer.err
+
+
+def test_the_bytes_that_check_prints_are_those_that_a_solver_has(command, small):
+    answer = command("check", small, "--memory", "--engine", "numpy")
+    assert answer.status == 0
+    lines = [line for line in answer.out.splitlines() if "bytes" in line]
+    printed = {tuple(line.split()[:2]): int(line.split("(")[1].split()[0].replace(",", "")) for line in lines}
+    solver = lk.Solver(LENET, engine="numpy", keep=())
+    solver.step(1)
+    assert printed["train:", "blobs"] == solver.net.bytes["blobs"]
+    assert printed["train:", "weights"] == solver.net.bytes["weights"]
+    assert printed["test:", "blobs"] == solver.test_net.bytes["blobs"]
+    assert ("test:", "weights") not in printed
+
+
+LARGE = """
+import json, resource, sys
+import numpy as np
+import layerkit as lk
+from layerkit import threads
+threads.use(1, "blas")
+net = {"layers": [
+    {"name": "data", "type": "Input", "top": ["data", "label"], "shape": [[75, 3, 128, 128], [75]]},
+    *({"name": f"c{i}", "type": "Convolution", "num_output": 12, "kernel_size": 3, "pad": 1, "weight_filler": "xavier",
+       "bottom": f"s{i - 1}" if i else "data"} if kind == "c" else {"name": f"s{i}", "type": "Sigmoid"}
+      for i in range(8) for kind in "cs"),
+    {"name": "p", "type": "Pooling", "pool": "AVE", "global_pooling": True},
+    {"name": "fc", "type": "InnerProduct", "num_output": 4},
+    {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["fc", "label"]}]}
+def step(net):
+    net.forward(); net.backward()
+def grown():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"): return int(line.split()[1]) * 1024
+small = json.loads(json.dumps(net).replace("[75, 3, 128, 128], [75]", "[1, 3, 128, 128], [1]"))
+step(lk.Net(small, engine="numpy", keep=()))
+before = grown()
+large = lk.Net(net, engine=sys.argv[1], keep=())
+step(large)
+print(json.dumps({"grown": grown() - before, "told": sum(large.bytes.values()) + large.engine.library}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize("engine", engines.names())
+def test_a_large_net_takes_up_what_is_told(engine):
+    if engines.missing(engine) is not None:
+        pytest.skip(f"{engine} cannot run here: {engines.missing(engine)}")
+    done = subprocess.run([sys.executable, "-c", LARGE, engine], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["told"] > 500e6
+    assert found["grown"] == pytest.approx(found["told"], rel=0.1)
