@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ import numpy as np
 import layerkit as lk
 from bench import job
 from layerkit import graph as graphs
-from layerkit.errors import UsageError
 from layerkit.graph import Graph, Ref
 from layerkit.spec import SolverSpec
+from layerkit.threads import use
 
 
 class LayerkitSide:
     """A net that trains; nets that predict, one for each batch size, are made when they are asked for."""
 
     def __init__(self, folder: Path, threads: int, engine: str, dtype: str = "float32"):
-        _use_threads(threads)
+        use(threads, "blas")
         self.engine = engine
         self.dtype = dtype
         self.yaml = job.read(folder)["yaml"]
@@ -39,7 +38,7 @@ class LayerkitSide:
         return graphs.load(self.yaml, [phase]).graphs[phase]
 
     def _net(self, graph: Graph, share: lk.Net | None = None) -> lk.Net:
-        return lk.Net.from_graph(graph, share=share, dtype=self.dtype, **_engine(self.engine))
+        return lk.Net.from_graph(graph, share=share, dtype=self.dtype, engine=self.engine, keep=())
 
     def enter(self, training: bool) -> None:
         """Before a turn: nothing, for there is a net for either."""
@@ -80,24 +79,6 @@ class LayerkitSide:
             {"name": "product", "type": "InnerProduct", "num_output": size, "bias_term": False,
              "weight_filler": "xavier"},
         ]  # fmt: skip
-        net = lk.Net({"layers": layers}, "test", **_engine(self.engine))
+        net = lk.Net({"layers": layers}, "test", engine=self.engine, keep=())
         net.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((size, size))
         return net.forward
-
-
-def _engine(name: str) -> dict[str, Any]:
-    """How a net is told its engine and to plan its memory. Raises UsageError where this layerkit has but one."""
-    if "engine" in inspect.signature(lk.Net.from_graph).parameters:
-        return {"engine": name, "keep": ()}
-    if name != "numpy":
-        raise UsageError(f"this layerkit has no engine {name!r}")
-    return {}
-
-
-def _use_threads(count: int) -> None:
-    """Set the thread count of everything that layerkit calls; where it cannot, the environment has set it."""
-    try:
-        from layerkit import threads
-    except ImportError:
-        return
-    threads.use(count)
