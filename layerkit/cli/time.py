@@ -30,7 +30,7 @@ def time(
     Forward and backward, in milliseconds, with what runs it; layers that the engine runs as one share a row. Below the
     table: sums, and the bytes that the net takes up as `layerkit train` would run it.
 
-    Example: layerkit time configs/lenet.yaml
+    Example: layerkit time configs/mlp.yaml
     """
     from layerkit import graph
     from layerkit.net import Net
