@@ -263,5 +263,6 @@ def test_what_runs_is_told():
     told = implementations(net.graph, net.program)
     assert told["data"] == "numpy"
     assert told["c"] != "numpy"
-    assert set(implementations(build(CHAINS["conv, relu"], engine="numpy").graph, net.program)) == set(told)
+    plain = build(CHAINS["conv, relu"], engine="numpy")
+    assert implementations(plain.graph, plain.program) == dict.fromkeys(told, "numpy")
     assert net._store.versions[Ref("c")].data.strides[1] == 4  # channels-last
