@@ -58,7 +58,6 @@ class OwnCode:
     ) -> Run:
         """A function that writes the diffs that are asked for."""
         stations = [bottom, *([blob] for blob in self.inside), top]
-
         down = [propagate_down, *([True] for _ in self.inside)]
         names = [frozenset(each) for each in asked]
 

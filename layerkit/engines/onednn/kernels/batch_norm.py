@@ -23,10 +23,9 @@ def batch_norm(context: Context, work: Work) -> Kernel | None:
     scale = work.of_type("Scale")
     if scale is not None and not (scale.params.axis == 1 and scale.weights and len(scale.weights[0].shape) == 1):
         return None
-    rectifier = Rectifier.behind(work)
-    if rectifier is None and work.types[-1] in ("ReLU", "ReLU6"):
+    if Rectifier.cannot_join(work):
         return None
-    kernel = BatchNorm(context, work, scale, rectifier)
+    kernel = BatchNorm(context, work, scale, Rectifier.behind(work))
     return None if is_slow(kernel.primitive) else kernel
 
 

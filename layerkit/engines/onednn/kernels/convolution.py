@@ -24,10 +24,9 @@ def convolution(context: Context, work: Work) -> Kernel | None:
     norms = [each for each in (work.of_type("BatchNorm"), work.of_type("Scale")) if each is not None]
     if norms and (work.trains or not all(map(_folds, norms))):
         return None
-    rectifier = Rectifier.behind(work)
-    if rectifier is None and work.types[-1] in ("ReLU", "ReLU6"):
+    if Rectifier.cannot_join(work):
         return None
-    kernel = Convolution(context, work, norms, rectifier)
+    kernel = Convolution(context, work, norms, Rectifier.behind(work))
     return None if is_slow(kernel.primitive) else kernel
 
 

@@ -101,6 +101,11 @@ class Rectifier(NamedTuple):
             return None
         return cls(_relu_rule(last.params.negative_slope))
 
+    @staticmethod
+    def cannot_join(work: Work) -> bool:
+        """Whether a chain ends in a rectifier whose gradient does not follow from its top."""
+        return work.types[-1] in ("ReLU", "ReLU6") and Rectifier.behind(work) is None
+
     @property
     def is_plain_relu(self) -> bool:
         """Whether it is max(x, 0)."""
