@@ -106,7 +106,7 @@ class Plan:
     dynamic: bool = False
     """Whether `forward` decides the tops' shapes, within `tops`, by `top[i].reshape`."""
     unbounded: bool = False
-    """Of a `dynamic` layer: whether they may outgrow `tops`, by `top[i].resize`. No memory of the net is shared then."""
+    """Of a `dynamic` layer: whether they may outgrow `tops`, by `top[i].resize`; no memory is shared then."""
     bodies: Sequence[Body] = ()
 
 
@@ -183,7 +183,7 @@ class SourceLayer(Layer):
     """
 
     bottoms = (0, 0)
-    tops = (1, None)
+    tops: ClassVar[tuple[int, int | None]] = (1, None)
     uses_files = True
 
     def samples(self) -> SampleInfo:
