@@ -37,8 +37,8 @@ def read(listed: Listed, color: bool = True, content: bytes | None = None) -> Ar
         if "transparency" in image.info:
             image = image.convert("RGBA")  # without this step Pillow would warn of what is lost
         pixels = np.asarray(image.convert("RGB" if color else "L"))  # (H, W, 3) or (H, W)
-    channels_last: Array = np.atleast_3d(pixels)
-    return np.moveaxis(channels_last, -1, 0)
+    planes: Array = np.atleast_3d(pixels).transpose(2, 0, 1)
+    return planes
 
 
 def read_bytes(listed: Listed) -> bytes:

@@ -17,7 +17,9 @@ from layerkit.registry import register
 
 @register
 class Data(BatchedSource):
-    """Reads a dataset batch by batch; top 0 gets `(x - mean_value) * scale`, further tops labels and such, as stored.
+    """Samples of a dataset with their labels, batch by batch.
+
+    Top 0 gets (x - mean_value) * scale, further tops are as stored.
 
     Bottoms: none. Tops: top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the
     units of the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
