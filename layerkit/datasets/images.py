@@ -58,14 +58,15 @@ def resize(image: Array, height: int, width: int) -> Array:
     above, below, v = _between(image.shape[1], height)
     left, right, u = _between(image.shape[2], width)
     rows = image[:, above] * (1 - v)[:, np.newaxis] + image[:, below] * v[:, np.newaxis]  # (C, height, W)
-    return np.floor(rows[:, :, left] * (1 - u) + rows[:, :, right] * u + 0.5).astype(np.uint8)
+    resized: Array = np.floor(rows[:, :, left] * (1 - u) + rows[:, :, right] * u + 0.5).astype(np.uint8)
+    return resized
 
 
 def _between(length: int, new: int) -> tuple[Array, Array, Array]:
     """For each of `new` pixels' centres: the pixels before and after it, and how far it is from the first."""
     centres = np.clip((np.arange(new) + 0.5) * (length / new) - 0.5, 0, length - 1)
     before = np.floor(centres).astype(np.int64)
-    return before, np.minimum(before + 1, length - 1), (centres - before).astype(np.float32)
+    return before, np.minimum(before + 1, length - 1), centres - before
 
 
 @contextmanager
