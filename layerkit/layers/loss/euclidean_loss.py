@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerkit.blob import Shape, shape_text
-from layerkit.errors import ShapeError
+from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.loss.pairs import check_pairs
 from layerkit.registry import register
 
 
@@ -22,6 +22,7 @@ class EuclideanLoss(Layer):
     Tops: the loss (scalar), in the square of the bottoms' unit.
     Raises ShapeError where the bottoms do not match.
 
+    Example: {name: loss, type: EuclideanLoss, bottom: [fc, target]}
     Source: Caffe's euclidean_loss_layer.cpp.
     """
 
@@ -32,14 +33,8 @@ class EuclideanLoss(Layer):
     loss = True
 
     def plan(self, *bottoms: Shape) -> Plan:
-        a, b = bottoms
-        if not a or a[:1] != b[:1] or np.prod(a) != np.prod(b):
-            raise ShapeError(
-                "the bottoms need as many numbers in as many samples, "
-                f"but they are {shape_text(a)} and {shape_text(b)}",
-                "bottom",
-            )
-        return Plan(tops=[()], scratch=[Scratch("difference", a, keep=True)], reads_bottoms=(), reads_tops=())
+        check_pairs(*bottoms)
+        return Plan(tops=[()], scratch=[Scratch("difference", bottoms[0], keep=True)], reads_bottoms=(), reads_tops=())
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         a, difference = bottom[0].data, self.scratch.difference

@@ -26,6 +26,7 @@ class SigmoidCrossEntropyLoss(Layer):
     Tops: the loss (scalar), in nats.
     Raises ShapeError where targets and scores do not match.
 
+    Example: {name: loss, type: SigmoidCrossEntropyLoss, bottom: [fc, targets]}
     Source: Caffe's sigmoid_cross_entropy_loss_layer.cpp.
     """
 
@@ -79,5 +80,5 @@ class SigmoidCrossEntropyLoss(Layer):
         label = self.params.ignore_label
         return float("nan") if label is None else float(label)  # nothing equals NaN
 
-    def _divisor(self, valid: Array) -> int:
+    def _divisor(self, valid: Array) -> float:
         return divisor(self.params, "BATCH_SIZE", len(valid), valid.size, int(np.count_nonzero(valid)))

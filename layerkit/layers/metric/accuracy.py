@@ -28,6 +28,7 @@ class Accuracy(Metric):
     Tops: the accuracy (scalar), 0 to 1; optionally the accuracy of each class (C,), 0 for a class that does not occur.
     Raises ShapeError where labels and scores do not match or top_k exceeds C, DataError for a label that is no class.
 
+    Example: {name: top5, type: Accuracy, bottom: [fc, label], top_k: 5, include: test}
     Source: Caffe's accuracy_layer.cpp.
     """
 
