@@ -39,8 +39,8 @@ class SoftmaxWithLoss(Layer):
     The logarithm's argument is at least the dtype's smallest normal number; the gradient does not know of that.
 
     Example: {name: loss, type: SoftmaxWithLoss, bottom: [fc, label], ignore_label: 255}
-    Source: Caffe's softmax_loss_layer.cpp, PyTorch's CrossEntropyLoss for weights and smoothing. Beyond both, the gradient
-    of the second top is passed on.
+    Source: Caffe's softmax_loss_layer.cpp, and PyTorch's CrossEntropyLoss for weights and smoothing; beyond both, a
+    gradient that comes into the second top is passed on.
     """
 
     class Params(LossParams):
