@@ -112,6 +112,8 @@ def test_every_recording_is_used(name):
 def test_recordings_without_a_backward_pass_hold_no_gradient():
     """So that a better recording is not passed over: then `ran_backward` must say so."""
     for row in ROWS:
+        if row["type"] == "HingeLoss":
+            continue  # Caffe's forward pass works in the bottom's diff
         with np.load(FOLDER / f"{row['type']}.npz") as file:
             diffs = [file[name] for name in file.files if re.match(rf"{row['case']}/(bottom|param)_diff", name)]
         assert ran_backward(row) or not any(diff.any() for diff in diffs), row

@@ -32,6 +32,7 @@ class ContrastiveLoss(Layer):
     Raises ShapeError where the bottoms do not match, DataError for a label that is not 0 or 1.
 
     Example: {name: loss, type: ContrastiveLoss, bottom: [feat, feat_p, sim], margin: 1}
+
     Source: Hadsell, Chopra and LeCun 2006, Dimensionality reduction by learning an invariant mapping; Caffe's
     contrastive_loss_layer.cpp.
     """

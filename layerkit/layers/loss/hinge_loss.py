@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class HingeLoss(Layer):
-    """One against all: a sample's own class should score above 1, every other class below -1.
+    """One class against all others: its score should exceed 1, the others stay below -1.
 
     With s = -1 for a sample's own class and 1 for the others, and h = max(0, 1 + s x):
 
@@ -30,6 +30,7 @@ class HingeLoss(Layer):
     Raises ShapeError where labels and scores do not match, DataError for a label that is no class.
 
     Example: {name: loss, type: HingeLoss, bottom: [fc, label], norm: L2}
+
     Source: Caffe's hinge_loss_layer.cpp.
     """
 

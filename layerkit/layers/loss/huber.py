@@ -29,6 +29,7 @@ class Huber(Layer):
     Raises ShapeError where the bottoms do not match.
 
     Example: {name: loss, type: Huber, bottom: [fc, target], delta: 0.5}
+
     Source: Huber 1964, Robust estimation of a location parameter; PyTorch's HuberLoss.
     """
 

@@ -22,7 +22,9 @@ LEAST = 1e-20  # Caffe's kLOG_THRESHOLD
 
 @register
 class InfogainLoss(Layer):
-    """Cross entropy of a softmax, weighted by an infogain matrix H: at each place with label k, and p = softmax(x),
+    """Cross entropy of a softmax in which each mistake has a price of its own.
+
+    The prices are an infogain matrix H: at each place with label k, and p = softmax(x),
 
         loss = - sum over places and classes of H[k, c] log(p[c]) / D
         d loss / d x[c] = (p[c] (sum of H[k]) - H[k, c]) / D
@@ -38,6 +40,7 @@ class InfogainLoss(Layer):
     no class or a file that holds no H.
 
     Example: {name: loss, type: InfogainLoss, bottom: [fc, label], source: infogain.npy}
+
     Source: Caffe's infogain_loss_layer.cpp; beyond it, a gradient that comes into the second top is passed on.
     """
 

@@ -35,6 +35,7 @@ class KLDivergence(Layer):
     Raises ShapeError where the bottoms do not match, DataError for a probability below 0.
 
     Example: {name: loss, type: KLDivergence, bottom: [student, teacher], prediction: SCORES}
+
     Source: Kullback and Leibler 1951, On information and sufficiency; PyTorch's KLDivLoss with reduction batchmean.
     """
 

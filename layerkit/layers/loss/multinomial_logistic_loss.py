@@ -17,7 +17,9 @@ LEAST = 1e-20  # Caffe's kLOG_THRESHOLD
 
 @register
 class MultinomialLogisticLoss(Layer):
-    """Cross entropy of probabilities that are there already; of scores, SoftmaxWithLoss is more exact.
+    """Cross entropy of probabilities that are there already.
+
+    For scores SoftmaxWithLoss is the more exact.
 
         loss = - sum over samples of log(p[k]) / N        d loss / d p[k] = - 1 / (p[k] N), 0 for the other classes
 
@@ -29,6 +31,7 @@ class MultinomialLogisticLoss(Layer):
     Raises ShapeError where labels and probabilities do not match, DataError for a label that is no class.
 
     Example: {name: loss, type: MultinomialLogisticLoss, bottom: [prob, label]}
+
     Source: Caffe's multinomial_logistic_loss_layer.cpp.
     """
 
