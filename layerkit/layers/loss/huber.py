@@ -16,7 +16,7 @@ from layerkit.registry import register
 
 @register
 class Huber(Layer):
-    """Half the squared error while it is small, and linear from `delta` on: for regression with outliers.
+    """Half the squared error, but linear from `delta` on: regression with outliers.
 
     With e = a - b, and c = e kept within -delta..delta:
 

@@ -18,7 +18,9 @@ from layerkit.registry import register
 
 @register
 class KLDivergence(Layer):
-    """Kullback-Leibler divergence of predicted distributions q from target distributions t:
+    """Kullback-Leibler divergence of predicted distributions from target distributions.
+
+    With predictions q and targets t:
 
         loss = sum over places and classes of t log(t / q) / D        where 0 log 0 = 0
 
@@ -73,13 +75,14 @@ class KLDivergence(Layer):
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        t, product, mask = bottom[1].data, self.scratch.product, self.scratch.mask
+        t, product, counts = bottom[1].data, self.scratch.product, self.scratch.mask
         self._check(bottom)
         log_q = self._log_q(bottom[0].data)
         np.log(np.maximum(t, np.finfo(t.dtype).tiny, out=product), out=product)
         product -= log_q
-        product *= t  # t (log t - log q)
-        top[0].data[...] = np.sum(product, where=np.not_equal(t, 0, out=mask)) / self._divisor(t.shape)
+        np.not_equal(t, 0, out=counts)
+        np.multiply(product, t, out=product, where=counts)  # t (log t - log q)
+        top[0].data[...] = np.sum(product, where=counts) / self._divisor(t.shape)
 
     def _log_q(self, given: Array) -> Array:
         """The logarithm of the predicted probabilities, from what bottom 0 holds."""
