@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -71,5 +72,5 @@ class Huber(Layer):
                 np.multiply(clipped.reshape(blob.shape), sign * scale, out=blob.diff)
 
     def _divisor(self, shape: Shape) -> int:
-        numbers = {"FULL": int(np.prod(shape)), "BATCH_SIZE": shape[0], "NONE": 1}
+        numbers = {"FULL": math.prod(shape), "BATCH_SIZE": shape[0], "NONE": 1}
         return numbers[self.params.normalization] or 1
