@@ -18,10 +18,10 @@ OLD = ("num", "channels", "height", "width")
 
 @register
 class DummyData(Layer):
-    """Made-up data: tops filled by a rule, such as a constant or noise, which is drawn anew at each forward pass.
+    """Made-up data: tops filled by a rule, a constant or noise.
 
-    It stays what it is in the derived predict phase. The draws are the layer's own, and go on where they were when a
-    run is resumed.
+    Noise is drawn anew at each forward pass; the draws are the layer's own, and a resumed run goes on with them. In the
+    derived predict phase the layer stays what it is.
 
     Bottoms: none. Tops: one or more, in the shapes given.
     Raises ShapeError where the number of shapes or fillers is neither one nor that of the tops, or where a filler is

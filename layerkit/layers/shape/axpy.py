@@ -15,7 +15,9 @@ from layerkit.registry import register
 
 @register
 class Axpy(Layer):
-    """Each channel of x times a number of its own, plus y: the end of a squeeze-and-excitation block.
+    """Each channel of x times a number of its own, plus y.
+
+    So ends a block of squeeze and excitation.
 
         z[n, c, ...] = a[n, c] x[n, c, ...] + y[n, c, ...]
 

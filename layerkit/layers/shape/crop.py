@@ -15,7 +15,11 @@ from layerkit.registry import register
 
 @register
 class Crop(Layer):
-    """A part of bottom 0, along each axis from `axis` on as long as bottom 1 is and beginning at an offset.
+    """A part of bottom 0 that is as long as bottom 1 is.
+
+    Along each axis from `axis` on the part begins at an offset; other axes stay whole.
+
+        y[..., i, ...] = x[..., i + offset, ...]
 
     Bottoms: x, any shape; one with as many axes, of which only the lengths from `axis` on count, so it has no gradient.
     Top 0: x's lengths before `axis`, bottom 1's from there on.

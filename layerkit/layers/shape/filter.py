@@ -14,9 +14,10 @@ from layerkit.registry import register
 
 @register
 class Filter(Layer):
-    """The rows of its bottoms whose entry in the last bottom, the selector, is not 0; their order stays.
+    """The rows whose entry in the last bottom, the selector, is not 0.
 
-    How many rows there are depends on the data, and what lies below is planned again for them; there may be none.
+    Their order stays. How many there are depends on the data, and what lies below is planned again for them; there may
+    be none.
 
     Bottoms: one or more (N, ...); last the selector, (N,) or with further axes of length 1, which has no gradient.
     Tops: one for each bottom but the selector, (M, ...) with M <= N, the number of entries that are not 0.

@@ -14,7 +14,9 @@ from layerkit.registry import register
 
 @register
 class ShuffleChannel(Layer):
-    """The channels of several groups dealt out in turn, so that a grouped convolution behind it sees all groups.
+    """The channels of several groups dealt out in turn.
+
+    So a grouped convolution behind it sees all groups.
 
         y[:, j G + g] = x[:, g C/G + j]        for each group g of G and each channel j of a group
 
