@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from layerkit.checks import Case, prepare
+from layerkit.checks import Case, CheckFailed, check_untouched, prepare
 from layerkit.errors import DataError, ShapeError
 from layerkit.registry import layer_class
 
@@ -201,3 +201,15 @@ def test_batch_reindex_names_a_number_that_is_no_row(value):
 def test_filter_keeps_what_is_not_exactly_0():
     selector = [0, -0.0, 1e-30, np.nan, -np.inf]
     assert run("Filter", [[1, 2, 3, 4, 5], selector]) == [3, 4, 5]
+
+
+class WritesTopDiff(layer_class("Filter")):
+    def forward(self, bottom, top):
+        super().forward(bottom, top)
+        top[0].diff[1] = 7
+
+
+def test_the_checks_watch_the_diff_of_a_top_whose_shape_the_layer_decides():
+    case = Case(WritesTopDiff, "broken", [(4, 3), np.array([1, 0, 1, 0])], no_formula="fails before")
+    with pytest.raises(CheckFailed, match=r"forward changed the diff of top 0, .*: element \[1, 0\] was .* and is 7"):
+        check_untouched(case)

@@ -33,7 +33,7 @@ def broadcast(name, bottoms, shape, no_zero_rows="", **params):
     options = {"span": (0.5, 2.0)} if params.get("stable_prod_grad") is False else {}
     params |= {"broadcast": True}
     formula = stretched(*shape)
-    return Case("Eltwise", name, bottoms, params, formula=formula, no_zero_rows=no_zero_rows, **options)
+    return Case("Eltwise", f"broadcast-{name}", bottoms, params, formula=formula, no_zero_rows=no_zero_rows, **options)
 
 
 def axpy(bottoms, weights, p):
