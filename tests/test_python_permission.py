@@ -54,7 +54,7 @@ def test_nothing_is_imported_without_permission(module, folder):
     assert (folder / "imported").exists()
 
 
-def test_permission_reaches_bodies(module):
+def test_permission_reaches_bodies(module, folder):
     body = Body("b", [user(module(TATTLE), "Same", bottom="x")], {"x": (2, 3)}, ["user"])
     with pytest.raises(ConfigError, match="must be allowed"):
         _build_body(NetState(), body)
@@ -81,7 +81,7 @@ def test_every_command_that_runs_a_net_asks(module, command, folder):
     assert "type: Python" in answer.out
 
 
-def test_a_solver_from_a_run_asks_too(module):
+def test_a_solver_from_a_run_asks_too(module, folder):
     run = load_run(run_text(module(TATTLE)))
     with pytest.raises(ConfigError, match="must be allowed"):
         lk.Solver(run)
