@@ -11,7 +11,7 @@ import pytest
 from data_tools import RNG, batches, layer, net, write_files, write_h5, write_images
 
 import layerkit as lk
-from layerkit.errors import ConfigError, DataError, ShapeError, SnapshotError, UsageError
+from layerkit.errors import ConfigError, DataError, SnapshotError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +136,9 @@ def test_memory_data_without_arrays_says_how_to_set_them(command):
 @pytest.mark.parametrize(
     ("data", "label", "kind", "match"),
     [
-        (DATA[:, :1], None, ShapeError, "data must be n x 2x3x5, not 6x1x3x5"),
-        (DATA[0], None, ShapeError, "data must be n x 2x3x5, not 2x3x5"),
-        (DATA, [1, 2], ShapeError, "one label a sample, but there are 2 for 6 samples"),
+        (DATA[:, :1], None, DataError, "data must be n x 2x3x5, not 6x1x3x5"),
+        (DATA[0], None, DataError, "data must be n x 2x3x5, not 2x3x5"),
+        (DATA, [1, 2], DataError, "one label a sample, but there are 2 for 6 samples"),
         (np.where(DATA[4, 1, 1, 1] == DATA, np.nan, DATA), None, DataError, "'data' holds nan in sample 4"),
         (DATA[:0], None, DataError, "holds nothing"),
         (DATA.astype(str), None, DataError, "holds values of type"),

@@ -150,6 +150,47 @@ def test_tops_may_outgrow_what_was_planned(module, keep):
         assert net_.params["fc"].weight.diff.tolist() == [[rows, 3 * rows]] * 3
 
 
+def test_a_data_layer_may_give_another_shape_each_time(module):
+    name = module("""
+        import numpy as np
+
+        class Grow:
+            def setup(self, bottom, top):
+                self.passes = 0
+
+            def reshape(self, bottom, top):
+                self.passes += 1
+                rows = 1 + 3 * self.passes % 7
+                top[0].reshape(rows, 3, 2 + self.passes % 4, 5)
+                top[1].reshape(rows)
+
+            def forward(self, bottom, top):
+                top[0].data[...] = np.random.default_rng(self.passes).normal(size=top[0].shape)
+                top[1].data[...] = 0
+
+            def backward(self, top, propagate_down, bottom):
+                pass
+    """)
+    layers = [
+        user(name, "Grow", top=["data", "label"]),
+        {"name": "c1", "type": "Convolution", "num_output": 4, "kernel_size": 3, "pad": 1, "weight_filler": "xavier"},
+        {"name": "relu", "type": "ReLU", "top": "c1"},
+        {"name": "c2", "type": "Convolution", "num_output": 4, "kernel_size": 1, "weight_filler": "xavier"},
+        {"name": "sum", "type": "Eltwise", "bottom": ["c1", "c2"]},
+        {"name": "pool", "type": "Pooling", "pool": "AVE", "global_pooling": True},
+        {"name": "fc", "type": "InnerProduct", "num_output": 2, "weight_filler": "xavier"},
+        {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["fc", "label"]},
+    ]
+    nets = [net(*layers, engine=engine, keep=keep) for engine in ("numpy", "auto") for keep in ("all", ())]
+    for count in range(2, 10):
+        for each in nets:
+            each.forward()
+            each.backward()
+            assert each.blobs["data"].shape == (1 + 3 * count % 7, 3, 2 + count % 4, 5)
+            assert each.loss == pytest.approx(nets[0].loss, rel=1e-5)
+            np.testing.assert_allclose(each.flat.diff, nets[0].flat.diff, atol=1e-5)
+
+
 def test_another_batch_size_is_planned_anew(module):
     net_ = net({"name": "x", "type": "Input", "shape": [4, 3]}, user(module(AFFINE), "Affine", bottom="x"))
     for rows in (2, 9):

@@ -17,11 +17,12 @@ from layerkit.registry import register
 
 @register
 class HDF5Data(BatchedSource):
-    """Reads HDF5 files, one after the other; each top is the dataset of its name, in the units stored.
+    """Samples from HDF5 files, batch by batch; each top is the dataset of its name.
 
-    The files must hold all these datasets, with equally many samples along axis 0 within a file and samples of one
-    shape in all files. One file at a time lies in memory. With `shuffle` each epoch takes the files in another order,
-    and the samples of each file. Batches and their ends are as in Data. Needs h5py: pip install 'layerkit[data]'.
+    Values are as stored. The files must hold all these datasets, with equally many samples along axis 0 within a file
+    and samples of one shape in all files. They are read one after the other, and one at a time lies in memory. With
+    `shuffle` each epoch takes the files in another order, and the samples of each file. Batches and their ends are as
+    in Data. Needs h5py: pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: (N, *sample shape of the dataset) each; a label may be (N,) or, as often in such files, (N, 1).
     Raises DataError, naming the file, for one that is missing, broken or unfit, and for values that are not finite.

@@ -18,16 +18,17 @@ from layerkit.registry import register
 
 @register
 class ImageData(BatchedSource):
-    """Reads images from files; top 0 gets `(x - mean_value) * scale` of blue, green and red, each 0..255.
+    """Images and labels from files that a list names, batch by batch.
 
-    Each image is resized to new_height x new_width, cropped (anywhere in the train phase, else in the middle), mirrored
-    at random, the mean subtracted, and scaled. Without new_height, new_width and crop_size all images must have the
-    size of the first one; but with batch_size 1 each may have its own. Batches and their ends are as in Data; what is
-    random is a function of the seed, the epoch and the image. Needs Pillow: pip install 'layerkit[data]'.
+        top 0 = (x - mean_value) * scale, where x is blue, green and red, each 0..255
+
+    Before that each image is resized to new_height x new_width, cropped (anywhere in the train phase, else in the
+    middle), and mirrored at random. Without new_height, new_width and crop_size all images must have the size of the
+    first one; but with batch_size 1 each may have its own. Batches and their ends are as in Data; what is random is a
+    function of the seed, the epoch and the image. Needs Pillow: pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: images (N, 3, H, W), or (N, 1, H, W) without is_color, and labels (N,), which may be left out.
-    Raises DataError, naming the line of the list, for a line or file that cannot be used, ShapeError for a crop that
-    does not fit.
+    Raises DataError, naming the line of the list, for a line or file that cannot be used, and where a crop does not fit.
 
     Example: {name: data, type: ImageData, top: [data, label], source: train.txt, batch_size: 32, new_height: 256,
       new_width: 256, crop_size: 227, mirror: true, mean_value: [104, 117, 123], shuffle: true}

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets import ArraySource
-from layerkit.errors import DataError, ShapeError
+from layerkit.errors import DataError
 from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Tops
 from layerkit.layers.data.batches import BatchedSource, opened
 from layerkit.registry import register
@@ -16,14 +16,15 @@ from layerkit.registry import register
 
 @register
 class MemoryData(BatchedSource):
-    """Reads arrays that a program has set, in order and over again; they are not copied.
+    """Samples of arrays that a program sets, batch by batch.
 
-    `net.layers["data"].set_arrays(data, label)` sets them: data (n, channels, height, width) in whatever units, label
-    (n,) or (n, 1, 1, 1). As with Data, a pass ends with a smaller batch in the test phase; n may be any number.
+    They are read in order and over again, and are not copied. `net.layers["data"].set_arrays(data, label)` sets them:
+    data (n, channels, height, width) in whatever units, label (n,) or (n, 1, 1, 1). As with Data, a pass ends with a
+    smaller batch in the test phase; n may be any number.
 
     Bottoms: none. Tops: data (N, C, H, W) and label (N,), as set; the second may be left out.
-    Raises DataError where no arrays are set, they are not numeric or hold values that are not finite, ShapeError where
-    they do not fit.
+    Raises DataError where no arrays are set, or where they do not fit, are not numeric or hold values that are not
+    finite.
 
     Example: {name: data, type: MemoryData, top: [data, label], batch_size: 32, channels: 3, height: 24, width: 24}
 
@@ -45,13 +46,13 @@ class MemoryData(BatchedSource):
         return self.plan_batches([self._shape, ()][: self.num_tops], None)
 
     def set_arrays(self, data: npt.ArrayLike, label: npt.ArrayLike | None = None) -> None:
-        """Read these samples from now on, the first one next. Without labels these are 0."""
+        """Read these samples from now on, the first one next. Without labels these are 0. Raises DataError."""
         data = np.asarray(data)
         if data.shape[1:] != self._shape:
-            raise ShapeError(f"data must be n x {shape_text(self._shape)}, not {shape_text(data.shape)}")
+            raise DataError(f"data must be n x {shape_text(self._shape)}, not {shape_text(data.shape)}")
         labels = np.zeros(len(data)) if label is None else np.asarray(label)
         if labels.size != len(data):
-            raise ShapeError(f"there must be one label a sample, but there are {labels.size} for {len(data)} samples")
+            raise DataError(f"there must be one label a sample, but there are {labels.size} for {len(data)} samples")
         labels = labels.reshape(len(data))
         ArraySource(f"what {self.name!r} is given", {"data": data, "label": labels})  # raises where they are unfit
         self._arrays, self._epoch = (data, labels), None

@@ -33,11 +33,13 @@ class Place(NamedTuple):
 
 @register
 class WindowData(SourceLayer):
-    """Reads windows of images, drawn at random: background first, then fg_fraction of the batch from the foreground.
+    """Windows of images with their labels, drawn at random, as detectors are trained on.
 
-    Each window is cut out, warped to crop_size x crop_size, mirrored at random, the mean subtracted, and scaled; what
-    lies outside of its image is 0. Windows are drawn with replacement, in every phase, as a function of the seed and
-    the position alone, so there are no epochs; a test draws as many windows as there are. Needs Pillow:
+        top 0 = (x - mean_value) * scale inside of the image, 0 outside
+
+    A batch is background first, then a share of fg_fraction from the foreground. Each window is cut out, warped to
+    crop_size x crop_size, and mirrored at random. Windows are drawn with replacement, in every phase, as a function of
+    the seed and the position alone, so there are no epochs; a test draws as many windows as there are. Needs Pillow:
     pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: windows (N, 3, crop_size, crop_size) in blue, green and red of 0..255 before mean and scale,

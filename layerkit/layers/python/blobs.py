@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerkit.blob import Array, Blob, Shape
-from layerkit.errors import ShapeError
+from layerkit.errors import UsageError
 
 
 class CaffeBlob:
@@ -50,10 +50,10 @@ class CaffeBlob:
         return self._blob.count
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape; the contents are lost. Raises ShapeError for a bottom or a weight."""
+        """Take another shape; the contents are lost. Raises UsageError for a bottom or a weight."""
         wanted = tuple(int(length) for length in shape)
         if self._fixed and wanted != self.shape:
-            raise ShapeError("only tops can be reshaped")
+            raise UsageError("only tops can be reshaped")
         self._blob.resize(wanted)
 
     @property
@@ -88,7 +88,7 @@ class CaffeBlobs(list[CaffeBlob]):
     """Whether weights can still be added."""
 
     def add_blob(self, *shape: int) -> None:
-        """Add a weight of this shape. Raises ShapeError after `setup`."""
+        """Add a weight of this shape. Raises UsageError after `setup`."""
         if not self.open:
-            raise ShapeError("weights can be added in setup only")
+            raise UsageError("weights can be added in setup only")
         self.append(CaffeBlob(Blob(tuple(int(length) for length in shape)), fixed=True))
