@@ -1,0 +1,60 @@
+"""The error function, which numpy lacks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from layerkit.blob import Array
+
+_STEPS = 16  # grid points for each unit of x
+_REACH = 6  # from here on the error function is 1 to the last bit of a float64
+_TERMS = 9  # the tenth is below 1e-17 half a grid step away
+_AT_ONCE = 1024  # values, so that what is worked in stays small
+
+_GRID = np.arange(-_REACH * _STEPS, _REACH * _STEPS + 1) / _STEPS
+_VALUES = np.array([math.erf(point) for point in _GRID])
+_SLOPES = 2 / math.sqrt(math.pi) * np.exp(-_GRID * _GRID)
+
+
+def erf(values: Array) -> Array:
+    """Replace each value x by erf(x) = 2 / sqrt(pi) * the integral of exp(-t^2) from 0 to x, and return the array.
+
+    Computed in float64 whatever the array holds; the error is below 1e-15. nan stays nan.
+    """
+    parts = np.nditer(
+        values,
+        ["external_loop", "buffered", "zerosize_ok"],
+        ["readwrite"],
+        op_dtypes=["float64"],
+        casting="same_kind",
+        buffersize=_AT_ONCE,
+    )
+    with parts:
+        for part in parts:
+            part[...] = _erf(part)
+    return values
+
+
+def _erf(x: Array) -> Array:
+    """The Taylor series at the nearest point p of a grid, where the values are Python's own.
+
+    With h = x - p it is erf(p) + sum of a_n h^n. From erf''(p) = -2 p erf'(p) follows, by differentiating n - 2 times,
+    n (n - 1) a_n = -2 (p (n - 1) a_(n-1) + (n - 2) a_(n-2)).
+
+    Source: Abramowitz and Stegun 1964, 7.1.1 and 7.1.19.
+    """
+    x = np.clip(x, -_REACH, _REACH)
+    with np.errstate(invalid="ignore"):  # nan has some grid point, and stays nan through h
+        nearest = np.rint(x * _STEPS).astype(np.int64) + _REACH * _STEPS
+    nearest = np.clip(nearest, 0, len(_GRID) - 1)
+    p = _GRID[nearest]
+    h = x - p
+    before, term = np.zeros_like(x), _SLOPES[nearest]  # a_0 has no part in the recurrence
+    total, power = term * h, h
+    for n in range(2, _TERMS + 1):
+        before, term = term, -2 * (p * (n - 1) * term + (n - 2) * before) / (n * (n - 1))
+        power = power * h
+        total += term * power
+    return _VALUES[nearest] + total
