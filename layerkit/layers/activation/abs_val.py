@@ -19,7 +19,9 @@ class AbsVal(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: abs1, type: AbsVal}
+
     Source: Caffe's absval_layer.cpp.
     """
 

@@ -21,7 +21,9 @@ class BNLL(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape, never negative.
+
     Example: {name: bnll1, type: BNLL}
+
     Source: Nair and Hinton 2010; Caffe's bnll_layer.cpp.
     """
 

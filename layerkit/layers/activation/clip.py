@@ -21,7 +21,9 @@ class Clip(Layer):
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
     Raises ValueError for a min above max.
+
     Example: {name: clip1, type: Clip, min: -1, max: 1}
+
     Source: Caffe's clip_layer.cpp.
     """
 

@@ -22,7 +22,9 @@ class ELU(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: elu1, type: ELU, alpha: 0.5}
+
     Source: Clevert et al. 2015; Caffe's elu_layer.cpp.
     """
 

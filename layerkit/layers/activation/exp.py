@@ -24,7 +24,9 @@ class Exp(Layer):
     Bottoms: x, of any shape.
     Tops: y, of the same shape, positive.
     Raises ValueError for a base that is neither -1 nor positive.
+
     Example: {name: exp1, type: Exp, base: 2, scale: 0.5}
+
     Source: Caffe's exp_layer.cpp.
     """
 

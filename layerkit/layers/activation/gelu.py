@@ -30,7 +30,9 @@ class GELU(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: gelu1, type: GELU, approximate: TANH}
+
     Source: Hendrycks and Gimpel 2016; PyTorch's GELU.
     """
 

@@ -19,7 +19,9 @@ class HardSwish(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: hswish1, type: HardSwish}
+
     Source: Howard et al. 2019 (MobileNetV3); PyTorch's Hardswish.
     """
 

@@ -24,7 +24,9 @@ class Log(Layer):
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
     Raises ValueError for a base that is neither -1 nor positive, or that is 1.
+
     Example: {name: log1, type: Log, base: 10, shift: 1}
+
     Source: Caffe's log_layer.cpp.
     """
 

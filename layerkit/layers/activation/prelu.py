@@ -25,7 +25,9 @@ class PReLU(Layer):
     Tops: y, of the same shape.
     Weights: slope, (C,), or a scalar if channel_shared.
     Raises ShapeError for a bottom without channels.
+
     Example: {name: prelu1, type: PReLU, filler: {value: 0.1}}
+
     Source: He et al. 2015; Caffe's prelu_layer.cpp.
     """
 

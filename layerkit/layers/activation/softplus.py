@@ -23,7 +23,9 @@ class Softplus(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: softplus1, type: Softplus, beta: 2}
+
     Source: Dugas et al. 2001; PyTorch's Softplus.
     """
 

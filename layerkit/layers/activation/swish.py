@@ -22,7 +22,9 @@ class Swish(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: swish1, type: Swish, beta: 1.5}
+
     Source: Ramachandran et al. 2017; Caffe's swish_layer.cpp.
     """
 

@@ -18,7 +18,9 @@ class Threshold(Layer):
 
     Bottoms: x, of any shape.
     Tops: y, of the same shape.
+
     Example: {name: fires, type: Threshold, threshold: 0.5}
+
     Source: Caffe's threshold_layer.cpp.
     """
 
@@ -26,7 +28,7 @@ class Threshold(Layer):
         threshold: float = Field(0.0, description="What a value must exceed to become 1.")
 
     def plan(self, *bottoms: Shape) -> Plan:
-        return Plan(tops=[bottoms[0]], gradients=(False,), reads_bottoms=(), reads_tops=(), in_place=True)
+        return Plan(tops=[bottoms[0]], gradients=(False,), reads_bottoms=(), reads_tops=())
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         np.greater(bottom[0].data, self.params.threshold, out=top[0].data)

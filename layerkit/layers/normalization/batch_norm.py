@@ -39,7 +39,9 @@ class BatchNorm(Layer):
     scale_bias also scale (C,) and bias (C,). As Caffe's BatchNorm has no scale and bias, its nets have a Scale behind
     it.
     Raises ShapeError for a bottom without axes.
+
     Example: {name: bn1, type: BatchNorm, scale_bias: true}
+
     Source: Ioffe and Szegedy 2015; Caffe's batch_norm_layer.cpp; scale_bias as in NVIDIA's Caffe.
     """
 

@@ -30,7 +30,9 @@ class GroupNorm(Layer):
     Tops: y, of the same shape.
     Weights, with affine: scale (C,) and bias (C,), one for each channel; they start at 1 and 0.
     Raises ShapeError for a bottom without channels, and where num_groups does not divide them.
+
     Example: {name: gn1, type: GroupNorm, num_groups: 2}
+
     Source: Wu and He 2018; PyTorch's GroupNorm.
     """
 

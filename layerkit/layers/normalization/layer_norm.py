@@ -16,7 +16,7 @@ from layerkit.registry import register
 
 @register
 class LayerNorm(Layer):
-    """Layer normalization: each sample brought to mean 0 and variance 1 over the axes from `axis` on.
+    """Layer normalization: mean 0 and variance 1 for each sample, over the axes from `axis` on.
 
         n = (x - mean) / std,  std = sqrt(variance + eps)        y = n * scale + bias, or with affine false y = n
 
@@ -27,7 +27,9 @@ class LayerNorm(Layer):
     Tops: y, of the same shape.
     Weights, with affine: scale and bias, with the shape of the axes from `axis` on; they start at 1 and 0.
     Raises ShapeError where there is no such axis.
+
     Example: {name: ln1, type: LayerNorm, axis: -1}
+
     Source: Ba et al. 2016; PyTorch's LayerNorm; the axis as in ONNX's LayerNormalization.
     """
 

@@ -29,7 +29,9 @@ class MVN(Layer):
     Bottoms: x, (N, C, ...).
     Tops: y, of the same shape.
     Raises ShapeError for a bottom without channels.
+
     Example: {name: mvn1, type: MVN, across_channels: true}
+
     Source: Caffe's mvn_layer.cpp.
     """
 

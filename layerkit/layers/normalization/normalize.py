@@ -16,7 +16,7 @@ from layerkit.registry import register
 
 @register
 class Normalize(Layer):
-    """Each sample, or each of its places, divided by its Euclidean norm and scaled anew by channel.
+    """Each sample, or each of its places, divided by its norm and scaled anew by channel.
 
         n = x / norm,  norm = sqrt(sum of x^2 + eps)        y = n * scale
 
@@ -28,7 +28,9 @@ class Normalize(Layer):
     Tops: y, of the same shape.
     Weights: scale, a scalar, or (C,) with channel_shared false.
     Raises ShapeError for a bottom without channels.
+
     Example: {name: norm1, type: Normalize, across_spatial: false, channel_shared: false, scale_filler: {value: 20}}
+
     Source: Liu et al. 2015 (ParseNet); the normalize_layer.cpp of SSD's Caffe.
     """
 

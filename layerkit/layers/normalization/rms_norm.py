@@ -16,18 +16,20 @@ from layerkit.registry import register
 
 @register
 class RMSNorm(Layer):
-    """Each sample divided by its root mean square over the axes from `axis` on: LayerNorm without a mean.
+    """Each sample divided by its root mean square: LayerNorm without a mean.
 
         n = x / rms,  rms = sqrt(mean(x^2) + eps)        y = n * scale, or with affine false y = n
 
-    With g = dy * scale the gradients are dx = (g - n * mean(g * n)) / rms, and dscale = the sum of dy * n over the
+    where the mean is over the axes from `axis` on. With g = dy * scale the gradients are dx = (g - n * mean(g * n)) / rms, and dscale = the sum of dy * n over the
     axes before `axis`.
 
     Bottoms: x, of any shape with at least the axis.
     Tops: y, of the same shape.
     Weights, with affine: scale, with the shape of the axes from `axis` on; it starts at 1.
     Raises ShapeError where there is no such axis.
+
     Example: {name: rms1, type: RMSNorm, axis: -1}
+
     Source: Zhang and Sennrich 2019; PyTorch's RMSNorm; the axis and eps as in ONNX's RMSNormalization.
     """
 
