@@ -20,8 +20,8 @@ class LayerNorm(Layer):
 
         n = (x - mean) / std,  std = sqrt(variance + eps)        y = n * scale + bias, or with affine false y = n
 
-    With g = dy * scale the gradients are dx = (g - mean(g) - n * mean(g * n)) / std, and dscale = the sum of dy * n
-    and dbias = the sum of dy over the axes before `axis`.
+    With g = dy * scale the gradients are dx = (g - mean(g) - n * mean(g * n)) / std with means over the same axes, and
+    dscale = the sum of dy * n and dbias = the sum of dy over the axes before them.
 
     Bottoms: x, of any shape with at least the axis.
     Tops: y, of the same shape.

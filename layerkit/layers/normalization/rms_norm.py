@@ -20,8 +20,8 @@ class RMSNorm(Layer):
 
         n = x / rms,  rms = sqrt(mean(x^2) + eps)        y = n * scale, or with affine false y = n
 
-    where the mean is over the axes from `axis` on. With g = dy * scale the gradients are dx = (g - n * mean(g * n)) / rms, and dscale = the sum of dy * n over the
-    axes before `axis`.
+    where means are over the axes from `axis` on. With g = dy * scale the gradients are
+    dx = (g - n * mean(g * n)) / rms, and dscale = the sum of dy * n over the axes before `axis`.
 
     Bottoms: x, of any shape with at least the axis.
     Tops: y, of the same shape.
