@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
+from layerkit.fillers import Float32
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
 
@@ -28,8 +29,8 @@ class Clip(Layer):
     """
 
     class Params(LayerParams):
-        min: float = Field(description="The least value that comes out.")
-        max: float = Field(description="The greatest value that comes out.")
+        min: Float32 = Field(description="The least value that comes out.")
+        max: Float32 = Field(description="The greatest value that comes out.")
 
         @model_validator(mode="after")
         def _ordered(self) -> Clip.Params:

@@ -192,4 +192,7 @@ def factor_and_offset(layer: Any) -> tuple[Array, Array]:
     mean, variance = np.empty((2, layer.weights.mean.count), np.float32)
     layer.read_statistics(mean, variance)
     factor = 1 / np.sqrt(variance + np.float32(layer.params.eps))
-    return factor, -mean * factor
+    if not layer.params.scale_bias:
+        return factor, -mean * factor
+    factor *= layer.weights.scale.values
+    return factor, layer.weights.bias.values - mean * factor
