@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from layerkit.blob import Array
 
-_STEPS = 16  # grid points for each unit of x
+_STEPS = 64  # grid points for each unit of x
 _REACH = 6  # from here on the error function is 1 to the last bit of a float64
-_TERMS = 9  # the tenth is below 1e-17 half a grid step away
+_TERMS = 7  # the eighth is below 1e-18 half a grid step away
 _AT_ONCE = 4096  # values: few enough to work in a cache, enough not to count numpy's calls
 
 _GRID = np.arange(-_REACH * _STEPS, _REACH * _STEPS + 1) / _STEPS
@@ -23,7 +24,7 @@ def erf(values: Array) -> Array:
 
     Computed in float64 whatever the array holds; the error is below 1e-15. nan stays nan.
     """
-    parts = np.nditer(
+    parts: Any = np.nditer(
         values,
         ["external_loop", "buffered", "zerosize_ok"],
         ["readwrite"],
@@ -41,7 +42,7 @@ def _erf(x: Array) -> Array:
     """The Taylor series at the nearest point p of a grid, where the values are Python's own.
 
     With h = x - p it is erf(p) + sum of a_n h^n. From erf''(p) = -2 p erf'(p) follows, by differentiating n - 2 times,
-    n (n - 1) a_n = -2 (p (n - 1) a_(n-1) + (n - 2) a_(n-2)).
+    n (n - 1) a_n = -2 (n - 1) p a_(n-1) - 2 (n - 2) a_(n-2).
 
     Source: Abramowitz and Stegun 1964, 7.1.1 and 7.1.19.
     """
@@ -52,9 +53,11 @@ def _erf(x: Array) -> Array:
     p = _GRID[nearest]
     h = x - p
     before, term = np.zeros_like(x), _SLOPES[nearest]  # a_0 has no part in the recurrence
-    total, power = term * h, h
+    power = h
+    total: Array = term * h
     for n in range(2, _TERMS + 1):
-        before, term = term, -2 * (p * (n - 1) * term + (n - 2) * before) / (n * (n - 1))
+        before, term = term, (-2 / n) * p * term + (-2 * (n - 2) / (n * (n - 1))) * before
         power = power * h
         total += term * power
-    return _VALUES[nearest] + total
+    total += _VALUES[nearest]  # last, as it is the largest
+    return total

@@ -78,7 +78,8 @@ class GELU(Layer):
 
     def _share_slope(self, x: Array, share: Array) -> Array:
         """The derivative s' of the share."""
-        slope, square = self.scratch.slope, np.square(x, out=self.scratch.square)
+        slope: Array = self.scratch.slope
+        square = np.square(x, out=self.scratch.square)
         if self.params.approximate == "TANH":
             square *= 3 * _CUBIC * _ROOT
             square += _ROOT  # u'

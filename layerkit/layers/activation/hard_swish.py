@@ -38,9 +38,10 @@ class HardSwish(Layer):
         )
 
     def _share(self, x: Array) -> Array:
-        share = np.divide(x, 6, out=self.scratch.share)
+        share: Array = np.divide(x, 6, out=self.scratch.share)
         np.add(share, 0.5, out=share)
-        return np.clip(share, 0, 1, out=share)
+        np.clip(share, 0, 1, out=share)
+        return share
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x = bottom[0].data

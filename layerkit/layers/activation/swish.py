@@ -41,10 +41,11 @@ class Swish(Layer):
 
     def _share(self, x: Array) -> Array:
         """The logistic function of beta * x."""
-        share = np.multiply(x, self.params.beta / 2, out=self.scratch.share)
+        share: Array = np.multiply(x, self.params.beta / 2, out=self.scratch.share)
         np.tanh(share, out=share)
         np.add(share, 1, out=share)
-        return np.divide(share, 2, out=share)
+        np.divide(share, 2, out=share)
+        return share
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x = bottom[0].data
