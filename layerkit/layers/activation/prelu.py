@@ -71,7 +71,7 @@ class PReLU(Layer):
             np.multiply(dy, below, out=below)
             np.sum(below, tuple(axis for axis in range(x.ndim) if axis != 1 or not dslope.ndim), out=dslope)
         if propagate_down[0]:  # last: this diff may lie where dy does
-            positive = np.greater(x, 0, out=self.scratch.positive)
-            np.multiply(dy, self._slope(x.ndim), out=below)
-            np.copyto(below, dy, where=positive)
-            np.copyto(bottom[0].diff, below)
+            slope = np.less_equal(x, 0, out=below)
+            np.multiply(slope, self._slope(x.ndim), out=slope)
+            np.add(slope, np.greater(x, 0, out=self.scratch.positive), out=slope)  # 1 or the learned one
+            np.multiply(dy, slope, out=bottom[0].diff)
