@@ -39,6 +39,7 @@ HAVE_KERNELS = {
     "Power",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Sigmoid",
     "Slice",
     "Softmax",
