@@ -21,7 +21,7 @@ BUFFER = 1 << 19
 
 @register
 class Pooling(Layer):
-    """Pooling: for the elements x of each window
+    """Pooling: one number for each window, made of its elements x.
 
         MAX                 y = max x; the gradient goes to the first of the largest in scan order
         AVE                 y = sum x / area; area counts the padding, but nothing beyond it
@@ -36,6 +36,7 @@ class Pooling(Layer):
     lies: its index in the bottom's spatial plane, row by row (-1 for a maximum of NaN).
     Raises ShapeError where the kernel is too large, where pad is not smaller than it, and for padded STOCHASTIC.
 
+    Example: {name: pool1, type: Pooling, pool: MAX, kernel_size: 3, stride: 2}
     Source: Zeiler and Fergus 2013 (STOCHASTIC); Caffe's pooling_layer.cpp and pooling_layer.cu.
     """
 
