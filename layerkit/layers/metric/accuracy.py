@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Accuracy(Metric):
-    """The fraction of places whose label k is among the `top_k` best classes:
+    """The fraction of places whose label k is among the `top_k` best classes.
 
         right = [number of other classes c with score x[c] >= x[k]] < top_k        accuracy = mean of right
 
@@ -27,6 +27,8 @@ class Accuracy(Metric):
     place, that is for each index of x without `axis`. There is no gradient.
     Tops: the accuracy (scalar), 0 to 1; optionally the accuracy of each class (C,), 0 for a class that does not occur.
     Raises ShapeError where labels and scores do not match or top_k exceeds C, DataError for a label that is no class.
+
+    Example: {name: accuracy, type: Accuracy, bottom: [fc8, label], top_k: 5, include: test}
 
     Source: Caffe's accuracy_layer.cpp.
     """

@@ -14,7 +14,7 @@ from layerkit.registry import register
 
 @register
 class Deconvolution(SlidingKernels):
-    """Deconvolution (transposed convolution): each element of a bottom adds a multiple of a kernel to its top.
+    """Transposed convolution: each element of a bottom adds multiples of kernels to its top.
 
         y[n, m, j * stride - pad + k * dilation] = bias[m] + sum over c, j, k of x[n, c, j] * weight[c, m, k]
 
@@ -31,6 +31,7 @@ class Deconvolution(SlidingKernels):
 
     Example: {name: up, type: Deconvolution, num_output: 21, group: 21, kernel_size: 4, stride: 2, pad: 1,
         bias_term: false, weight_filler: bilinear}
+
     Source: Zeiler et al. 2010; Caffe's deconv_layer.cpp.
     """
 

@@ -13,7 +13,7 @@ from layerkit.registry import register
 
 @register
 class DepthwiseConvolution(Convolution):
-    """DepthwiseConvolution: each channel is convolved with a kernel of its own.
+    """Convolution of each channel with a kernel of its own.
 
         y[n, c, j] = bias[c] + sum over k of weight[c, 0, k] * x[n, c, j * stride - pad + k * dilation]
 
@@ -25,6 +25,7 @@ class DepthwiseConvolution(Convolution):
     Raises ShapeError where num_output, or group if given, is not C; else as Convolution.
 
     Example: {name: conv2_1/dw, type: DepthwiseConvolution, num_output: 32, kernel_size: 3, pad: 1, bias_term: false}
+
     Source: Howard et al. 2017 (MobileNet); depthwise_conv_layer.cpp of MobileNet's forks of Caffe.
     """
 

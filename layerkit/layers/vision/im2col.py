@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Im2col(Layer):
-    """Im2col: the elements of each window laid out as channels, as Convolution does inside.
+    """Lays out the elements of each window as channels, as Convolution does inside.
 
         y[n, (c, k), j] = x[n, c, j * stride - pad + k * dilation], 0 outside the bottom
 
@@ -28,6 +28,7 @@ class Im2col(Layer):
     Raises ShapeError where the kernel is larger than the padded bottom.
 
     Example: {name: columns, type: Im2col, kernel_size: 3, pad: 1}
+
     Source: Caffe's im2col_layer.cpp.
     """
 
