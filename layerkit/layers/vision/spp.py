@@ -43,15 +43,13 @@ class SPP(Layer):
 
     def plan(self, *bottoms: Shape) -> Plan:
         (shape,) = bottoms
+        if len(shape) < 3 or min(shape[2:]) < 1:
+            raise ShapeError(f"SPP needs a bottom (N, C, spatial axes), not {shape_text(shape)}", "bottom")
         plans = []
         for level in range(self.params.pyramid_height):
             try:
                 plans.append(self._pooling(level, shape).plan(shape))
             except ShapeError as error:
-                if len(shape) < 3 or min(shape[2:]) < 1:
-                    raise ShapeError(
-                        f"SPP needs a bottom (N, C, spatial axes), not {shape_text(shape)}", "bottom"
-                    ) from None
                 raise ShapeError(
                     f"level {level} of the pyramid, of {2**level} windows on an axis, does not fit "
                     f"{shape_text(shape)}: {error}",
