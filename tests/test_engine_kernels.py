@@ -32,6 +32,7 @@ HAVE_KERNELS = {
     "Power",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Sigmoid",
     "Slice",
     "Softmax",
