@@ -69,7 +69,7 @@ class ROIPooling(Layer):
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, y, place = bottom[0].data, top[0].data, self.scratch.place
         channels, width = np.arange(x.shape[1]), x.shape[3]
-        check_regions(bottom[1].data, len(x))
+        _check_regions(bottom[1].data, len(x))
         for r, (n, rows, columns) in enumerate(self._bins(bottom[1].data, x.shape[2:])):
             for (i, (up, down)), (j, (left, right)) in product(enumerate(rows), enumerate(columns)):
                 inside = x[n, :, up:down, left:right]  # (C, h, w)
@@ -99,7 +99,7 @@ class ROIPooling(Layer):
             yield int(n), _spans(y1, y2, p.pooled_h, size[0], kind), _spans(x1, x2, p.pooled_w, size[1], kind)
 
 
-def check_regions(regions: Array, images: int) -> None:
+def _check_regions(regions: Array, images: int) -> None:
     """Raise DataError for a region with a number of no image, or whose corners are not finite."""
     for r, region in enumerate(regions.reshape(-1, 5)):
         n = region[0]

@@ -214,6 +214,7 @@ def few_images(shape: Shape) -> Iterator[slice]:
 
 
 def images_at_once(shape: Shape) -> int:
+    """How many images of a bottom of this shape such a run has."""
     return max(1, min(shape[0], BUFFER // max(1, math.prod(shape[1:]))))
 
 

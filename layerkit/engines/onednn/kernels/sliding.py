@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc
-from layerkit.engines.onednn.primitives import Attributes, Context
+from layerkit.engines.onednn.primitives import Attributes, Context, Desc, Primitive
 
 
 class Sliding(Kernel):
@@ -52,17 +53,20 @@ class Sliding(Kernel):
             attributes=attributes,
         )
         """From images to pixels."""
-        self.transposed = context.primitive(
+        self.reads_bottoms = range(len(work.bottoms))
+
+    @cached_property
+    def transposed(self) -> Primitive:
+        """From pixels to images, by the transposed matrix; made where it is needed."""
+        return self.context.primitive(
             "convolution_backward_data",
             c.CONVOLUTION_DIRECT,
             self.images,
-            context.free(self.kernels),
+            self.context.free(self.kernels),
             self.pixels,
             *self.windows,
             self.primitive,
         )
-        """From pixels to images, by the transposed matrix."""
-        self.reads_bottoms = range(len(work.bottoms))
 
     def to_images(self, pixels: Array, images: Array) -> list[Run | None]:
         """What brings pixels to images."""
@@ -75,7 +79,7 @@ class Sliding(Kernel):
         }
         return [packed.refresh, self.transposed.run(arrays)]
 
-    def packed(self, wanted: Any) -> Packed:
+    def packed(self, wanted: Desc) -> Packed:
         """The layer's weight as a primitive wants it."""
         return Packed(self.context, self.layer.weights.weight, self.plain, wanted, transient=self.learns)
 
