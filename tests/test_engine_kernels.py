@@ -25,6 +25,8 @@ HAVE_KERNELS = {
     "Clip",
     "Concat",
     "Convolution",
+    "Deconvolution",
+    "DepthwiseConvolution",
     "ELU",
     "Eltwise",
     "Exp",
@@ -126,6 +128,20 @@ CHAINS = {
 """,
     "conv, relu6": """
 - {name: c, type: Convolution, num_output: 5, kernel_size: 2, stride: 2, weight_filler: {type: gaussian, std: 3}}
+- {name: r, type: ReLU6}
+""",
+    "deconv, relu": """
+- {name: c, type: Deconvolution, num_output: 5, kernel_size: 4, stride: 2, pad: 1, weight_filler: xavier}
+- {name: r, type: ReLU}
+""",
+    "deconv without bias, relu6": """
+- {name: c, type: Deconvolution, num_output: 6, group: 3, kernel_size: 2, bias_term: false, weight_filler: xavier}
+- {name: r, type: ReLU6}
+""",
+    "depthwise, norm, scale, relu6": """
+- {name: c, type: DepthwiseConvolution, num_output: 3, kernel_size: 3, bias_term: false, weight_filler: xavier}
+- {name: n, type: BatchNorm}
+- {name: s, type: Scale, bias_term: true}
 - {name: r, type: ReLU6}
 """,
     "inner product, relu": """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from layerkit.engines.kernel import Kernel, Work
 from layerkit.engines.onednn.kernels.batch_norm import batch_norm
 from layerkit.engines.onednn.kernels.convolution import convolution
+from layerkit.engines.onednn.kernels.deconvolution import deconvolution
 from layerkit.engines.onednn.kernels.elementwise import (
     abs_val,
     clip,
@@ -34,14 +35,23 @@ from layerkit.engines.onednn.primitives import Context
 Make = Callable[[Context, Work], Kernel | None]
 
 KERNELS: dict[tuple[str, ...], Make] = {
-    ("Convolution",): convolution,
-    ("Convolution", "ReLU"): convolution,
-    ("Convolution", "ReLU6"): convolution,
-    ("Convolution", "BatchNorm"): convolution,
-    ("Convolution", "BatchNorm", "ReLU"): convolution,
-    ("Convolution", "BatchNorm", "Scale"): convolution,
-    ("Convolution", "BatchNorm", "Scale", "ReLU"): convolution,
-    ("Convolution", "BatchNorm", "Scale", "ReLU6"): convolution,
+    **{
+        (kind, *behind): convolution
+        for kind in ("Convolution", "DepthwiseConvolution")
+        for behind in (
+            (),
+            ("ReLU",),
+            ("ReLU6",),
+            ("BatchNorm",),
+            ("BatchNorm", "ReLU"),
+            ("BatchNorm", "Scale"),
+            ("BatchNorm", "Scale", "ReLU"),
+            ("BatchNorm", "Scale", "ReLU6"),
+        )
+    },
+    ("Deconvolution",): deconvolution,
+    ("Deconvolution", "ReLU"): deconvolution,
+    ("Deconvolution", "ReLU6"): deconvolution,
     ("InnerProduct",): inner_product,
     ("InnerProduct", "ReLU"): inner_product,
     ("Pooling",): pooling,
