@@ -123,6 +123,8 @@ class Layer:
     """A metric: it has no gradient and nothing trains through it."""
     predict_type: ClassVar[str | None] = None
     """loss: the type that takes its place on bottom 0 in the derived predict phase, with same-named parameters."""
+    predict_bottoms: ClassVar[int] = 1
+    """loss, metric: how many of its first bottoms are predictions, with which a predict net of nothing else answers."""
 
     def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
         self.params: Any = params

@@ -105,7 +105,8 @@ class _Derivation:
         for measure in ("loss", "metric"):
             if any(spec.bottom for spec in pruned):
                 break  # otherwise nothing is computed any more, so what was measured is the answer
-            answers = {spec.bottom[0] for spec in self.specs if getattr(spec.cls, measure) and spec.bottom}
+            measures = [spec for spec in self.specs if getattr(spec.cls, measure) and spec.bottom]
+            answers = {answer for spec in measures for answer in (spec.bottom or [])[: spec.cls.predict_bottoms]}
             answering = _without_unread(kept, read_before - answers, self.wanted)
             pruned = answering if _read_names(answering) <= _made_names(answering) else pruned
         given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
