@@ -88,8 +88,8 @@ def detections(bottoms, weights, params):
             order = sorted((i for i in range(p) if scores[i] > least), key=lambda i, s=scores: -s[i])
             nms = params.nms_param
             order = order[: nms.top_k] if nms.top_k >= 0 else order
-            for i in thin_out(boxes, order, nms.nms_threshold, nms.eta):
-                found.append([image, label, scores[i], *boxes[i]])
+            kept = thin_out(boxes, order, nms.nms_threshold, nms.eta)
+            found += [[image, label, scores[i], *boxes[i]] for i in kept]
         if params.keep_top_k >= 0:
             best = sorted(found, key=lambda row: -row[2])[: params.keep_top_k]
             found = [row for row in found if row in best]

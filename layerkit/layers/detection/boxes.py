@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from layerkit.blob import Array
 
 CodeType = Literal["CORNER", "CENTER_SIZE", "CORNER_SIZE"]
 """What the offsets between a prior and a box are; see `encode`."""
+
+absurd = np.errstate(over="ignore", invalid="ignore")
+"""Decorator: a prediction may be absurd, and its box infinite or NaN, which then overlaps nothing; no warning."""
 
 
 def sizes(boxes: Array) -> Array:
@@ -28,18 +30,22 @@ def centers(boxes: Array) -> Array:
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
+@absurd
 def areas(boxes: Array, pixel: float = 0.0) -> Array:
     """Width times height: (..., 4) -> (...); 0 for a box whose corners are the wrong way round."""
     extent = sizes(boxes)
     return np.where((extent >= 0).all(-1), np.prod(extent + pixel, -1), 0)
 
 
+@absurd
 def overlaps(a: Array, b: Array, pixel: float = 0.0) -> Array:
     """Jaccard overlap, intersection over union: (..., 4) and (..., 4) -> their common leading axes, 0 to 1."""
     shared = np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], -1)
     both = areas(shared, pixel)  # boxes apart have a shared box that is the wrong way round
     either = areas(a, pixel) + areas(b, pixel) - both
-    return np.divide(both, either, out=np.zeros_like(both), where=both > 0)
+    ratio = np.zeros_like(both)
+    np.divide(both, either, out=ratio, where=both > 0)
+    return ratio
 
 
 def outside(boxes: Array) -> Array:
@@ -47,7 +53,7 @@ def outside(boxes: Array) -> Array:
     return (boxes < 0) | (boxes > 1)
 
 
-def encode(code: CodeType, priors: Array, boxes: Array, variances: npt.ArrayLike) -> Array:
+def encode(code: CodeType, priors: Array, boxes: Array, variances: Array | float) -> Array:
     """What to predict, (..., 4), so that `decode` gives `boxes` for these priors; both need a positive size.
 
     CORNER: the differences of the corners. CORNER_SIZE: these in units of the prior's size. CENTER_SIZE: the centers'
@@ -62,18 +68,18 @@ def encode(code: CodeType, priors: Array, boxes: Array, variances: npt.ArrayLike
     return offsets / variances
 
 
-def decode(code: CodeType, priors: Array, offsets: Array, variances: npt.ArrayLike) -> Array:
+@absurd
+def decode(code: CodeType, priors: Array, offsets: Array, variances: Array | float) -> Array:
     """The boxes, (..., 4), that the predicted offsets mean; the inverse of `encode`."""
     offsets = offsets * variances
     if code != "CENTER_SIZE":
         return priors + offsets * _unit(code, priors)
     middle = centers(priors) + offsets[..., :2] * sizes(priors)
-    with np.errstate(over="ignore", invalid="ignore"):  # an absurd prediction is an infinite box, not an error
-        half = np.exp(offsets[..., 2:]) * sizes(priors) / 2
-        return np.concatenate([middle - half, middle + half], -1)
+    half = np.exp(offsets[..., 2:]) * sizes(priors) / 2
+    return np.concatenate([middle - half, middle + half], -1)
 
 
-def _unit(code: CodeType, priors: Array) -> npt.ArrayLike:
+def _unit(code: CodeType, priors: Array) -> Array | float:
     """What corner differences are measured in: 1, or the prior's width, height, width, height."""
     return 1.0 if code == "CORNER" else np.concatenate([sizes(priors), sizes(priors)], -1)
 

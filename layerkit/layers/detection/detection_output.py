@@ -14,7 +14,7 @@ from layerkit.registry import register
 
 @register
 class DetectionOutput(Layer):
-    """DetectionOutput: the boxes that SSD found, by image and class, without those that mean the same object.
+    """DetectionOutput: the boxes that SSD found, each object once, by image and class.
 
     The predicted offsets are decoded into boxes. For each class but the background, the boxes with more confidence
     than `confidence_threshold` go, best first, through non-maximum suppression. Of an image's remaining boxes, all
@@ -67,12 +67,12 @@ class DetectionOutput(Layer):
         return 1 if self.params.share_location else int(self.params.num_classes)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        p, images = self.params, bottoms[0][0] if bottoms[0] else 0
-        priors = check_predictions(*bottoms, loc_classes=self._loc_classes, classes=p.num_classes)
-        most = len(self._labels) * (priors if p.nms_param.top_k < 0 else min(priors, p.nms_param.top_k))
+        p, (loc, conf, priors) = self.params, bottoms
+        count = check_predictions(loc, conf, priors, self._loc_classes, p.num_classes)
+        most = len(self._labels) * (count if p.nms_param.top_k < 0 else min(count, p.nms_param.top_k))
         most = most if p.keep_top_k < 0 else min(most, p.keep_top_k)
         return Plan(
-            tops=[(1, 1, images * max(1, most), 7)],
+            tops=[(1, 1, loc[0] * max(1, most), 7)],
             gradients=(False, False, False),
             reads_bottoms=(),
             reads_tops=(),
@@ -112,8 +112,9 @@ class DetectionOutput(Layer):
     def _kept(self, boxes: Array, scores: Array) -> Array:
         """The indices of one class's boxes (P, 4) that are left, from the most confident down."""
         p = self.params
+        least = -np.inf if p.confidence_threshold is None else p.confidence_threshold
         order = best_first(scores)
-        if p.confidence_threshold is not None:
-            order = order[scores[order] > p.confidence_threshold]
-        order = p.nms_param.best(order)
-        return order[suppress(boxes[order], p.nms_param.nms_threshold, eta=p.nms_param.eta)]
+        order = order[scores[order] > least]  # and not NaN
+        order = order if p.nms_param.top_k < 0 else order[: p.nms_param.top_k]
+        kept: Array = order[suppress(boxes[order], p.nms_param.nms_threshold, eta=p.nms_param.eta)]
+        return kept

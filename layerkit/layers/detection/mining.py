@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.layers.detection.boxes import areas, best_first, suppress
 from layerkit.layers.detection.matching import UNMATCHED
+from layerkit.layers.detection.predictions import NonMaximumSuppression
 
 MiningType = Literal["NONE", "MAX_NEGATIVE", "HARD_EXAMPLE"]
 
@@ -36,16 +37,15 @@ def mine(params: Any, matches: Array, overlap: Array, losses: Array, boxes: Arra
     chosen = np.zeros(len(matches), bool)
     chosen[order[:most]] = True
 
-    background = chosen & (matches == UNMATCHED)
+    background: Array = chosen & (matches == UNMATCHED)
     if params.mining_type == "HARD_EXAMPLE":
         matches[~chosen & (matches > UNMATCHED)] = UNMATCHED
     return background
 
 
-def _thinned(nms: Any, order: Array, boxes: Array) -> Array:
+def _thinned(nms: NonMaximumSuppression, order: Array, boxes: Array) -> Array:
     """Of priors in order of their losses, those that are left after suppression (which here knows no eta)."""
     # An unset top_k is 0 in SSD at this place, so that nothing would be chosen; here, as elsewhere, it means all.
-    order = nms.best(order)
+    order = order if nms.top_k < 0 else order[: nms.top_k]
     order = order[areas(boxes[order]) >= SMALL]
-    limit = None if nms.top_k < 0 else nms.top_k
-    return order[suppress(boxes[order], nms.nms_threshold, limit=limit)]
+    return order[suppress(boxes[order], nms.nms_threshold)]

@@ -93,7 +93,7 @@ class MultiBoxLoss(Layer):
             False, description="Whether all objects are of one class, the one behind the background."
         )
         ignore_cross_boundary_bbox: bool = Field(
-            False, description="Whether boxes that reach out of the image are not matched, nor taken for background."
+            False, description="Whether boxes that reach out of the image are not matched, nor mined."
         )
         bp_inside: bool = Field(
             False, description="Whether coordinates that lie outside of the image have no loss; for the CORNER codes."
@@ -147,11 +147,11 @@ class MultiBoxLoss(Layer):
     predict_bottoms = 3
 
     def plan(self, *bottoms: Shape) -> Plan:
-        p, truth = self.params, bottoms[3]
-        count = check_predictions(*bottoms[:3], loc_classes=p.loc_classes, classes=p.num_classes)
+        p, (loc, conf, priors, truth) = self.params, bottoms
+        count = check_predictions(loc, conf, priors, p.loc_classes, p.num_classes)
         if len(truth) != 4 or truth[3] != 8:
             raise ShapeError(f"bottom 3 must be the ground truth, 1x1x(objects)x8, not {shape_text(truth)}", "bottom")
-        n = bottoms[0][0]
+        n = loc[0]
         return Plan(
             tops=[()],
             scratch=[
@@ -179,7 +179,8 @@ class MultiBoxLoss(Layer):
 
         found = [self._match(priors, offsets[i], truth) for i, truth in enumerate(truths)]
         matches = np.stack([numbers for numbers, _ in found])  # (N, L, P)
-        conf_loss = self._conf_loss(confidences, self._targets(matches, truths), conf_slope)  # (N, P)
+        self._write_targets(matches, truths, self.scratch.targets)
+        conf_loss = self._conf_loss(confidences, self.scratch.targets, conf_slope)  # (N, P)
         loc_loss = self._loc_loss(priors, offsets, matches, truths, loc_slope)  # (N, L, P)
         if p.mining_type != "NONE":
             losses = conf_loss + loc_loss[:, 0] if p.mining_type == "HARD_EXAMPLE" else conf_loss
@@ -224,9 +225,9 @@ class MultiBoxLoss(Layer):
             matches[label] = np.where(numbers > UNMATCHED, own[numbers], numbers)
         return matches, np.zeros(offsets.shape[1])  # there is no mining that needs overlaps
 
-    def _targets(self, matches: Array, truths: list[Truth]) -> Array:
-        """Which classes each prior is of: (N, P, C), True or False."""
-        p, targets = self.params, self.scratch.targets
+    def _write_targets(self, matches: Array, truths: list[Truth], targets: Array) -> None:
+        """Write which classes each prior is of: (N, P, C), True or False."""
+        p = self.params
         targets[...] = False
         for i, label, prior in np.argwhere(matches > UNMATCHED):
             if p.conf_loss_type == "SOFTMAX":
@@ -235,14 +236,13 @@ class MultiBoxLoss(Layer):
         # In SSD, LOGISTIC teaches priors without an object to be background only where they were mined.
         if p.background_label_id >= 0 and (p.conf_loss_type == "SOFTMAX" or p.mining_type != "NONE"):
             targets[..., p.background_label_id] |= ~targets.any(-1)
-        return targets
 
     def _conf_loss(self, x: Array, targets: Array, slope: Array) -> Array:
         """The cross entropy of each prior (N, P), from scores and targets (N, P, C); writes its derivative by x."""
         if self.params.conf_loss_type == "SOFTMAX":
             np.exp(np.subtract(x, x.max(-1, keepdims=True), out=slope), out=slope)
             slope /= slope.sum(-1, keepdims=True)
-            loss = -np.log(np.maximum(slope.sum(-1, where=targets), np.finfo(x.dtype).tiny))
+            loss: Array = -np.log(np.maximum(slope.sum(-1, where=targets), np.finfo(x.dtype).tiny))
         else:
             power = np.exp(-np.abs(x))  # the sigmoid of -|x| is power / (1 + power): nothing overflows
             np.divide(np.where(x >= 0, 1, power), 1 + power, out=slope)

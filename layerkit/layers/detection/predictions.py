@@ -23,10 +23,6 @@ class NonMaximumSuppression(Strict):
         1.0, gt=0, le=1, description="Below 1, what a threshold above 0.5 is multiplied by for every box kept."
     )
 
-    def best(self, order: Array) -> Array:
-        """The first `top_k` of boxes that come best first."""
-        return order if self.top_k < 0 else order[: self.top_k]
-
 
 def check_predictions(loc: Shape, conf: Shape, priors: Shape, loc_classes: int, classes: int) -> int:
     """The number of priors, P. Raises ShapeError unless the bottoms' shapes fit each other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -42,16 +43,18 @@ class PriorBox(Layer):
     class Params(LayerParams):
         """Parameters of PriorBox."""
 
-        min_size: list[float] = Field(
+        min_size: list[Annotated[float, Field(ge=1)]] = Field(
             min_length=1, description="Sizes of the least boxes, in pixels; what is behind the point is cut off."
         )
-        max_size: list[float] = Field(
+        max_size: list[Annotated[float, Field(ge=1)]] = Field(
             [], description="None, or one size a min_size, greater than it, in pixels; cut off as well."
         )
-        aspect_ratio: list[float] = Field([], description="Widths over heights beside 1; repetitions do not count.")
+        aspect_ratio: list[Annotated[float, Field(gt=0)]] = Field(
+            [], description="Widths over heights beside 1; repetitions do not count."
+        )
         flip: bool = Field(True, description="Whether 1 / r is added for each aspect ratio r.")
         clip: bool = Field(False, description="Whether corners outside of the image are moved to its border.")
-        variance: list[float] = Field(
+        variance: list[Annotated[float, Field(gt=0)]] = Field(
             [0.1], description="One number for all four coordinates, or four: x, y, width, height."
         )
         img_size: int | None = Field(None, gt=0, description="Side of a square image, if not bottom 1's.")
@@ -64,17 +67,13 @@ class PriorBox(Layer):
 
         @model_validator(mode="after")
         def _fits(self) -> PriorBox.Params:
-            if min(self.min_size) < 1:
-                raise ValueError("min_size must be 1 or more")
             if self.max_size and len(self.max_size) != len(self.min_size):
                 raise ValueError(f"{len(self.min_size)} min_size need as many max_size, not {len(self.max_size)}")
             for least, most in zip(self.min_size, self.max_size, strict=False):
                 if most <= least:
                     raise ValueError(f"max_size {most:g} must be greater than its min_size {least:g}")
-            if min(self.aspect_ratio, default=1) <= 0:
-                raise ValueError("aspect_ratio must be above 0")
-            if len(self.variance) not in (1, 4) or min(self.variance) <= 0:
-                raise ValueError("variance must be one number or four, all above 0")
+            if len(self.variance) not in (1, 4):
+                raise ValueError(f"variance must be one number or four, not {len(self.variance)}")
             for one, *two in (("img_size", "img_h", "img_w"), ("step", "step_h", "step_w")):
                 given = [name for name in two if getattr(self, name) is not None]
                 if len(given) == 1 or (given and getattr(self, one) is not None):

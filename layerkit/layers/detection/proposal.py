@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
@@ -44,17 +45,15 @@ class Proposal(Layer):
         feat_stride: int = Field(16, gt=0, description="Pixels of the image from one place of the map to the next.")
         base_size: int = Field(16, gt=0, description="Side of the square, in pixels, whose area all ratios keep.")
         min_size: int = Field(16, ge=0, description="The least width and height in pixels of the original image.")
-        ratio: list[float] = Field(min_length=1, description="The anchors' heights over their widths.")
-        scale: list[float] = Field(min_length=1, description="What the base's sides are multiplied by.")
+        ratio: list[Annotated[float, Field(gt=0)]] = Field(
+            min_length=1, description="The anchors' heights over their widths."
+        )
+        scale: list[Annotated[float, Field(gt=0)]] = Field(
+            min_length=1, description="What the base's sides are multiplied by."
+        )
         pre_nms_topn: int = Field(6000, gt=0, description="How many of an image's best boxes are looked at.")
         post_nms_topn: int = Field(300, gt=0, description="How many of them are kept at the most.")
         nms_thresh: float = Field(0.7, ge=0, description="The greatest overlap with a better box that is let be.")
-
-        @model_validator(mode="after")
-        def _positive(self) -> Proposal.Params:
-            if min(self.ratio) <= 0 or min(self.scale) <= 0:
-                raise ValueError("ratio and scale must be above 0")
-            return self
 
     bottoms = (3, 3)
     tops = (1, 2)
@@ -121,4 +120,5 @@ class Proposal(Layer):
         half = (np.array(sides) - 1) / 2
         around = np.concatenate([middle - half, middle + half], -1)  # (A, 4)
         x, y = np.meshgrid(np.arange(width) * p.feat_stride, np.arange(height) * p.feat_stride)
-        return np.stack([x, y, x, y], -1)[:, :, None] + around
+        corners: Array = np.stack([x, y, x, y], -1)[:, :, None] + around
+        return corners

@@ -15,7 +15,7 @@ from layerkit.registry import register
 
 @register
 class SmoothL1Loss(Layer):
-    """Smooth L1 loss: the squared difference near 0, the absolute difference further away, per sample.
+    """Smooth L1 loss: the squared difference near 0, the absolute one further away.
 
         d = inside (a - b)        s = slope of f at d = sigma^2 d, but at least -1 and at most 1
         f(d) = sigma^2 d^2 / 2 where |d| < 1 / sigma^2, |d| - 1 / (2 sigma^2) elsewhere
