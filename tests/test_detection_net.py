@@ -51,8 +51,11 @@ def ssd(*more: str) -> str:
 SOLVER = "solver: {base_lr: 0.02, momentum: 0.9, max_iter: 60, display: 0}\n"
 LOSS = "{name: loss, type: MultiBoxLoss, bottom: [loc, conf, prior, truth], num_classes: 3, code_type: CENTER_SIZE}"
 FOUND = (
-    "{name: found, type: DetectionOutput, bottom: [loc, conf, prior], num_classes: 3, code_type: CENTER_SIZE, "
-    "keep_top_k: 2, nms_param: {nms_threshold: 0.3}, include: test}"
+    "{name: scores, type: Reshape, bottom: conf, shape: [0, -1, 3], include: test}",
+    "{name: prob, type: Softmax, axis: 2, include: test}",
+    "{name: flat, type: Flatten, include: test}",
+    "{name: found, type: DetectionOutput, bottom: [loc, flat, prior], num_classes: 3, code_type: CENTER_SIZE, "
+    "confidence_threshold: 0.4, nms_param: {nms_threshold: 0.3}, include: test}",
 )
 
 
@@ -78,7 +81,7 @@ def test_a_small_ssd_learns_to_find_squares(engine, tmp_path):
     if (why := engines.missing(engine)) is not None:
         pytest.skip(f"{engine} cannot run here: {why}")
     seen = scene()
-    solver = lk.Solver(ssd(LOSS, FOUND) + SOLVER, engine=engine)
+    solver = lk.Solver(ssd(LOSS, *FOUND) + SOLVER, engine=engine)
     train = solver.net
     train.blobs["data"].data[...], train.blobs["truth"].data[...] = seen.images, seen.truth
     losses = []
@@ -89,7 +92,7 @@ def test_a_small_ssd_learns_to_find_squares(engine, tmp_path):
     assert losses[5] < losses[0]
     assert np.mean(losses[-5:]) < 0.2 * losses[0]
 
-    net = lk.Net(ssd(LOSS, FOUND), "predict", engine=engine, weights=solver.snapshot(tmp_path / "ssd"))
+    net = lk.Net(ssd(LOSS, *FOUND), "predict", engine=engine, weights=solver.snapshot(tmp_path / "ssd"))
     assert "loss" not in net.layers
     rows = net.forward(data=seen.images)["found"][0, 0]
     for image, label, *_, xmin, ymin, xmax, ymax in seen.truth[0, 0, :, [0, 1, 2, 3, 4, 5, 6]].T[:5]:
@@ -102,8 +105,8 @@ def outputs(*layers: str, phase: str = "predict") -> set[str]:
 
 
 def test_a_predict_net_finds_objects_or_else_gives_all_three_predictions():
-    assert outputs(LOSS, FOUND) == {"found"}
-    assert outputs(LOSS, FOUND.replace("test", "predict")) == {"found"}
-    assert "found" in outputs(LOSS.replace("code_type", "include: train, code_type"), FOUND)
+    assert outputs(LOSS, *FOUND) == {"found"}
+    assert outputs(LOSS, *(each.replace("test", "predict") for each in FOUND)) == {"found"}
+    assert "found" in outputs(LOSS.replace("code_type", "include: train, code_type"), *FOUND)
     assert outputs(LOSS) == {"loc", "conf", "prior"}
     assert lk.Net(ssd(LOSS), "predict").inputs == ["data"]

@@ -30,6 +30,7 @@ HAVE_KERNELS = {
     "Power",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Sigmoid",
     "Slice",
     "Softmax",

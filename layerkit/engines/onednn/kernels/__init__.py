@@ -48,5 +48,6 @@ KERNELS: dict[tuple[str, ...], Make] = {
     ("Concat",): concat,
     ("Slice",): slices,
     ("Flatten",): flatten,
+    ("Reshape",): flatten,
 }
 """Each function makes a kernel, or gives None where oneDNN has nothing fast for the layer as it is configured."""
