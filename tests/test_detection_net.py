@@ -95,13 +95,14 @@ def test_a_small_ssd_learns_to_find_squares(engine, tmp_path):
     net = lk.Net(ssd(LOSS, *FOUND), "predict", engine=engine, weights=solver.snapshot(tmp_path / "ssd"))
     assert "loss" not in net.layers
     rows = net.forward(data=seen.images)["found"][0, 0]
-    for image, label, *_, xmin, ymin, xmax, ymax in seen.truth[0, 0, :, [0, 1, 2, 3, 4, 5, 6]].T[:5]:
+    assert len(rows) == 5
+    for image, label, _, *box, _ in seen.truth[0, 0, :5]:
         own = rows[(rows[:, 0] == image) & (rows[:, 1] == label)]
-        assert overlaps(own[:, 3:], np.array([xmin, ymin, xmax, ymax])).max() > 0.6
+        assert overlaps(own[:, 3:], np.array(box)).max() > 0.6
 
 
-def outputs(*layers: str, phase: str = "predict") -> set[str]:
-    return set(lk.Net(ssd(*layers), phase).outputs)
+def outputs(*layers: str) -> set[str]:
+    return set(lk.Net(ssd(*layers), "predict").outputs)
 
 
 def test_a_predict_net_finds_objects_or_else_gives_all_three_predictions():
