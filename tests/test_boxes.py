@@ -94,6 +94,8 @@ def test_per_prediction_matches_what_is_left_with_what_it_overlaps_enough():
     assert matches(boxes, objects, "PER_PREDICTION", 0.8) == [0, 0, 1, UNMATCHED]
     assert matches(boxes, objects, "PER_PREDICTION", 0.9) == [0, UNMATCHED, 1, UNMATCHED]
     assert matches(row(0, 3), row(0), "PER_PREDICTION", 0.0) == [0, UNMATCHED]  # no overlap at all is never enough
+    half = np.array([[0.0, 0, 1, 1], [0, 0, 2, 1]])
+    assert matches(half, row(0), "PER_PREDICTION", 0.5) == [0, 0]
 
 
 def test_boxes_that_reach_out_of_the_image_are_ignored_when_asked():

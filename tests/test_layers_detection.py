@@ -147,6 +147,7 @@ def test_nothing_found_is_one_row_an_image_as_in_ssd():
 
 def test_an_image_without_objects_has_no_row_where_another_has_some():
     assert found(confidences(), confidence_threshold=0.65)[:, 0].tolist() == [0, 0]
+    assert found(np.ones((2, 8)), confidence_threshold=1.0)[:, 1].tolist() == [-1, -1]  # just as much is not enough
 
 
 def test_a_confidence_that_is_nan_is_none():
@@ -259,6 +260,14 @@ def test_logistic_teaches_background_only_to_mined_priors():
         assert layer.forward()["top 0"] == pytest.approx(0.25 + 4 * math.log(2), rel=1e-6)
         layer.top[0].diff[...] = 1
         np.testing.assert_allclose(layer.backward([1])["the diff of bottom 1"], [[0.5, -0.5, *background]])
+
+
+def test_a_prior_whose_boxes_are_matched_in_two_classes_is_of_the_last_one():
+    params = {"num_classes": 3, "share_location": False, "use_prior_for_matching": False, "mining_type": "NONE"}
+    bottoms = [np.zeros((1, 12)), [[0, 1, 3]], [[TWO_PRIORS[0][0][:4], [0.1] * 4]], [[[OBJECT, [0, 2, *OBJECT[2:]]]]]]
+    layer = lone("MultiBoxLoss", bottoms, params)
+    cross_entropy = math.log(1 + math.exp(1) + math.exp(3)) - 3
+    assert layer.forward()["top 0"] == pytest.approx((2 * 0.25 + cross_entropy) / 2, rel=1e-6)
 
 
 def test_extreme_scores_do_not_overflow():
