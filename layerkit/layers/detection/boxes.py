@@ -107,7 +107,8 @@ def suppress(
             break
         if worst[i] <= threshold:
             kept.append(i)
-            np.maximum(worst, overlaps(boxes[i], boxes, pixel), out=worst)
+            later = worst[i + 1 :]
+            np.maximum(later, overlaps(boxes[i], boxes[i + 1 :], pixel), out=later)
             if eta < 1 and threshold > 0.5:
                 threshold *= eta
     return np.array(kept, np.int64)
