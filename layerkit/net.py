@@ -143,8 +143,21 @@ class Net:
         layer.weights = self.flat.params[node.name]
         layer.rng = self.generator(node.name, 1)
         layer.generator = lambda *key: self.generator(node.name, 2, *key)
-        layer.state = SimpleNamespace(**{s.name: np.zeros(s.shape, s.dtype or self.dtype) for s in node.plan.state})
+        self._provide_state(node)
         layer.bodies = {name: self._body(node, name) for name in node.bodies}
+
+    def _provide_state(self, node: Node) -> None:
+        """Give a layer the state that it plans. What it holds already stays, and grows along axis 0 where it must."""
+        state = node.layer.state
+        for planned in node.plan.state:
+            held, shape = getattr(state, planned.name, None), planned.shape
+            same_kind = held is not None and held.shape[1:] == shape[1:] and held.ndim == len(shape)
+            if held is not None and same_kind and (not shape or len(held) >= shape[0]):
+                continue
+            array = np.zeros(shape, planned.dtype or self.dtype)
+            if held is not None and same_kind:
+                array[: len(held)] = held
+            setattr(state, planned.name, array)
 
     def _body(self, node: Node, name: str) -> RunningBody:
         """The net of one of a layer's bodies, over the weights that the layer was given for it."""
@@ -189,6 +202,7 @@ class Net:
         self.graph = graph
         self.program = self._programs.program(graph, self._store)
         for node in graph.nodes:
+            self._provide_state(node)
             for name, body in node.layer.bodies.items():
                 body.reshape(node.bodies[name].shapes)
 
