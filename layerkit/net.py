@@ -22,7 +22,7 @@ from layerkit.layer import Layer
 from layerkit.passes import ForwardStep, name_layer
 from layerkit.programs import Programs
 from layerkit.spec import Origin
-from layerkit.storage import BlobStore, Named
+from layerkit.storage import BlobStore, Named, provide_state
 from layerkit.weights import WeightStore, read_weights
 
 DTYPES = ("float32", "float64")
@@ -143,21 +143,9 @@ class Net:
         layer.weights = self.flat.params[node.name]
         layer.rng = self.generator(node.name, 1)
         layer.generator = lambda *key: self.generator(node.name, 2, *key)
-        self._provide_state(node)
+        layer.state = SimpleNamespace()
+        provide_state(layer, node.plan.state, self.dtype)
         layer.bodies = {name: self._body(node, name) for name in node.bodies}
-
-    def _provide_state(self, node: Node) -> None:
-        """Give a layer the state that it plans. What it holds already stays, and grows along axis 0 where it must."""
-        state = node.layer.state
-        for planned in node.plan.state:
-            held, shape = getattr(state, planned.name, None), planned.shape
-            same_kind = held is not None and held.shape[1:] == shape[1:] and held.ndim == len(shape)
-            if held is not None and same_kind and (not shape or len(held) >= shape[0]):
-                continue
-            array = np.zeros(shape, planned.dtype or self.dtype)
-            if held is not None and same_kind:
-                array[: len(held)] = held
-            setattr(state, planned.name, array)
 
     def _body(self, node: Node, name: str) -> RunningBody:
         """The net of one of a layer's bodies, over the weights that the layer was given for it."""
@@ -202,7 +190,7 @@ class Net:
         self.graph = graph
         self.program = self._programs.program(graph, self._store)
         for node in graph.nodes:
-            self._provide_state(node)
+            provide_state(node.layer, node.plan.state, self.dtype)
             for name, body in node.layer.bodies.items():
                 body.reshape(node.bodies[name].shapes)
 

@@ -132,13 +132,14 @@ CASES = [
     *rows("RNN"),
     *rows("LSTM"),
     *rows("GRU"),
-    Case(
-        "LSTMUnit", "Caffe's", [(1, 3, 2), (1, 3, 8), np.array([[1, 0, 1]])], num_tops=2, formula=lstm_unit
-    ),
+    Case("LSTMUnit", "Caffe's", [(1, 3, 2), (1, 3, 8), np.array([[1, 0, 1]])], num_tops=2, formula=lstm_unit),
     Case("LSTMUnit", "rows", [(3, 5), (3, 20), np.array([1, 0, 0.5])], num_tops=2, formula=lstm_unit),
     Case("LSTMUnit", "one", [(5,), (20,), np.array(1)], num_tops=2, formula=lstm_unit),
     Case(
-        "LSTMUnit", "four axes", [(2, 3, 4, 5), (2, 3, 4, 20), np.arange(24).reshape(2, 3, 4) % 3 > 0], num_tops=2,
+        "LSTMUnit",
+        "four axes",
+        [(2, 3, 4, 5), (2, 3, 4, 20), np.arange(24).reshape(2, 3, 4) % 3 > 0],
+        num_tops=2,
         formula=lstm_unit,
     ),
 ]

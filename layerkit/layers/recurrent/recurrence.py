@@ -30,7 +30,7 @@ class Recurrent(Layer):
     """Base of layers that go through T steps of N sequences. A step gets G numbers, D (num_output) for each gate:
 
         gates[t] = x[t] W_x^T + b + static W_static^T           for all steps at once
-        carried[t] = cont[t] states[t-1]                        cont is 0 where a sequence begins, and 1 where it goes on
+        carried[t] = cont[t] states[t-1]                        cont: 0 where a sequence begins, 1 where it goes on
         product = carried_h[t] W_h^T                            (N, G)
         states[t] = what `step` makes of gates[t], product and carried[t]
 
