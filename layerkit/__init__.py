@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from layerkit.fillers import Filler
-    from layerkit.layer import Body, Layer, LayerParams, Plan, SampleInfo, Scratch, SourceLayer, State, Weight
+    from layerkit.layer import Body, Layer, LayerParams, Metric, Plan, SampleInfo, Scratch, SourceLayer, State, Weight
     from layerkit.net import Net
     from layerkit.registry import layer_class, layer_types, register
     from layerkit.snapshot import load
@@ -44,6 +44,7 @@ __all__ = [
     "Layer",
     "LayerParams",
     "LayerkitError",
+    "Metric",
     "Net",
     "Plan",
     "SampleInfo",
@@ -79,7 +80,18 @@ _HOMES = {
         "UsageError",
     ),
     "fillers": ("Filler",),
-    "layer": ("Body", "Layer", "LayerParams", "Plan", "SampleInfo", "Scratch", "SourceLayer", "State", "Weight"),
+    "layer": (
+        "Body",
+        "Layer",
+        "LayerParams",
+        "Metric",
+        "Plan",
+        "SampleInfo",
+        "Scratch",
+        "SourceLayer",
+        "State",
+        "Weight",
+    ),
     "net": ("Net",),
     "registry": ("layer_class", "layer_types", "register"),
     "snapshot": ("load",),

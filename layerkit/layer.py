@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
@@ -193,6 +194,51 @@ class SourceLayer(Layer):
     def rewind(self) -> None:
         """Go back to the first sample."""
         self.state.consumed[...] = 0
+
+
+class Metric(Layer):
+    """Base of the metrics, whose values are a function of sums over samples: sums add up over batches, means do not.
+
+    A metric writes `plan` by `plan_sums`, `count` and `values`. A forward pass gives the batch's own values; `result`
+    gives those of all batches since `reset`, exactly, whatever the batches' sizes are.
+    """
+
+    metric = True
+
+    def plan_sums(
+        self, sums: Shape, tops: Sequence[Shape], bottoms: Sequence[Shape], scratch: Sequence[Scratch] = ()
+    ) -> Plan:
+        """A plan with an array of this shape to sum in; it is float64, which counts exactly up to 2^53."""
+        return Plan(
+            tops=tops[: self.num_tops],
+            scratch=[Scratch("sums", sums, "float64"), *scratch],
+            state=[State("total", sums, "float64")],
+            gradients=[False] * len(bottoms),
+            reads_bottoms=(),
+            reads_tops=(),
+        )
+
+    def count(self, bottom: Bottoms, sums: Array) -> None:
+        """Write the batch's sums."""
+        raise NotImplementedError(f"{type(self).__name__} does not count")
+
+    def values(self, sums: Array) -> Sequence[npt.ArrayLike]:
+        """The values of all possible tops, from sums."""
+        raise NotImplementedError(f"{type(self).__name__} does not make values of its sums")
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        self.count(bottom, self.scratch.sums)
+        self.state.total += self.scratch.sums
+        for blob, value in zip(top, self.values(self.scratch.sums), strict=False):
+            blob.data[...] = value
+
+    def result(self) -> list[Array]:
+        """Each top's value over all that was counted since `reset`, in float64."""
+        return [np.asarray(value, "float64") for value in self.values(self.state.total)][: self.num_tops]
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.state.total[...] = 0
 
 
 class SampleInfo(Strict):

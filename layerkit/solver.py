@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from layerkit import graph, snapshot
 from layerkit.errors import DataError, LayerkitError, UsageError
+from layerkit.evaluation import Outputs, batch_size, evaluate, scalars
 from layerkit.events import EventLog
 from layerkit.given import Keep
-from layerkit.layer import SourceLayer
 from layerkit.net import Net
 from layerkit.passes import remember
 from layerkit.policies import learning_rate
@@ -25,7 +25,8 @@ from layerkit.spec import Origin, RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
 from layerkit.weights import STATE_SUFFIX
 
-Outputs = dict[str, float]
+LOGGED = 10_000
+"""Numbers in a table that the event log still records: a confusion matrix of 1,000 classes would swell it."""
 
 
 class Solver:
@@ -186,7 +187,7 @@ class Solver:
             self.net.forward()
             loss += self.net.loss / self.spec.iter_size
             self.net.backward(accumulate=i > 0)
-            self._samples += _batch_size(self.net)
+            self._samples += batch_size(self.net)
         if not math.isfinite(loss):
             hint = "lower base_lr, or look for extreme values in the data"
             raise DataError(f"the loss is {loss} at iteration {self.iteration}: {hint}")
@@ -214,7 +215,7 @@ class Solver:
             loss=sum(self._losses) / len(self._losses),
             lr=self.lr,
             samples_per_s=round(self._samples / max(seconds, 1e-9), 1),
-            outputs={name: float(value) for name, value in _scalars(self.net)},
+            outputs={name: float(value) for name, value in scalars(self.net)},
         )
         self._samples, self._seconds = 0, 0.0
 
@@ -235,7 +236,7 @@ class Solver:
     # -- tests ---------------------------------------------------------------------------------------------------
 
     def test(self) -> Outputs:
-        """Run the test net over test_iter batches; returns each scalar output's mean over samples.
+        """Run the test net over test_iter batches; returns each scalar output over all samples, as `evaluate` does.
 
         It is cut short, and returns nothing, if `stopping` is set meanwhile. Raises UsageError without a test net.
         """
@@ -246,12 +247,14 @@ class Solver:
         if self.test_net is None:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
         before, undo = self.stopping, remember(node for _, node in self.test_net.nodes())
-        outputs, samples = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
-        if self.stopping and not samples:
+        found = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
+        if self.stopping and not found.samples:
             undo()
             return None
-        self.events.emit("test", self.iteration, outputs=outputs, samples=samples)
-        return outputs
+        tables = {name: table.tolist() for name, table in found.tables.items() if table.size <= LOGGED}
+        about = {"tables": tables} if tables else {}
+        self.events.emit("test", self.iteration, outputs=found.outputs, samples=found.samples, **about)
+        return found.outputs
 
     # -- snapshots -----------------------------------------------------------------------------------------------
 
@@ -324,42 +327,6 @@ class Solver:
         """Let go of the sources."""
         for net in self._nets().values():
             net.close()
-
-
-def evaluate(net: Net, batches: str | int = "all", *, stop: Callable[[], bool] = lambda: False) -> tuple[Outputs, int]:
-    """Each scalar output's mean over samples from the sources' beginning, and how many samples there were.
-
-    `batches` is how many forward passes to run, or `all`: every sample of the longest source once. Each pass counts by
-    its number of samples, so that a smaller last batch weighs no more than it should. `stop` is asked between passes;
-    where it cuts them short there are no outputs of no samples. Raises DataError.
-    """
-    net.open()
-    sources = [layer for layer in net.layers.values() if isinstance(layer, SourceLayer)]
-    for source in sources:
-        source.rewind()
-    count = max((source.batches() for source in sources), default=1) if batches == "all" else int(batches)
-    totals: dict[str, float] = {}
-    samples = 0
-    for done in range(count):
-        if done and stop():
-            return {}, 0
-        net.forward()
-        size = _batch_size(net)
-        samples += size
-        for name, value in _scalars(net):
-            totals[name] = totals.get(name, 0.0) + float(value) * size
-    return {name: total / max(samples, 1) for name, total in totals.items()}, samples
-
-
-def _scalars(net: Net) -> list[tuple[str, Any]]:
-    """The outputs that are single numbers, by name."""
-    return [(name, net.blobs[name].data.item()) for name in net.outputs if net.blobs[name].count == 1]
-
-
-def _batch_size(net: Net) -> int:
-    """How many samples the last forward pass read: the leading axis of the first input."""
-    shape = net.blobs[net.inputs[0]].shape if net.inputs else ()
-    return shape[0] if shape else 1
 
 
 def _expect_something_to_train(net: Net) -> None:

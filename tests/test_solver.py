@@ -17,7 +17,6 @@ import layerkit as lk
 from layerkit import events
 from layerkit.events import EventLog
 from layerkit.policies import learning_rate
-from layerkit.solver import evaluate
 from layerkit.spec import SolverSpec
 from layerkit.updaters import Updater
 
@@ -292,15 +291,6 @@ def test_step_returns_the_loss_and_solve_goes_on_from_there() -> None:
 # -- tests -------------------------------------------------------------------------------------------------------
 
 
-def test_a_test_weighs_by_samples() -> None:
-    solver = digits()
-    whole = lk.Solver(solver.run.resolved(), overrides=["net.layers.digits.batch_size.test=360"])
-    parts, samples = evaluate(solver.test_net)
-    once, same = evaluate(whole.test_net)
-    assert samples == same == 360
-    assert parts == pytest.approx(once, rel=1e-6)
-
-
 def test_test_iter_counts_batches_from_the_beginning() -> None:
     solver = digits(test_iter=2)
     seen: list[Any] = []
@@ -308,7 +298,6 @@ def test_test_iter_counts_batches_from_the_beginning() -> None:
     first = solver.test()
     assert solver.test() == first
     assert [each["samples"] for each in seen] == [200, 200]
-    assert evaluate(solver.test_net, 5)[1] == 460  # 360 in one round, then 100 of the next
 
 
 def test_a_test_does_not_disturb_training() -> None:
@@ -324,12 +313,6 @@ def test_the_test_net_reads_the_weights_that_are_trained() -> None:
     after = solver.solve()
     assert after["accuracy"] > before["accuracy"] + 0.3
     assert after["loss"] < before["loss"]
-
-
-def test_evaluate_without_a_source_runs_once() -> None:
-    outputs, samples = evaluate(tiny().net)
-    assert list(outputs) == ["loss"]
-    assert samples == 4
 
 
 # -- the record --------------------------------------------------------------------------------------------------
@@ -484,12 +467,6 @@ def test_a_negative_count_of_updates_is_refused() -> None:
     with pytest.raises(lk.UsageError, match="the count of updates must be 0 or more, not -1"):
         tiny().step(-1)
     assert math.isnan(tiny().step(0))
-
-
-def test_evaluating_stops_between_batches() -> None:
-    answers = iter([False, True])
-    assert evaluate(digits().test_net, stop=lambda: next(answers)) == ({}, 0)
-    assert next(answers, None) is None
 
 
 def test_from_net_takes_nets_that_exist() -> None:

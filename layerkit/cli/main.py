@@ -13,6 +13,7 @@ import typer
 from layerkit import __version__
 from layerkit.cli.check import check
 from layerkit.cli.doctor import doctor
+from layerkit.cli.layers import layers
 from layerkit.cli.new import new
 from layerkit.cli.summary import summary
 from layerkit.cli.test import test
@@ -88,6 +89,7 @@ for _verb in (train, test, check, summary, time):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))
+app.command()(_guarded(layers))
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from layerkit.cli import options
+from layerkit.cli import options, table
+
+if TYPE_CHECKING:
+    from layerkit.net import Net
 
 
 def test(
@@ -23,13 +26,14 @@ def test(
 ) -> None:
     """Measure a trained net on its test samples.
 
-    Prints the mean of each output of the test net, a line each: its name and the number.
+    Prints each output of the test net over all samples, a line each: its name and the number. What a metric counts by
+    class has a line a class, and a confusion matrix is a table.
 
     Example: layerkit test configs/mlp.yaml --weights runs/mlp/iter_1000.safetensors
     """
     from layerkit import graph
+    from layerkit.evaluation import evaluate
     from layerkit.net import Net
-    from layerkit.solver import evaluate
     from layerkit.threads import use
 
     run, graphs = graph.load(file, ["test"], [*(assignments or []), *options.run_overrides(threads, engine)])
@@ -39,8 +43,25 @@ def test(
     net = Net.from_graph(graphs["test"], seed=seed, engine=run.engine, keep=())
     net.load_weights(weights)
     batches = iterations if iterations is not None else run.solver.test_iter if run.solver is not None else "all"
-    outputs, samples = evaluate(net, batches)
+    found = evaluate(net, batches)
     net.close()
-    for name, value in outputs.items():
+    for name, value in found.outputs.items():
         typer.echo(f"{name} {value:.6g}")
-    typer.echo(f"{samples} samples", err=True)
+    for name, values in found.tables.items():
+        labels = _labels(net, values.shape[-1])
+        if values.ndim == 1:
+            for label, value in zip(labels, values, strict=True):
+                typer.echo(f"{name}[{label}] {value:.6g}")
+        else:
+            rows = zip(labels, values.reshape(-1, len(labels)), strict=True)
+            table.show([name, *labels], [[label, *(f"{value:.6g}" for value in row)] for label, row in rows], labels)
+    typer.echo(f"{found.samples} samples", err=True)
+
+
+def _labels(net: Net, classes: int) -> list[str]:
+    """The classes' names, or their numbers where there are not so many names."""
+    from layerkit.layer import SourceLayer
+
+    sources = [layer for layer in net.layers.values() if isinstance(layer, SourceLayer)]
+    known = next((source.samples().class_names for source in sources), [])
+    return known if len(known) == classes else [str(label) for label in range(classes)]

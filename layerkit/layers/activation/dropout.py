@@ -14,14 +14,16 @@ from layerkit.registry import register
 
 @register
 class Dropout(Layer):
-    """While training, sets each value to 0 with probability dropout_ratio and scales the rest, so that means stay.
+    """Sets values to 0 at random while training, and scales the rest so that means stay.
 
-    train:          y = kept * x / (1 - dropout_ratio), where kept is drawn anew in each forward pass, 0 or 1
+    train:          y = kept * x / (1 - dropout_ratio), kept being 0 with probability dropout_ratio, else 1, drawn anew
     test, predict:  y = x
     With scale_train false the scaling is done outside training instead: y = kept * x, and y = (1 - dropout_ratio) * x.
 
     Bottom 0: any shape. Top 0: the same shape.
     The gradient passes where values passed, with the same scale.
+
+    Example: {name: drop6, type: Dropout, dropout_ratio: 0.4}
 
     Source: Srivastava et al. 2014; Caffe's Dropout (scale_train is that of its forks).
     """

@@ -23,6 +23,8 @@ class Power(Layer):
     is 0. A fractional power of a negative number is nan. At shift + scale * x = 0 the gradient is the limit that the
     formula gives; Caffe divides y by this 0 there and gets nan.
 
+    Example: {name: centred, type: Power, scale: 0.0078125, shift: -1}
+
     Source: Caffe's Power.
     """
 

@@ -20,6 +20,8 @@ class ReLU(Layer):
     The gradient is dy where x > 0, else negative_slope * dy. Unless the slope is negative, y > 0 just where x > 0,
     so that the input need not be kept.
 
+    Example: {name: relu1, type: ReLU}
+
     Source: Nair and Hinton 2010; Maas et al. 2013 (the leaky form); Caffe's ReLU.
     """
 

@@ -18,6 +18,8 @@ class ReLU6(Layer):
     Bottom 0: any shape. Top 0: the same shape.
     The gradient is dy where 0 < x < 6, else 0. That is just where 0 < y < 6, so that the input need not be kept.
 
+    Example: {name: relu1, type: ReLU6}
+
     Source: Krizhevsky 2010; the ReLU6 of Caffe's forks, as MobileNet uses it.
     """
 

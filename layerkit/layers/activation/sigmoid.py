@@ -13,10 +13,14 @@ from layerkit.registry import register
 
 @register
 class Sigmoid(Layer):
-    """Logistic function: y = 1 / (1 + exp(-x)), computed as (tanh(x / 2) + 1) / 2, which cannot overflow.
+    """Logistic function: y = 1 / (1 + exp(-x)).
+
+    It is computed as (tanh(x / 2) + 1) / 2, which cannot overflow.
 
     Bottom 0: any shape. Top 0: the same shape.
     The gradient is dy * y * (1 - y).
+
+    Example: {name: gate, type: Sigmoid}
 
     Source: Caffe's Sigmoid.
     """

@@ -14,11 +14,15 @@ from layerkit.registry import register
 
 @register
 class Softmax(Layer):
-    """Probabilities along an axis: y_c = exp(x_c) / sum_k exp(x_k), after the largest x is subtracted from all.
+    """Probabilities along an axis: y_c = exp(x_c) / sum_k exp(x_k).
+
+    The largest x is subtracted from all first, so that nothing overflows.
 
     Bottom 0: any shape with at least the axis. Top 0: the same shape; sums to 1 along the axis.
     The gradient is y_c * (dy_c - sum_k dy_k y_k).
     Raises ShapeError where there is no such axis.
+
+    Example: {name: prob, type: Softmax, bottom: fc8}
 
     Source: Caffe's Softmax.
     """

@@ -18,6 +18,8 @@ class TanH(Layer):
     Bottom 0: any shape. Top 0: the same shape.
     The gradient is dy * (1 - y^2).
 
+    Example: {name: squashed, type: TanH}
+
     Source: Caffe's TanH.
     """
 

@@ -16,7 +16,9 @@ from layerkit.registry import register
 
 @register
 class Data(SourceLayer):
-    """Reads a dataset batch by batch; top 0 gets `(x - mean_value) * scale`, further tops labels and such, as stored.
+    """Samples of a dataset with their labels, batch by batch.
+
+    Top 0 gets (x - mean_value) * scale, further tops are as stored.
 
     No bottoms. Top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the units of
     the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
@@ -28,6 +30,8 @@ class Data(SourceLayer):
     Raises UnknownNameError for a dataset that does not exist, DataError for one that is missing, broken, not
     finite or has changed since the net was planned, ShapeError for more tops than it has arrays or a transformation
     that cannot be.
+
+    Example: {name: digits, type: Data, top: [data, label], dataset: digits, batch_size: 64, scale: 0.0625}
 
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """

@@ -21,6 +21,8 @@ class Input(Layer):
     Bottoms: none. Tops: one or more, in the shapes given.
     Raises ShapeError where the number of shapes is neither one nor that of the tops.
 
+    Example: {name: input, type: Input, top: [data, label], shape: [[64, 3, 32, 32], [64]]}
+
     Source: Caffe's Input.
     """
 

@@ -24,6 +24,8 @@ class InnerProduct(Layer):
     The gradients are dx = dy W, dW = dy^T x, db = the sum of dy over lead.
     Raises ShapeError where there is no such axis.
 
+    Example: {name: fc1, type: InnerProduct, num_output: 500, weight_filler: xavier}
+
     Source: Caffe's InnerProduct.
     """
 

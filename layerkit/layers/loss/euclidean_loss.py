@@ -22,6 +22,8 @@ class EuclideanLoss(Layer):
     Tops: the loss (scalar), in the square of the bottoms' unit.
     Raises ShapeError where the bottoms do not match.
 
+    Example: {name: loss, type: EuclideanLoss, bottom: [predicted, wanted]}
+
     Source: Caffe's euclidean_loss_layer.cpp.
     """
 

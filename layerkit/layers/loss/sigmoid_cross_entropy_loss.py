@@ -15,7 +15,9 @@ from layerkit.registry import register
 
 @register
 class SigmoidCrossEntropyLoss(Layer):
-    """Cross entropy of independent probabilities p = 1 / (1 + exp(-x)) with targets t:
+    """Cross entropy of independent yes-or-no probabilities, from their scores.
+
+    With p = 1 / (1 + exp(-x)) and targets t
 
         loss = - sum of (t log p + (1 - t) log(1 - p)) / D        d loss / d x = (p - t) / D
 
@@ -25,6 +27,8 @@ class SigmoidCrossEntropyLoss(Layer):
     Bottoms: x (N, ...), any real numbers; t, as many and in N samples, in 0..1. Targets have no gradient.
     Tops: the loss (scalar), in nats.
     Raises ShapeError where targets and scores do not match.
+
+    Example: {name: loss, type: SigmoidCrossEntropyLoss, bottom: [scores, answers]}
 
     Source: Caffe's sigmoid_cross_entropy_loss_layer.cpp.
     """

@@ -17,7 +17,9 @@ from layerkit.registry import register
 
 @register
 class SoftmaxWithLoss(Layer):
-    """Cross entropy of a softmax: with p = exp(x) / sum over classes of exp(x), at each place with label k
+    """Cross entropy of a softmax: the loss of choosing one of several classes.
+
+    With p = exp(x) / sum over classes of exp(x), at each place with label k
 
         loss = - sum over places of log(p[k]) / D        d loss / d x[c] = (p[c] - [c = k]) / D
 
@@ -28,6 +30,8 @@ class SoftmaxWithLoss(Layer):
     Tops: the loss (scalar), in nats; optionally p, of x's shape.
     Raises ShapeError where labels and scores do not match, DataError for a label that is no class.
     The logarithm's argument is at least the dtype's smallest normal number; the gradient does not know of that.
+
+    Example: {name: loss, type: SoftmaxWithLoss, bottom: [fc8, label], ignore_label: 255}
 
     Source: Caffe's softmax_loss_layer.cpp; beyond it, a gradient that comes into the second top is passed on.
     """

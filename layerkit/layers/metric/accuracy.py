@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from layerkit.blob import Shape, shape_text
+from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
-from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layer import Bottoms, LayerParams, Metric, Plan, Scratch
 from layerkit.layers.loss.labels import check_labels, read_labels
 from layerkit.registry import register
 
 
 @register
-class Accuracy(Layer):
-    """The fraction of places whose label k is among the `top_k` best classes:
+class Accuracy(Metric):
+    """The fraction of places whose label k is among the `top_k` best classes.
 
         right = [number of other classes c with score x[c] >= x[k]] < top_k        accuracy = mean of right
 
@@ -24,6 +27,8 @@ class Accuracy(Layer):
     place, that is for each index of x without `axis`. There is no gradient.
     Tops: the accuracy (scalar), 0 to 1; optionally the accuracy of each class (C,), 0 for a class that does not occur.
     Raises ShapeError where labels and scores do not match or top_k exceeds C, DataError for a label that is no class.
+
+    Example: {name: accuracy, type: Accuracy, bottom: [fc8, label], top_k: 5, include: test}
 
     Source: Caffe's accuracy_layer.cpp.
     """
@@ -37,7 +42,6 @@ class Accuracy(Layer):
 
     bottoms = (2, 2)
     tops = (1, 2)
-    metric = True
 
     def plan(self, *bottoms: Shape) -> Plan:
         scores, labels = bottoms
@@ -47,15 +51,15 @@ class Accuracy(Layer):
                 f"top_k {self.params.top_k} is more than the {scores[axis]} classes of {shape_text(scores)}", "top_k"
             )
         places = (*scores[:axis], 1, *scores[axis + 1 :])
-        return Plan(
-            tops=[(), (scores[axis],)][: self.num_tops],
-            scratch=[Scratch("labels", places, "int64"), Scratch("worse", scores, "bool", like_blob=True)],
-            gradients=(False, False),
-            reads_bottoms=(),
-            reads_tops=(),
+        return self.plan_sums(
+            (2, scores[axis]),
+            [(), (scores[axis],)],
+            bottoms,
+            [Scratch("labels", places, "int64"), Scratch("worse", scores, "bool", like_blob=True)],
         )
 
-    def forward(self, bottom: Bottoms, top: Tops) -> None:
+    def count(self, bottom: Bottoms, sums: Array) -> None:
+        """Of each class, how many places it has and how many of these are right: (2, C)."""
         x, labels, axis = bottom[0].data, self.scratch.labels, self.params.axis
         classes = x.shape[axis]
         read_labels(bottom[1].data, classes, self.params.ignore_label, labels)
@@ -63,9 +67,10 @@ class Accuracy(Layer):
         of_label = np.take_along_axis(x, np.maximum(labels, 0), axis)  # (..., 1, ...)
         worse = np.less(x, of_label, out=self.scratch.worse)  # (..., C, ...)
         others = classes - 1 - np.count_nonzero(worse, axis=axis, keepdims=True)  # as good or better, not the label
-        counted = labels[labels >= 0]
-        right = labels[(labels >= 0) & (others < self.params.top_k)]
-        top[0].data[...] = right.size / max(1, counted.size)
-        if len(top) == 2:
-            occur = np.bincount(counted, minlength=classes)  # (C,)
-            top[1].data[...] = np.bincount(right, minlength=classes) / np.maximum(1, occur)
+        valid = labels >= 0
+        sums[0] = np.bincount(labels[valid], minlength=classes)
+        sums[1] = np.bincount(labels[valid & (others < self.params.top_k)], minlength=classes)
+
+    def values(self, sums: Array) -> Sequence[npt.ArrayLike]:
+        seen, right = sums
+        return right.sum() / max(1, seen.sum()), right / np.maximum(1, seen)

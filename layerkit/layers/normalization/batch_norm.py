@@ -15,7 +15,9 @@ from layerkit.registry import register
 
 @register
 class BatchNorm(Layer):
-    """Batch normalization, without scale and bias (a Scale layer behind it adds them): for each channel
+    """Batch normalization, without scale and bias (a Scale layer behind it adds them).
+
+    For each channel
 
         y = (x - mean) / std,   std = sqrt(variance + eps)
 
@@ -32,6 +34,8 @@ class BatchNorm(Layer):
     The gradient is dx = (dy - mean(dy) - y mean(dy y)) / std with means over the batch, or dy / std where stored
     statistics are used. Without any values there is nothing to measure, and the statistics stay.
     Raises ShapeError for a bottom without axes.
+
+    Example: {name: bn1, type: BatchNorm}
 
     Source: Ioffe and Szegedy 2015; Caffe's batch_norm_layer.cpp.
     """

@@ -16,7 +16,7 @@ from layerkit.registry import register
 
 @register
 class LRN(Layer):
-    """Local response normalization: each x is divided by a power of the mean square around it:
+    """Local response normalization: each x is divided by a power of the mean square around it.
 
         y_i = x_i * s_i^-beta,   s_i = k + alpha / n * sum of x_j^2 over the n places j of the window around i
 
@@ -29,6 +29,8 @@ class LRN(Layer):
     Since j is in the window of i just where i is in that of j, the gradient is
     dx_i = dy_i s_i^-beta - 2 alpha beta / n * x_i * sum over the window around i of dy_j x_j s_j^(-beta - 1).
     Raises ShapeError where there are too few axes.
+
+    Example: {name: norm1, type: LRN, local_size: 5, alpha: 0.0001, beta: 0.75}
 
     Source: Krizhevsky et al. 2012; Caffe's lrn_layer.cpp (WITHIN_CHANNEL: its square, AVE pooling, power and product).
     """

@@ -16,7 +16,7 @@ from layerkit.registry import register
 
 @register
 class Scale(Layer):
-    """Product with a smaller array that stretches over the other axes, and with bias_term a sum with another one:
+    """Product with a smaller array that stretches over the other axes, and optionally a sum.
 
         y[..., i, ...] = x[..., i, ...] * scale[i] + bias[i]
 
@@ -27,6 +27,8 @@ class Scale(Layer):
     Top 0: the shape of x.
     The gradients are dx = dy scale, and dscale = the sum of dy x, dbias = the sum of dy, over the other axes.
     Raises ShapeError where there are no such axes, or where bottom 1 does not have their shape.
+
+    Example: {name: scale1, type: Scale, bias_term: true}
 
     Source: Caffe's scale_layer.cpp and bias_layer.cpp.
     """

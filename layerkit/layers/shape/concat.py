@@ -22,6 +22,8 @@ class Concat(Layer):
     The gradient of a bottom is its part of dy.
     Raises ShapeError where the bottoms differ elsewhere, or where there is no such axis.
 
+    Example: {name: both, type: Concat, bottom: [left, right]}
+
     Source: Caffe's Concat.
     """
 

@@ -27,6 +27,8 @@ class Eltwise(Layer):
     Bottoms: two or more of one shape. Top 0: that shape.
     Raises ShapeError where the shapes differ, or where the coefficients do not fit the operation and the bottoms.
 
+    Example: {name: sum, type: Eltwise, bottom: [branch, shortcut]}
+
     Source: Caffe's Eltwise.
     """
 

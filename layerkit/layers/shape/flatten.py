@@ -22,6 +22,8 @@ class Flatten(Layer):
     The gradient is dy in the bottom's shape.
     Raises ShapeError where an axis does not exist, or end_axis lies further before axis.
 
+    Example: {name: flat, type: Flatten}
+
     Source: Caffe's Flatten.
     """
 

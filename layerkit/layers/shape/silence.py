@@ -11,10 +11,12 @@ from layerkit.registry import register
 
 @register
 class Silence(Layer):
-    """Takes blobs that nothing else reads, so that they do not count as outputs of the net.
+    """Takes blobs that nothing else reads, so that they are no outputs of the net.
 
     Bottoms: one or more, any shapes. Tops: none.
     The gradient is 0.
+
+    Example: {type: Silence, bottom: [unused]}
 
     Source: Caffe's Silence.
     """

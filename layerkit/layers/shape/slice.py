@@ -24,6 +24,8 @@ class Slice(Layer):
     Raises ShapeError where there is no such axis, where the points are not one fewer than the tops, do not rise or
     leave a part empty, and where equal parts do not come out even.
 
+    Example: {name: halves, type: Slice, top: [left, right], axis: 1}
+
     Source: Caffe's Slice.
     """
 

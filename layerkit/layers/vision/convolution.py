@@ -21,7 +21,9 @@ BUFFER = 1 << 20
 
 @register
 class Convolution(Layer):
-    """Convolution (a cross-correlation, as everywhere in deep learning) of each bottom with the same learned kernels:
+    """Convolution of each bottom with the same learned kernels.
+
+    It is a cross-correlation, as everywhere in deep learning:
 
         y[n, m, j] = bias[m] + sum over c, k of weight[m, c, k] * x[n, c, j * stride - pad + k * dilation]
 
@@ -34,6 +36,8 @@ class Convolution(Layer):
     Raises ShapeError where the kernel is larger than the padded bottom, or G does not divide C and M.
 
     It is a matrix product: with the windows laid out as columns (im2col), Y = W X; then dW = dY X^T, dX = W^T dY.
+
+    Example: {name: conv1, type: Convolution, num_output: 96, kernel_size: 11, stride: 4, weight_filler: msra}
 
     Source: LeCun et al. 1989; Caffe's conv_layer.cpp.
     """

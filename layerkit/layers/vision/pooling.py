@@ -21,7 +21,9 @@ BUFFER = 1 << 19
 
 @register
 class Pooling(Layer):
-    """Pooling: for the elements x of each window
+    """Makes one number of each window: its largest, its mean, or one drawn at random.
+
+    For the elements x of each window
 
         MAX                 y = max x; the gradient goes to the first of the largest in scan order
         AVE                 y = sum x / area; area counts the padding, but nothing beyond it
@@ -35,6 +37,8 @@ class Pooling(Layer):
     window that would begin beyond the bottom is left out; for MAX optionally, of the same shape, where each maximum
     lies: its index in the bottom's spatial plane, row by row (-1 for a maximum of NaN).
     Raises ShapeError where the kernel is too large, where pad is not smaller than it, and for padded STOCHASTIC.
+
+    Example: {name: pool1, type: Pooling, pool: MAX, kernel_size: 3, stride: 2}
 
     Source: Zeiler and Fergus 2013 (STOCHASTIC); Caffe's pooling_layer.cpp and pooling_layer.cu.
     """
