@@ -19,7 +19,7 @@ PARTS = ("q", "k", "v")
 
 @register
 class MultiHeadAttention(Layer):
-    """Each place of a sequence takes an average of all places' values, weighted by how well they answer its query.
+    """Each place of a sequence takes an average of others, weighted by how they fit its query.
 
         q = x W_q^T + b_q,  k = keys W_k^T + b_k,  v = values W_v^T + b_v         each cut into H heads of D = C / H
         p = softmax over s of q[t] k[s] / sqrt(D)                                 (N, H, T, S), for each head

@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class PositionalEmbedding(Layer):
-    """A row for each place of a sequence, added so that layers behind it can tell places apart:
+    """Adds a row to each place of a sequence, so that layers behind it can tell places apart.
 
         y[n, t] = x[n, t] + row[t]
 

@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Embed(Layer):
-    """A row of a learned table for each whole number, as words and characters need it:
+    """A row of a learned table for each whole number, as words and characters need it.
 
         y[..., :] = weight[x[...]] + bias        dweight[k] = sum of dy over the places where x is k
 

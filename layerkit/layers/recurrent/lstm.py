@@ -14,7 +14,7 @@ from layerkit.registry import register
 
 @register
 class LSTM(Recurrent):
-    """Long short-term memory: a cell that gates protect, so that it can hold something over many steps.
+    """Long short-term memory: recurrence through a cell that gates protect.
 
         i, f, o, g = x[t] W_xc^T + b_c + static W_xc_static^T + cont[t] h[t-1] W_hc^T     (D numbers each)
         c[t] = sigmoid(f) cont[t] c[t-1] + sigmoid(i) tanh(g)

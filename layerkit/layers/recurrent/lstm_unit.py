@@ -15,7 +15,7 @@ from layerkit.registry import register
 
 @register
 class LSTMUnit(Layer):
-    """One step of an LSTM, without its products: from the cell before and the inputs of four gates,
+    """One step of an LSTM, without its products: the cell before, and four gates, make the next.
 
         i, f, o, g = gates                                  (D numbers each)
         c = sigmoid(f) cont c_before + sigmoid(i) tanh(g)

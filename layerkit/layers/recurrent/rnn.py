@@ -14,7 +14,7 @@ from layerkit.registry import register
 
 @register
 class RNN(Recurrent):
-    """Simple recurrent network: a state that each step mixes with its input, and an output made from the state.
+    """Simple recurrent network: each step mixes its input with the state of the step before.
 
         h[t] = tanh(x[t] W_xh^T + b_h + static W_xh_static^T + cont[t] h[t-1] W_hh^T)
         y[t] = tanh(h[t] W_ho^T + b_o)
