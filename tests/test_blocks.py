@@ -127,6 +127,40 @@ def test_repeat_numbers_the_copies_and_chains_them():
     assert made["last"][0] == ["u3/relu", "u1/relu", "u2/fc"]
 
 
+def test_include_of_a_use_holds_for_all_its_layers():
+    trees = flat(["{block: pair, name: p, out: 2, include: train, repeat: 1}", "{block: act, name: a}"])
+    assert [tree.get("include") for tree in trees] == ["train"] * 4 + [None] * 2
+    trees = flat(["{block: act, name: a, exclude: {stage: [fast]}}"])
+    assert [tree.get("exclude") for tree in trees] == [{"stage": ["fast"]}] * 2
+    layers = ["{block: unit, name: u, out: 2, include: test}", "{name: out, type: Softmax, bottom: data}"]
+    graphs = load(f"net:{BLOCKS}" + "".join(f"    - {layer}\n" for layer in layers), ["train", "test"]).graphs
+    assert [len(graphs[phase].nodes) for phase in ("train", "test")] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            "{block: act, name: a, include: trian}",
+            "23:38: layer 'a/relu' (ReLU): include must be one of train, test, predict",
+        ),
+        (
+            "{block: act, name: a, include: test, exclude: train}",
+            "use of block 'act': has both 'include' and 'exclude'",
+        ),
+        (
+            "{block: outer, name: o, include: test}",
+            "layer 'o/x' (ReLU): the use of a block around it has 'include', so 'exclude' cannot stand here",
+        ),
+    ],
+)
+def test_a_rule_of_a_use_that_cannot_be(layer, message):
+    blocks = BLOCKS.replace("    act:", "    outer: {layers: [{name: x, type: ReLU, exclude: train}]}\n    act:")
+    with pytest.raises(ConfigError) as caught:
+        load(f"net:{blocks}    - {layer}\n", ["train"])
+    assert message in str(caught.value)
+
+
 def test_repeat_1_is_numbered_too():
     assert list(wiring(["{block: act, name: u, repeat: 1}"])) == ["u1/relu", "u1/relu2"]
 

@@ -10,8 +10,8 @@ import pytest
 import layerkit
 from layerkit import text
 
-VERBS = ("train", "test", "check", "summary", "new", "doctor")
-SHIPPED = ("branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron")
+VERBS = ("train", "test", "check", "summary", "time", "new", "layers", "doctor")
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 
 def python(*arguments: str, **options) -> subprocess.CompletedProcess:

@@ -41,7 +41,7 @@ def small_mnist(tmp_path) -> str:
 
 
 def test_these_are_the_shipped_configs():
-    assert CONFIGS == ["branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron"]
+    assert CONFIGS == ["autoencoder", "branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron"]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -241,3 +241,15 @@ def test_longer_blobs_go_through_the_gates_element_by_element():
     net = lk.Net(config("branch"))
     assert net.forward(x=[3, 1], y=[-4, 2], z=[2, 7])["f"].tolist() == [-9, 9]
     assert net.backward(f=[1, 1])["x"].tolist() == [-3, 2]
+
+
+# -- autoencoder ---------------------------------------------------------------------------------------------------
+
+
+def test_the_autoencoder_draws_digits_from_16_numbers():
+    solver = lk.Solver(config("autoencoder"), overrides=["solver.max_iter=3000"])
+    before, after = solver.test(), solver.solve()
+    assert before["error"] > 5  # of 64 pixels
+    assert after["error"] < 1
+    assert solver.net.blobs["code"].shape == (64, 16)
+    solver.close()

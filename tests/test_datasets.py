@@ -243,7 +243,7 @@ def test_a_source_that_is_no_npz_is_refused(tmp_path):
 def test_registered_arrays_are_offered_uncopied():
     x, y = np.ones((4, 3), np.float32), [0, 1, 1, 0]
     add_dataset("mine", train={"label": y, "data": x}, test={"label": y[:2], "data": x[:2]}, class_names=["cat", "dog"])
-    assert datasets.dataset_names() == ["digits", "mine", "mnist"]
+    assert {"digits", "mine", "mnist"} <= set(datasets.dataset_names())
     header = describe("mine", None, "test")
     assert list(header.shapes) == ["data", "label"]
     assert header.length == 2

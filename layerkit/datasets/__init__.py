@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerkit.datasets import digits, mnist, npz, registered
+from layerkit.datasets import digit_pairs, digits, mnist, npz, registered, shapes
 from layerkit.datasets.source import ArraySource, Header, Part, Source
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
@@ -22,7 +22,12 @@ class _BuiltIn(Protocol):
     def open_source(self, source: str | None, part: Part) -> Source: ...
 
 
-_BUILT_IN: dict[str, _BuiltIn] = {"digits": digits, "mnist": mnist}
+_BUILT_IN: dict[str, _BuiltIn] = {
+    "digit_pairs": digit_pairs,
+    "digits": digits,
+    "mnist": mnist,
+    "shapes": shapes,
+}
 
 
 def describe(dataset: str | None, source: str | None, part: Part) -> Header:

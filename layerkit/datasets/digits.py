@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from layerkit import arrayfile
-from layerkit.datasets.source import ArraySource, Header, Part, Source
+from layerkit.datasets.source import ArraySource, Header, Part, Source, refuse_source
 from layerkit.errors import DataError, SnapshotError
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -25,14 +25,14 @@ LENGTHS = {"train": 1437, "test": 360}
 
 def describe(source: str | None, part: Part) -> Header:
     """Known without reading anything. Raises DataError if a `source` is given: the set is bundled."""
-    _refuse(source)
+    refuse_source("digits", source)
     byte = np.dtype(np.uint8)
     return Header({"data": (1, 8, 8), "label": ()}, {"data": byte, "label": byte}, LENGTHS[part], CLASS_NAMES)
 
 
 def open_source(source: str | None, part: Part) -> Source:
     """The bundled samples of one part. Raises DataError if a `source` is given or the installed file is damaged."""
-    _refuse(source)
+    refuse_source("digits", source)
     try:
         arrays, _ = arrayfile.load(FILE)
     except SnapshotError as error:
@@ -40,8 +40,3 @@ def open_source(source: str | None, part: Part) -> Source:
     chosen = slice(0, LENGTHS["train"]) if part == "train" else slice(LENGTHS["train"], None)  # training samples first
     data, label = arrays["data"][chosen], arrays["label"][chosen]
     return ArraySource("digits", {"data": data[:, np.newaxis], "label": label}, CLASS_NAMES)
-
-
-def _refuse(source: str | None) -> None:
-    if source is not None:
-        raise DataError(f"the dataset 'digits' is bundled and takes no source, but is given {source!r}")

@@ -86,6 +86,12 @@ class ArraySource:
         return tuple(out.values())
 
 
+def refuse_source(dataset: str, source: str | None) -> None:
+    """Raise DataError if a set that comes with layerkit is given a path."""
+    if source is not None:
+        raise DataError(f"the dataset {dataset!r} is bundled and takes no source, but is given {source!r}")
+
+
 def in_order(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays as tops want them: `data`, `label`, then the rest in their own order."""
     first = [name for name in ("data", "label") if name in arrays]

@@ -10,7 +10,8 @@ from layerkit.errors import Mark, Problem, did_you_mean
 from layerkit.spec.sentences import plain
 from layerkit.text import Map, Seq, mark_of
 
-OWN_FIELDS = ("block", "name", "bottom", "repeat")
+RULES = ("include", "exclude")
+OWN_FIELDS = ("block", "name", "bottom", "repeat", *RULES)
 """Fields that every use of a block has."""
 
 MAX_TEXT = 10_000

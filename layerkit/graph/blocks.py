@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from layerkit.errors import LayerkitError, Mark, Problems, Use, did_you_mean
-from layerkit.graph.arguments import OWN_FIELDS, Argument, bad_declarations, declared, is_reference, substitute
+from layerkit.graph.arguments import OWN_FIELDS, RULES, Argument, bad_declarations, declared, is_reference, substitute
 from layerkit.registry import layer_class
 from layerkit.spec import NetSpec
 from layerkit.spec.layer import describe, name_fault
@@ -60,6 +60,8 @@ class _Scope:
     uses: tuple[Use, ...] = ()
     parent: _Scope | None = None
     blocks: tuple[str, ...] = ()
+    rule: Map = field(default_factory=Map)
+    """`include` or `exclude` of the use, which hold for all its layers."""
 
     def resolve(self, name: Any) -> Any:
         """The full name of a blob that is spoken of in this scope."""
@@ -189,10 +191,21 @@ class _Expander:
             filled["top"] = Seq()
         else:
             filled["top"] = Seq(_strings(filled.get("name")))
+        self.put_rule(filled, scope, _where(filled))
         self.flat.append(Flat(filled, scope.uses, named, defaulted and bool(filled["bottom"]), faulty, scope.prefix))
         tops = _strings(filled["top"])
         if tops and not (cls is not None and (cls.loss or cls.metric)):
             self.current = tops[0]
+
+    def put_rule(self, tree: Map, scope: _Scope, where: str) -> None:
+        """Give a layer or use the `include` or `exclude` of the use around it."""
+        for key, rule in scope.rule.items():
+            if own := next((word for word in RULES if word in tree), None):
+                message = f"the use of a block around it has {key!r}, so {own!r} cannot stand here"
+                self.problems.add(message, where, tree.key_marks.get(own, tree.mark), scope.uses)
+                continue
+            tree.key_marks, tree.value_marks = dict(tree.key_marks), dict(tree.value_marks)
+            tree.put(key, rule, scope.rule.key_marks.get(key), scope.rule.value_marks.get(key))
 
     def make_name(self, prefix: str, tree: Map) -> str:
         """A name for a layer that has none: its type, with a number where that is taken."""
@@ -239,6 +252,9 @@ class _Expander:
             {name: declared(given) for name, given in block.args.items()} if block_name not in self.broken else {}
         )
         args = self.arguments(arguments, tree, scope, where)
+        self.put_rule(tree, scope, where)
+        if all(key in tree for key in RULES):
+            fault("has both 'include' and 'exclude'; give one", RULES[1])
         repeat, bottom = tree.get("repeat", 1), tree.get("bottom")
         if not isinstance(repeat, int) or isinstance(repeat, bool) or repeat < 1:
             fault(f"repeat must be a whole number above 0, not {plain(repeat)}", "repeat")
@@ -265,7 +281,8 @@ class _Expander:
                 args["bottom"] = Resolved(self.current)
             prefix = f"{scope.prefix}{copy}/"
             start = len(self.flat)
-            inner = _Scope(prefix, set(), dict(args), inside, scope, (*scope.blocks, block_name))
+            rule = tree.without(*(key for key in tree if key not in RULES))
+            inner = _Scope(prefix, set(), dict(args), inside, scope, (*scope.blocks, block_name), rule)
             self.layers(block.layers, inner, ("blocks", block_name, "layers"))
             if len(self.flat) > start and (tops := _strings(self.flat[-1].tree["top"])):
                 self.outputs[prefix[:-1]] = self.outputs[scope.prefix + str(name)] = tops[0]

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One layer. `weights` counts elements; those shared with a layer above count there."""
+    """One layer. `weights` counts the elements that can learn, `statistics` the others; shared ones count once."""
 
     layer: str
     type: str
     outputs: str
     weights: int
+    statistics: int
 
 
 def rows(graph: Graph) -> list[Row]:
@@ -27,20 +28,22 @@ def rows(graph: Graph) -> list[Row]:
     table: list[Row] = []
     shared: set[str] = set()
     for node in graph.nodes:
-        count = 0
+        counts = {True: 0, False: 0}
         for weight, param in zip(node.plan.weights, node.params, strict=True):
             if not param.name or param.name not in shared:
-                count += math.prod(weight.shape)
+                counts[weight.learned] += math.prod(weight.shape)
             if param.name:
                 shared.add(param.name)
         outputs = ", ".join(shape_text(graph.shapes[ref]) for ref in node.tops)
-        table.append(Row(node.name, node.spec.type, outputs, count))
+        table.append(Row(node.name, node.spec.type, outputs, counts[True], counts[False]))
     return table
 
 
 def total(table: Sequence[Row]) -> str:
     """The line below the table."""
-    return f"{len(table)} layers, {sum(row.weights for row in table):,} weights"
+    statistics = sum(row.statistics for row in table)
+    besides = f" and {statistics:,} statistics" if statistics else ""
+    return f"{len(table)} layers, {sum(row.weights for row in table):,} weights{besides}"
 
 
 def largest(graph: Graph) -> str:
@@ -55,7 +58,7 @@ def largest(graph: Graph) -> str:
 def html(graph: Graph) -> str:
     """The table for a notebook."""
     table = rows(graph)
-    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in Row._fields)
+    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in Row._fields[:4])
     body = "".join(_html_row(row) for row in table)
     title = f"{graph.name or 'net'} ({graph.state.phase}): {total(table)}"
     return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table>"
