@@ -100,4 +100,5 @@ class GRU(Recurrent):
 
 def _three(gates: Array) -> list[Array]:
     """(..., 3 D) as three views (..., D): reset gate, update gate, candidate."""
-    return np.split(gates, 3, axis=-1)
+    d = gates.shape[-1] // 3
+    return [gates[..., i * d : (i + 1) * d] for i in range(3)]

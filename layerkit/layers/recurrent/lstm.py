@@ -87,4 +87,5 @@ class LSTM(Recurrent):
 
 def _four(gates: Array) -> list[Array]:
     """(..., 4 D) as four views (..., D): input gate, forget gate, output gate, candidate."""
-    return np.split(gates, 4, axis=-1)
+    d = gates.shape[-1] // 4
+    return [gates[..., i * d : (i + 1) * d] for i in range(4)]
