@@ -26,6 +26,7 @@ HAVE_KERNELS = {
     "Flatten",
     "InnerProduct",
     "LRN",
+    "MatMul",
     "Pooling",
     "Power",
     "ReLU",

@@ -11,6 +11,7 @@ from layerkit.engines.onednn.kernels.elementwise import clip, power, relu, sigmo
 from layerkit.engines.onednn.kernels.eltwise import eltwise
 from layerkit.engines.onednn.kernels.inner_product import inner_product
 from layerkit.engines.onednn.kernels.lrn import lrn
+from layerkit.engines.onednn.kernels.mat_mul import mat_mul
 from layerkit.engines.onednn.kernels.pooling import pooling
 from layerkit.engines.onednn.kernels.shape import concat, flatten, slices
 from layerkit.engines.onednn.kernels.softmax import softmax, softmax_with_loss
@@ -29,6 +30,7 @@ KERNELS: dict[tuple[str, ...], Make] = {
     ("Convolution", "BatchNorm", "Scale", "ReLU6"): convolution,
     ("InnerProduct",): inner_product,
     ("InnerProduct", "ReLU"): inner_product,
+    ("MatMul",): mat_mul,
     ("Pooling",): pooling,
     ("ReLU",): relu,
     ("ReLU6",): clip,
