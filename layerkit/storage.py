@@ -310,11 +310,10 @@ class BlobStore:
 def provide_state(layer: Layer, planned: Iterable[State], dtype: np.dtype[Any]) -> None:
     """Give a layer the state that it plans. What it holds already stays, and grows along axis 0 where it must."""
     for each in planned:
-        held, shape = getattr(layer.state, each.name, None), each.shape
-        like = held is not None and held.ndim == len(shape) and held.shape[1:] == shape[1:]
-        if like and held.shape[:1] >= shape[:1]:
-            continue
-        array = np.zeros(shape, each.dtype or dtype)
-        if like:
+        held: Array | None = getattr(layer.state, each.name, None)
+        array = np.zeros(each.shape, each.dtype or dtype)
+        if held is not None and held.ndim == array.ndim and held.shape[1:] == array.shape[1:]:
+            if held.shape[:1] >= array.shape[:1]:
+                continue
             array[: len(held)] = held
         setattr(layer.state, each.name, array)

@@ -1,7 +1,7 @@
 """`shakespeare`: Hamlet, 173,943 characters, in windows of 64 with the character that follows each as its label.
 
 Sample shape (64,): numbers of characters, 0..64, which the class names name; `label` (64,) is the same one character
-later. The first nine tenths of the play are for training, a window from every 16th place on, 9,780; the rest is for
+later. The first nine tenths of the play are for training, a window from every 16th place on, 9,781; the rest is for
 tests, its windows one behind the other, 271. `tools/pack_text.py` made the file.
 
 Source: William Shakespeare, "Hamlet, Prince of Denmark", in the public domain.

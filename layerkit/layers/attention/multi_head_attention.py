@@ -145,7 +145,8 @@ class MultiHeadAttention(Layer):
         np.max(p, axis=-1, keepdims=True, out=row, initial=np.finfo(p.dtype).min)  # finite where nothing is seen
         np.exp(np.subtract(p, row, out=p), out=p)
         np.sum(p, axis=-1, keepdims=True, out=row)
-        np.divide(p, row, out=p, where=row > 0)
+        np.copyto(row, 1, where=row == 0)  # of a place that sees nothing
+        p /= row
 
         if self._drops:
             self.rng.random(dtype=np.float32, out=scratch.draws)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,8 +50,7 @@ class RNN(Recurrent):
         return [Scratch("h", (t, n, d), keep=True), Scratch("dy", (t * n, d)), Scratch("dh", (t, n, d))]
 
     def plan(self, *bottoms: Shape) -> Plan:
-        plan = super().plan(*bottoms)
-        return Plan(**{**vars(plan), "reads_tops": (0,)})
+        return replace(super().plan(*bottoms), reads_tops=(0,))
 
     def outputs(self, top: Tops) -> Array:
         h: Array = self.scratch.h
@@ -66,11 +66,13 @@ class RNN(Recurrent):
         np.tanh(y, out=y)
 
     def output_diffs(self, top: Tops) -> Array:
-        y, dh, dy = top[0].data, self.scratch.dh, self.scratch.dy.reshape(top[0].shape, copy=False)
+        y, dy = top[0].data, self.scratch.dy.reshape(top[0].shape, copy=False)
+        dh: Array = self.scratch.dh
         np.square(y, out=dy)
         np.subtract(1, dy, out=dy)
         np.multiply(dy, top[0].diff, out=dy)  # through the tanh
-        return np.matmul(dy, self.weights.W_ho.data, out=dh)
+        np.matmul(dy, self.weights.W_ho.data, out=dh)
+        return dh
 
     def slopes(self, dgates: Array) -> None:
         np.square(self.scratch.h, out=dgates)

@@ -63,13 +63,17 @@ class MatMul(Kernel):
         if propagate_down[0]:  # dy b^T, or its transpose
             take, b = self._plain(1, bottom[1].data)
             bring, da = self._plain(0, bottom[0].diff, back=True)
-            pair = (b, turn_b, dy, True) if turn_a else (dy, False, b, not turn_b)
-            calls += [take, self._multiply(*pair, da), bring]
+            product = (
+                self._multiply(b, turn_b, dy, True, da) if turn_a else self._multiply(dy, False, b, not turn_b, da)
+            )
+            calls += [take, product, bring]
         if propagate_down[1]:  # a^T dy, or its transpose
             take, a = self._plain(0, bottom[0].data)
             bring, db = self._plain(1, bottom[1].diff, back=True)
-            pair = (dy, True, a, turn_a) if turn_b else (a, not turn_a, dy, False)
-            calls += [take, self._multiply(*pair, db), bring]
+            product = (
+                self._multiply(dy, True, a, turn_a, db) if turn_b else self._multiply(a, not turn_a, dy, False, db)
+            )
+            calls += [take, product, bring]
         return in_turn(*calls)
 
     def _multiply(self, a: Array, turn_a: bool, b: Array, turn_b: bool, out: Array) -> Run:
