@@ -166,7 +166,7 @@ class Net:
     def reshape(self, **shapes: Sequence[int]) -> None:
         """Plan again for other shapes of inputs, by name; without any, for the shapes that the input blobs have now.
 
-        Weights stay. Raises ShapeError, naming the layer, where a shape does not fit; nothing is changed then.
+        Weights and states stay. Raises ShapeError, naming the layer, where a shape does not fit, and changes nothing.
         """
         wanted = shapes or {name: self.blobs[name].shape for name in self.inputs}
         self._force({self._input(name): as_shape(name, shape) for name, shape in wanted.items()})

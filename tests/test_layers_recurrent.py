@@ -296,3 +296,33 @@ def test_a_state_for_another_number_of_sequences_is_refused(tmp_path):
         else:
             solver.step()
             solver.snapshot()
+
+
+PARITY = """
+name: parity
+net:
+  layers:
+    - {{name: rows, type: Data, top: [data, label, cont], dataset: parity, batch_size: {{train: 20, test: 180}}}}
+    - {{name: steps, type: Permute, bottom: data, order: [1, 0, 2]}}
+    - {{name: goes_on, type: Permute, bottom: cont, order: [1, 0]}}
+    - {{name: answer, type: Permute, bottom: label, order: [1, 0]}}
+    - {{name: r, type: {kind}, bottom: [steps, goes_on], num_output: 4, {uniform}}}
+    - {{name: fc, type: InnerProduct, num_output: 2, axis: 2, weight_filler: xavier}}
+    - {{name: loss, type: SoftmaxWithLoss, bottom: [fc, answer], axis: 2}}
+solver: {{base_lr: 0.1, max_iter: 4, test_interval: 1, snapshot: 2}}
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_after_a_test_whose_last_batch_has_fewer_sequences(kind, tmp_path):
+    """500 rows in batches of 180 leave 140; the state in the snapshot is still that of 180 sequences."""
+    text = PARITY.format(kind=kind, uniform=UNIFORM)
+    whole = lk.Solver(text, folder=tmp_path / "whole")
+    outputs = whole.solve()
+    assert whole.test_net.blobs["r"].shape == (32, 140, 4)
+    solver = lk.Solver(text, folder=tmp_path / "resumed")
+    assert solver.restore(tmp_path / "whole" / "iter_2.state.safetensors") == []
+    assert solver.test_net.layers["r"].state.h.shape == (180, 4)
+    assert solver.solve() == outputs
+    for name, array in vars(solver.test_net.layers["r"].state).items():
+        np.testing.assert_array_equal(array, getattr(whole.test_net.layers["r"].state, name))
