@@ -130,6 +130,8 @@ class Layer:
     """Whether it reads or writes files, as no layer of a snapshot's net may."""
     predict_type: ClassVar[str | None] = None
     """loss: the type that takes its place on bottom 0 in the derived predict phase, with same-named parameters."""
+    predict_bottoms: ClassVar[int] = 1
+    """loss, metric: how many of its first bottoms are predictions, with which a predict net of nothing else answers."""
     allow_python: bool = False
     """Whether whoever made the net allows it to run code that its file names; given before planning."""
     top_names: Sequence[str] = ()
