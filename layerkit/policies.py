@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from pydantic import Field
@@ -132,10 +132,14 @@ class Plateau:
         self._gamma = _gamma(spec)
         self.state = PlateauState()
 
+    def expect(self, outputs: Iterable[str]) -> None:
+        """Raise UnknownNameError where the metric is none of a test's `outputs`."""
+        known = list(outputs)
+        if self.spec.metric not in known:
+            raise UnknownNameError("output of the test net (of one number)", self.spec.metric, known)
+
     def see(self, outputs: Mapping[str, float]) -> None:
-        """Take in what a test gave. Raises UnknownNameError where the metric is none of its outputs."""
-        if self.spec.metric not in outputs:
-            raise UnknownNameError("output of the tests", self.spec.metric, outputs)
+        """Take in what a test gave."""
         value, best, factor = outputs[self.spec.metric], self.state.best, self.state.factor
         sign = 1 if self.spec.mode == "max" else -1
         if math.isfinite(value) and (best is None or sign * (value - best) > self.spec.min_delta):

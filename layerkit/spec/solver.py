@@ -70,7 +70,9 @@ class AverageSpec(Strict):
     shorthand = "type"
 
     type: Literal["ema", "swa"] = Field(description="ema: an exponential moving average; swa: the plain mean.")
-    decay: float | None = Field(None, ge=0, lt=1, description="ema: share of the average that is kept; 0.999 if left out.")
+    decay: float | None = Field(
+        None, ge=0, lt=1, description="ema: share of the average that is kept; 0.999 if left out."
+    )
     start: int = Field(0, ge=0, description="Iteration from which on weights are averaged.")
     every: int = Field(1, gt=0, description="Iterations between the weights that are averaged.")
 
@@ -175,8 +177,9 @@ class SolverSpec(Strict):
     @property
     def rule(self) -> dict[str, float]:
         """The numbers that the update rule uses, by their fields' names."""
-        said = {name: getattr(self, name) for name in _RULES[self.type]}
-        return {name: float(value if value is not None else _RULES[self.type][name]) for name, value in said.items()}
+        rule = _RULES[self.type]
+        said = {name: getattr(self, name) for name in rule if getattr(self, name) is not None}
+        return {**{name: usual for name, usual in rule.items() if usual is not None}, **said}
 
     @field_validator("momentum", "momentum2", "rms_decay", "delta")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Adam(Updater):
     Source: Caffe's AdamSolver; Kingma and Ba, Adam (2015), whose hat epsilon at the end of section 2 is delta.
     """
 
-    histories = ("mean", "square")
+    histories: ClassVar[tuple[str, ...]] = ("mean", "square")
     counts = True
 
     def apply(self, chunk: Chunk, lr: float) -> None:
