@@ -1,4 +1,4 @@
-"""Update rules: against PyTorch's recordings and plain loops, in chunks, on engines; clipping; fields that do not fit."""
+"""Update rules: against PyTorch's recordings and plain loops, in chunks, on engines; clipping; wrong fields."""
 
 from __future__ import annotations
 
