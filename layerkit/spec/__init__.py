@@ -3,7 +3,7 @@
 from layerkit.spec.differences import differences
 from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
 from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run
-from layerkit.spec.solver import AverageSpec, SolverSpec, StateSpec
+from layerkit.spec.solver import AverageSpec, PlateauSpec, SolverSpec, StateSpec
 
 __all__ = [
     "PHASES",
@@ -14,6 +14,7 @@ __all__ = [
     "NetState",
     "Origin",
     "ParamSpec",
+    "PlateauSpec",
     "Rule",
     "RunSpec",
     "SolverSpec",
