@@ -23,7 +23,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,22 @@ def load(path: AnyPath) -> tuple[dict[str, Array], dict[str, str]]:
     return arrays, notes
 
 
+def load_one(path: AnyPath) -> Array:
+    """The array of an .npy file, or the only one of an .npz or .safetensors file.
+
+    Raises SnapshotError as `load` does, and for a file of several arrays or none.
+    """
+    if _suffix(path, (".npy", ".npz", ".safetensors"), "read") == ".npy":
+        with _reading(path, "npy"), open(path, "rb") as file:
+            _npy_header(path, file, os.path.getsize(path), os.path.basename(path))
+            file.seek(0)
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    arrays, _ = load(path)
+    if len(arrays) != 1:
+        raise SnapshotError(f"{_name(path)} must hold one array, but it holds {', '.join(arrays) or 'none'}")
+    return next(iter(arrays.values()))
+
+
 def metadata(path: AnyPath) -> dict[str, str]:
     """The metadata of a .safetensors file, from its header alone. Raises SnapshotError as `load` does."""
     _suffix(path, (".safetensors",), "read metadata from")
@@ -125,7 +141,7 @@ def header(path: AnyPath) -> dict[str, ArrayHeader]:
     """
     if _suffix(path, (".safetensors", ".npz"), "read") == ".npz":
         with _reading(path, "npz"), zipfile.ZipFile(path) as archive:
-            return {name: _npy_header(path, archive, info) for name, info in _members(path, archive)}
+            return {name: _member_header(path, archive, info) for name, info in _members(path, archive)}
     with _reading(path, "safetensors"), safe_open(path, framework="np") as file:
         return _headers(path, file)
 
@@ -145,7 +161,7 @@ def _load_npz(path: AnyPath) -> dict[str, Array]:
     with _reading(path, "npz"), zipfile.ZipFile(path) as archive:
         arrays = {}
         for name, info in _members(path, archive):
-            _npy_header(path, archive, info)  # its size is known to be sound before memory is taken
+            _member_header(path, archive, info)  # its size is known to be sound before memory is taken
             with archive.open(info) as file:
                 arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
                 file.read()  # to the end, where zipfile compares the CRC
@@ -179,20 +195,24 @@ def _complete(path: AnyPath, entries: int) -> bool:
     return magic != b"PK\5\6" or count in (entries, 0xFFFF)  # a comment follows the record, or it is a zip64
 
 
-def _npy_header(path: AnyPath, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
+def _member_header(path: AnyPath, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
     with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        start = file.tell()
+        return _npy_header(path, file, info.file_size, info.filename)
+
+
+def _npy_header(path: AnyPath, file: IO[bytes], file_size: int, name: str) -> ArrayHeader:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    start = file.tell()
     if dtype.kind not in "biufcSU":
         what = "pickled objects" if dtype.hasobject else f"values of type {dtype}"
-        raise SnapshotError(f"{_name(path)} holds {what} in {info.filename!r}, which layerkit does not read")
+        raise SnapshotError(f"{_name(path)} holds {what} in {name!r}, which layerkit does not read")
     count = 1
     for size in shape:  # in Python's integers, which do not overflow
         count *= size
-    if count < 0 or start + count * dtype.itemsize != info.file_size:
-        raise SnapshotError(f"{_name(path)} is damaged: the size of {info.filename!r} does not match its header")
+    if count < 0 or start + count * dtype.itemsize != file_size:
+        raise SnapshotError(f"{_name(path)} is damaged: the size of {name!r} does not match its header")
     return ArrayHeader(tuple(shape), dtype)
 
 
@@ -293,4 +313,4 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-__all__ = ["ArrayHeader", "header", "load", "metadata", "save", "write_bytes", "write_text"]
+__all__ = ["ArrayHeader", "header", "load", "load_one", "metadata", "save", "write_bytes", "write_text"]

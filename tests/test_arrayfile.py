@@ -290,3 +290,39 @@ def test_types_that_are_not_read_are_named(tmp_path):
     for read in (arrayfile.load, arrayfile.header):
         with pytest.raises(SnapshotError, match="holds 'x' of type BF16, which layerkit does not read"):
             read(path)
+
+
+class TestOne:
+    """load_one: the array of a file that holds one."""
+
+    def test_all_three_formats(self, tmp_path):
+        wanted = np.arange(6.0).reshape(2, 3)
+        np.save(tmp_path / "a.npy", np.asfortranarray(wanted))
+        np.savez(tmp_path / "a.npz", x=wanted)
+        arrayfile.save(tmp_path / "a.safetensors", {"x": wanted})
+        for path in tmp_path.iterdir():
+            assert np.array_equal(arrayfile.load_one(path), wanted)
+
+    def test_several_arrays_or_none(self, tmp_path):
+        np.savez(tmp_path / "a.npz", x=np.ones(2), y=np.ones(3))
+        with pytest.raises(SnapshotError, match=r"a\.npz' must hold one array, but it holds x, y"):
+            arrayfile.load_one(tmp_path / "a.npz")
+        arrayfile.save(tmp_path / "a.safetensors", {})
+        with pytest.raises(SnapshotError, match="must hold one array, but it holds none"):
+            arrayfile.load_one(tmp_path / "a.safetensors")
+
+    @pytest.mark.parametrize("cut", [0, 5, 60, 150])
+    def test_a_file_that_is_cut_short(self, tmp_path, cut):
+        path = tmp_path / "a.npy"
+        np.save(path, np.ones((2, 3)))
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(SnapshotError, match="damaged") as error:
+            arrayfile.load_one(path)
+        one_sentence(error, path)
+
+    def test_pickled_objects_and_other_suffixes(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.array([None]))
+        with pytest.raises(SnapshotError, match=r"holds pickled objects in 'a\.npy'"):
+            arrayfile.load_one(tmp_path / "a.npy")
+        with pytest.raises(SnapshotError, match=r"must end in \.npy or \.npz or \.safetensors"):
+            arrayfile.load_one(tmp_path / "a.bin")

@@ -41,7 +41,16 @@ def small_mnist(tmp_path) -> str:
 
 
 def test_these_are_the_shipped_configs():
-    assert CONFIGS == ["autoencoder", "branch", "lenet", "linear_classifier", "mlp", "sigmoid_perceptron"]
+    assert CONFIGS == [
+        "autoencoder",
+        "branch",
+        "lenet",
+        "linear_classifier",
+        "mlp",
+        "segmentation",
+        "siamese",
+        "sigmoid_perceptron",
+    ]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -252,4 +261,33 @@ def test_the_autoencoder_draws_digits_from_16_numbers():
     assert before["error"] > 5  # of 64 pixels
     assert after["error"] < 1
     assert solver.net.blobs["code"].shape == (64, 16)
+    solver.close()
+
+
+# -- siamese -------------------------------------------------------------------------------------------------------
+
+
+def test_the_siamese_nets_share_their_weights_and_learn_what_is_the_same():
+    solver = lk.Solver(config("siamese"), overrides=["solver.max_iter=400"])
+    left, right = (solver.net.params[f"{side}_point/conv1"].weight for side in ("left", "right"))
+    outputs = solver.solve()
+    assert left.data.tobytes() == right.data.tobytes()
+    assert outputs["accuracy"] > 0.8
+    solver.close()
+
+
+# -- segmentation --------------------------------------------------------------------------------------------------
+
+
+def test_the_u_net_finds_figures():
+    overrides = ["solver.max_iter=100", "solver.test_interval=0", "net.layers.shapes.batch_size.train=10"]
+    solver = lk.Solver(config("segmentation"), overrides=overrides)
+    before, after = solver.test(), solver.solve()
+    assert before["mean_iou"] < 0.2
+    assert after["mean_iou"] > 0.3
+    assert after["accuracy"] > 0.8  # three quarters of the pixels are background
+    crop = solver.net.layers["up1/crop"]
+    assert solver.net.blobs["up1/grow"].shape == (10, 12, 34, 34)
+    assert solver.net.blobs["up1/crop"].shape == (10, 12, 32, 32)
+    assert crop.params.offset == [1]
     solver.close()

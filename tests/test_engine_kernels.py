@@ -8,7 +8,8 @@ from cases import CASES
 
 import layerkit as lk
 from layerkit import engines
-from layerkit.checks import check_engine
+from layerkit.checks import Case, check_engine, prepare
+from layerkit.engines import Work
 from layerkit.engines.onednn import OneDnnEngine
 from layerkit.engines.onednn.kernels.lrn import LRN
 from layerkit.graph import Ref
@@ -19,21 +20,33 @@ pytestmark = pytest.mark.skipif(
 )
 
 HAVE_KERNELS = {
+    "AbsVal",
     "BatchNorm",
+    "Clip",
     "Concat",
     "Convolution",
+    "Deconvolution",
+    "DepthwiseConvolution",
+    "ELU",
     "Eltwise",
+    "Exp",
     "Flatten",
+    "GELU",
+    "HardSwish",
     "InnerProduct",
     "LRN",
+    "LayerNorm",
+    "PReLU",
     "Pooling",
     "Power",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Sigmoid",
     "Slice",
     "Softmax",
     "SoftmaxWithLoss",
+    "Swish",
     "TanH",
 }
 
@@ -62,6 +75,48 @@ def test_the_lrn_that_runs_on_other_machines(case):
     assert isinstance(check_engine(case, WithOwnLRN()), LRN)
 
 
+ZERO_AND_AROUND = np.array([[0, -1e-6, 1e-6, -1], [-0.0, 1, 2, -2], [0.5, -0.5, 0, -0.0]])
+AT_KINKS = [
+    Case("AbsVal", "at-0", [ZERO_AND_AROUND], no_formula="numpy's are tested"),
+    Case("Clip", "at-bounds", [ZERO_AND_AROUND], {"min": -1, "max": 2}, no_formula="numpy's are tested"),
+    Case("Clip", "at-0", [ZERO_AND_AROUND], {"min": 0, "max": 0.5}, no_formula="numpy's are tested"),
+    Case("ELU", "at-0", [ZERO_AND_AROUND], {"alpha": 0.3}, no_formula="numpy's are tested"),
+    Case("HardSwish", "at-3", [ZERO_AND_AROUND * 3], no_formula="numpy's are tested"),
+    Case("PReLU", "at-0", [ZERO_AND_AROUND], no_formula="numpy's are tested"),
+]
+
+
+@pytest.mark.parametrize("case", AT_KINKS, ids=str)
+def test_a_kernel_is_the_layer_at_kinks_too(case):
+    assert check_engine(case, engines.choose("onednn")) is not None
+
+
+FAR_OUT = np.array([-1e4, -200, -100, -88, -50, -20, 20, 50, 88, 100, 200, 1e4])
+
+
+@pytest.mark.parametrize(
+    ("type_", "params"),
+    [
+        ("AbsVal", {}),
+        ("Clip", {"min": -30, "max": 70}),
+        ("ELU", {"alpha": 0.4}),
+        ("GELU", {}),
+        ("GELU", {"approximate": "TANH"}),
+        ("HardSwish", {}),
+        ("Swish", {}),
+        ("Swish", {"beta": 1.7}),
+    ],
+)
+def test_a_kernel_is_the_layer_far_out_too(type_, params):
+    lone, plain = (prepare(Case(type_, "far", [FAR_OUT], params, no_formula="compared"), np.float32) for _ in range(2))
+    work = Work((lone.layer,), (FAR_OUT.shape,), (FAR_OUT.shape,), True)
+    kernel = engines.choose("onednn").kernel(work)
+    kernel.forward(lone.bottom, lone.top)()
+    np.testing.assert_allclose(lone.top[0].data, plain.forward()["top 0"], rtol=1e-6, atol=1e-7)
+    kernel.backward(lone.top, [True], lone.bottom, [frozenset()])()
+    np.testing.assert_allclose(lone.bottom[0].diff, *plain.backward([0]).values(), rtol=1e-5, atol=1e-7)
+
+
 CHAINS = {
     "conv, relu": """
 - {name: c, type: Convolution, num_output: 5, kernel_size: 3, pad: 1, weight_filler: xavier}
@@ -73,6 +128,20 @@ CHAINS = {
 """,
     "conv, relu6": """
 - {name: c, type: Convolution, num_output: 5, kernel_size: 2, stride: 2, weight_filler: {type: gaussian, std: 3}}
+- {name: r, type: ReLU6}
+""",
+    "deconv, relu": """
+- {name: c, type: Deconvolution, num_output: 5, kernel_size: 4, stride: 2, pad: 1, weight_filler: xavier}
+- {name: r, type: ReLU}
+""",
+    "deconv without bias, relu6": """
+- {name: c, type: Deconvolution, num_output: 6, group: 3, kernel_size: 2, bias_term: false, weight_filler: xavier}
+- {name: r, type: ReLU6}
+""",
+    "depthwise, norm, scale, relu6": """
+- {name: c, type: DepthwiseConvolution, num_output: 3, kernel_size: 3, bias_term: false, weight_filler: xavier}
+- {name: n, type: BatchNorm}
+- {name: s, type: Scale, bias_term: true}
 - {name: r, type: ReLU6}
 """,
     "inner product, relu": """
@@ -99,6 +168,20 @@ CHAINS = {
     "norm, scale": """
 - {name: c, type: Convolution, num_output: 5, kernel_size: 3, weight_filler: xavier}
 - {name: n, type: BatchNorm}
+- {name: s, type: Scale, bias_term: true}
+""",
+    "norm with scale inside": """
+- {name: c, type: Convolution, num_output: 5, kernel_size: 3, weight_filler: xavier}
+- {name: n, type: BatchNorm, scale_bias: true}
+""",
+    "norm with scale inside, relu": """
+- {name: c, type: Convolution, num_output: 5, kernel_size: 3, bias_term: false, weight_filler: xavier}
+- {name: n, type: BatchNorm, scale_bias: true}
+- {name: r, type: ReLU}
+""",
+    "norm with scale inside, scale": """
+- {name: c, type: Convolution, num_output: 5, kernel_size: 3, weight_filler: xavier}
+- {name: n, type: BatchNorm, scale_bias: true, use_global_stats: true}
 - {name: s, type: Scale, bias_term: true}
 """,
     "norm with stored statistics": """

@@ -24,7 +24,7 @@ def test_layer(case, check):
 
 @pytest.mark.parametrize("case", [case for case in CASES if family(case.layer_type.__name__) == "vision"], ids=str)
 def test_one_image_at_a_time(case, monkeypatch):
-    for layer in ("convolution", "pooling"):
+    for layer in ("kernels", "window"):
         monkeypatch.setattr(f"layerkit.layers.vision.{layer}.BUFFER", 1)
     check_layer(case)
 

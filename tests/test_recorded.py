@@ -52,10 +52,20 @@ def flat(layer):
     params = {}
     for key, value in layer.items():
         if key.endswith("_param"):
-            params.update(value)
+            params.update({name: plain(each) for name, each in value.items()})
         else:
             assert key in OWN_FIELDS, key
     return params
+
+
+def plain(value):
+    """A shape `{dim: 2, dim: 3}`, or a list of shapes, as plain lists; anything else as it is."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict) and set(value) <= {"dim"}:
+        dims = value.get("dim", [])
+        return dims if isinstance(dims, list) else [dims]
+    return value
 
 
 def ran_backward(row):
@@ -112,6 +122,8 @@ def test_every_recording_is_used(name):
 def test_recordings_without_a_backward_pass_hold_no_gradient():
     """So that a better recording is not passed over: then `ran_backward` must say so."""
     for row in ROWS:
+        if row["type"] == "HingeLoss":
+            continue  # Caffe's forward pass works in the bottom's diff
         with np.load(FOLDER / f"{row['type']}.npz") as file:
             diffs = [file[name] for name in file.files if re.match(rf"{row['case']}/(bottom|param)_diff", name)]
         assert ran_backward(row) or not any(diff.any() for diff in diffs), row
@@ -128,3 +140,8 @@ def test_parser():
     assert parse("layer { type: 'A' x_param { on: true s: MAX k: 3 k: 4 e: 1e-4 f { v: -0.5 } } }") == {
         "layer": {"type": "A", "x_param": {"on": True, "s": "MAX", "k": [3, 4], "e": 1e-4, "f": {"v": -0.5}}}
     }
+
+
+def test_shapes_become_lists():
+    text = "p_param { shape { dim: 2 dim: 3 } shape { dim: 4 } shape { } filler { type: 'msra' } k: 1 k: 2 }"
+    assert flat(parse(text)) == {"shape": [[2, 3], [4], []], "filler": {"type": "msra"}, "k": [1, 2]}

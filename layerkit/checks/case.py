@@ -110,8 +110,8 @@ class Prepared:
     def forward(self) -> dict[str, Array]:
         """Run forward from the same generator, state and statistics each time. Returns copies of the tops."""
         self.restore()
-        for top, shape in zip(self.top, self.plan.tops, strict=True):
-            top.reshape(*shape)
+        self.reshape_tops(self.plan.tops)
+        for top in self.top:
             poison(top.data)
         with self.explained("forward"):
             self.layer.forward(self.bottom, self.top)
@@ -143,8 +143,11 @@ class Prepared:
     def watched(self, call: str, own: Collection[str]) -> Iterator[None]:
         """Raise if the block changes any of `arrays()` but its `own`."""
         before = {label: array.copy() for label, array in self.arrays().items() if label not in own}
+        shapes = [top.shape for top in self.top]
         with self.explained(call):
             yield
+        decided = [top.shape for top in self.top]  # by a dynamic layer, over memory that stays where it is
+        self.reshape_tops(shapes)
         for label, array in self.arrays().items():
             if label in before and array.tobytes() != before[label].tobytes():
                 where = _place(np.nonzero(~same_elements(array, before[label])), array)
@@ -152,6 +155,12 @@ class Prepared:
                     f"{self.case}: {call} changed {label}, which is not its to write: element {list(where)} "
                     f"was {before[label][where]:.9g} and is {array[where]:.9g}"
                 )
+        self.reshape_tops(decided)
+
+    def reshape_tops(self, shapes: Sequence[Shape]) -> None:
+        """Give the tops these shapes, within those of the plan."""
+        for top, shape in zip(self.top, shapes, strict=True):
+            top.reshape(*shape)
 
     @contextmanager
     def explained(self, call: str) -> Iterator[None]:

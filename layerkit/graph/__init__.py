@@ -56,8 +56,9 @@ class Graph:
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the blobs that layers without bottoms make, in order."""
-        return [ref.name for node in self.nodes if not node.bottoms for ref in node.tops]
+        """Names of the blobs that layers without bottoms make, in order, but for those that are weights."""
+        sources = [node for node in self.nodes if not node.bottoms and not node.plan.weights]
+        return [ref.name for node in sources for ref in node.tops]
 
     @property
     def outputs(self) -> list[str]:

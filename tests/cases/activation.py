@@ -1,5 +1,7 @@
 """Cases of the activations."""
 
+import math
+
 import numpy as np
 
 from layerkit.checks import Case
@@ -22,6 +24,62 @@ def up_to_6(bottoms, weights, p):
 
 def logistic(bottoms, weights, p):
     return [1 / (1 + np.exp(-bottoms[0]))]
+
+
+def each(function):
+    """A formula that takes a number and the parameters, as one for whole bottoms."""
+
+    def formula(bottoms, weights, p):
+        return [np.reshape([function(float(v), p) for v in bottoms[0].ravel()], bottoms[0].shape)]
+
+    return formula
+
+
+def elu(x, p):
+    return x if x > 0 else p.alpha * (math.exp(x) - 1)
+
+
+def bnll(x, p):
+    return math.log(1 + math.exp(x))
+
+
+def clip(x, p):
+    return sorted([p.min, x, p.max])[1]
+
+
+def exponential(x, p):
+    return (math.e if p.base == -1 else p.base) ** (p.shift + p.scale * x)
+
+
+def logarithm(x, p):
+    return math.log(p.shift + p.scale * x, math.e if p.base == -1 else p.base)
+
+
+def swish(x, p):
+    return x / (1 + math.exp(-p.beta * x))
+
+
+def gelu(x, p):
+    if p.approximate == "TANH":
+        return x / 2 * (1 + math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
+    return x / 2 * math.erfc(-x / 2**0.5)
+
+
+def hard_swish(x, p):
+    return 0 if x < -3 else x if x > 3 else x * (x + 3) / 6
+
+
+def softplus(x, p):
+    return x if p.beta * x > p.threshold else math.log(1 + math.exp(p.beta * x)) / p.beta
+
+
+def prelu(bottoms, weights, p):
+    """Each element with its channel's slope, looked up by its index."""
+    (x,), (slope,) = bottoms, weights
+    y = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        y[place] = x[place] if x[place] > 0 else x[place] * (slope if p.channel_shared else slope[place[1]])
+    return [y]
 
 
 def softmax(bottoms, weights, p):
@@ -71,6 +129,71 @@ CASES = [
         {"power": 3, "scale": 0, "shift": 1.5},
         formula=lambda b, w, p: [np.full(b[0].shape, 3.375)],
     ),
+    Case("AbsVal", "rows", [(3, 5)], formula=each(lambda x, p: abs(x))),
+    Case("AbsVal", "image", [(2, 3, 4, 5)], formula=each(lambda x, p: abs(x))),
+    Case("AbsVal", "volume", [(2, 3, 4, 5, 6)], formula=each(lambda x, p: abs(x))),
+    Case("AbsVal", "scalar", [()], formula=each(lambda x, p: abs(x))),
+    Case("BNLL", "rows", [(3, 5)], formula=each(bnll)),
+    Case("BNLL", "image", [(2, 3, 4, 5)], formula=each(bnll)),
+    Case("BNLL", "volume", [(2, 3, 4, 5, 6)], formula=each(bnll)),
+    Case("BNLL", "scalar", [()], formula=each(bnll)),
+    Case("BNLL", "wide", [(4, 7)], formula=each(bnll), span=(-30.0, 60.0)),
+    Case("Clip", "rows", [(3, 5)], {"min": -0.6, "max": 1.1}, formula=each(clip), kinks=(-0.6, 1.1)),
+    Case("Clip", "image", [(2, 3, 4, 5)], {"min": 0.3, "max": 1}, formula=each(clip), kinks=(0.3, 1.0)),
+    Case("Clip", "volume", [(2, 3, 4, 5, 6)], {"min": -1, "max": 0}, formula=each(clip), kinks=(-1.0, 0.0)),
+    Case("Clip", "scalar", [()], {"min": -3, "max": 3}, formula=each(clip)),
+    Case("Clip", "one-value", [(2, 3, 5)], {"min": 0.5, "max": 0.5}, formula=each(clip), kinks=(0.5,)),
+    Case("ELU", "rows", [(3, 5)], formula=each(elu)),
+    Case("ELU", "image", [(2, 3, 4, 5)], {"alpha": 0.4}, formula=each(elu)),
+    Case("ELU", "volume", [(2, 3, 4, 5, 6)], {"alpha": 1.7}, formula=each(elu)),
+    Case("ELU", "scalar", [()], formula=each(elu)),
+    Case("ELU", "alpha-0", [(2, 3, 5)], {"alpha": 0}, formula=each(elu)),
+    Case("ELU", "negative-alpha", [(2, 3, 4, 5)], {"alpha": -0.8}, formula=each(elu)),
+    Case("ELU", "wide", [(4, 7)], formula=each(elu), span=(-40.0, 20.0)),
+    Case("Exp", "rows", [(3, 5)], formula=each(exponential)),
+    Case("Exp", "image", [(2, 3, 4, 5)], {"base": 2, "scale": 3, "shift": 1}, formula=each(exponential)),
+    Case("Exp", "volume", [(2, 3, 4, 5, 6)], {"scale": -0.5, "shift": 0.7}, formula=each(exponential)),
+    Case("Exp", "scalar", [()], {"base": 0.3}, formula=each(exponential)),
+    Case("Exp", "base-1", [(2, 3, 5)], {"base": 1}, formula=each(exponential)),
+    Case("Log", "rows", [(3, 5)], formula=each(logarithm), span=(0.2, 3.0)),
+    Case("Log", "image", [(2, 3, 4, 5)], {"base": 2, "scale": 0.3, "shift": 1.5}, formula=each(logarithm)),
+    Case("Log", "volume", [(2, 3, 4, 5, 6)], {"scale": -2, "shift": 5}, formula=each(logarithm)),
+    Case("Log", "scalar", [()], {"base": 0.1, "shift": 4}, formula=each(logarithm)),
+    Case("Swish", "rows", [(3, 5)], formula=each(swish)),
+    Case("Swish", "image", [(2, 3, 4, 5)], {"beta": 1.7}, formula=each(swish)),
+    Case("Swish", "volume", [(2, 3, 4, 5, 6)], {"beta": -0.6}, formula=each(swish)),
+    Case("Swish", "scalar", [()], formula=each(swish)),
+    Case("Swish", "beta-0", [(2, 3, 5)], {"beta": 0}, formula=each(swish)),
+    Case("Swish", "wide", [(4, 7)], formula=each(swish), span=(-30.0, 30.0)),
+    Case("Threshold", "rows", [(3, 5)], formula=each(lambda x, p: float(x > p.threshold))),
+    Case("Threshold", "image", [(2, 3, 4, 5)], {"threshold": 0.5}, formula=each(lambda x, p: float(x > p.threshold))),
+    Case("Threshold", "volume", [(2, 3, 4, 5, 6)], formula=each(lambda x, p: float(x > p.threshold))),
+    Case("Threshold", "scalar", [()], {"threshold": -2.5}, formula=each(lambda x, p: 1.0)),
+    Case("PReLU", "rows", [(5, 3)], formula=prelu),
+    Case("PReLU", "sequences", [(4, 3, 5)], formula=prelu),
+    Case("PReLU", "image", [(2, 3, 4, 5)], {"filler": {"type": "uniform", "max": 0.4}}, formula=prelu),
+    Case("PReLU", "volume", [(2, 3, 4, 6, 5)], formula=prelu),
+    Case("PReLU", "shared", [(2, 3, 4, 5)], {"channel_shared": True}, formula=prelu),
+    Case("PReLU", "shared-vector", [(7,)], {"channel_shared": True}, formula=prelu),
+    Case("PReLU", "shared-scalar", [()], {"channel_shared": True}, formula=prelu),
+    Case("GELU", "rows", [(3, 5)], formula=each(gelu)),
+    Case("GELU", "image", [(2, 3, 4, 5)], formula=each(gelu)),
+    Case("GELU", "volume", [(2, 3, 4, 5, 6)], formula=each(gelu)),
+    Case("GELU", "scalar", [()], formula=each(gelu)),
+    Case("GELU", "wide", [(40, 50)], formula=each(gelu), span=(-12.0, 12.0)),
+    Case("GELU", "tanh", [(2, 3, 4, 5)], {"approximate": "TANH"}, formula=each(gelu)),
+    Case("GELU", "tanh-scalar", [()], {"approximate": "tanh"}, formula=each(gelu)),
+    Case("GELU", "tanh-wide", [(4, 7)], {"approximate": "TANH"}, formula=each(gelu), span=(-12.0, 12.0)),
+    Case("HardSwish", "rows", [(3, 5)], formula=each(hard_swish), span=(-5.0, 6.0), kinks=(-3.0, 3.0)),
+    Case("HardSwish", "image", [(2, 3, 4, 5)], formula=each(hard_swish), span=(-5.0, 6.0), kinks=(-3.0, 3.0)),
+    Case("HardSwish", "volume", [(2, 3, 4, 5, 6)], formula=each(hard_swish), span=(-5.0, 6.0), kinks=(-3.0, 3.0)),
+    Case("HardSwish", "scalar", [()], formula=each(hard_swish)),
+    Case("Softplus", "rows", [(3, 5)], formula=each(softplus)),
+    Case("Softplus", "image", [(2, 3, 4, 5)], {"beta": 2.3}, formula=each(softplus)),
+    Case("Softplus", "volume", [(2, 3, 4, 5, 6)], {"beta": 0.4}, formula=each(softplus)),
+    Case("Softplus", "scalar", [()], formula=each(softplus)),
+    Case("Softplus", "wide", [(4, 7)], formula=each(softplus), span=(-30.0, 60.0), kinks=(20.0,)),
+    Case("Softplus", "threshold", [(2, 3, 5)], {"beta": 1.5, "threshold": 1}, formula=each(softplus), kinks=(2 / 3,)),
     Case("Softmax", "rows", [(3, 5)], formula=softmax),
     Case("Softmax", "image", [(2, 4, 3, 5)], formula=softmax),
     Case("Softmax", "volume", [(2, 4, 3, 5, 6)], formula=softmax),

@@ -1,6 +1,7 @@
-"""Cases of the loss family. The formulas visit one place at a time, as the definition does."""
+"""Cases of the losses with classes. The formulas visit one place at a time, as the definition does."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -9,20 +10,23 @@ from layerkit.checks import Case
 
 def divide(total, params, default, samples, places, valid):
     mode = params.normalization or {None: default, True: "VALID", False: "BATCH_SIZE"}[params.normalize]
-    return total / max(1, {"FULL": places, "VALID": valid, "BATCH_SIZE": samples, "NONE": 1}[mode])
+    return total / ({"FULL": places, "VALID": valid, "BATCH_SIZE": samples, "NONE": 1}[mode] or 1)
 
 
 def softmax_loss(bottoms, weights, params):
     x, labels = bottoms
     axis = params.axis % x.ndim
     rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+    n, e = len(rows[0]), params.label_smoothing
+    w = params.class_weights or [1] * n
     total, valid, probabilities = 0.0, 0, np.zeros_like(rows)
     for i, (row, label) in enumerate(zip(rows, labels.ravel(), strict=True)):
         powers = [math.exp(score) for score in row]
         probabilities[i] = np.array(powers) / sum(powers)
         if label != params.ignore_label:
-            total -= math.log(probabilities[i, int(label)])
-            valid += 1
+            share = [e / n + (1 - e) * (c == label) for c in range(n)]
+            total -= sum(share[c] * w[c] * math.log(probabilities[i, c]) for c in range(n) if share[c])
+            valid += w[int(label)]
     places_then_classes = [n for i, n in enumerate(x.shape) if i != axis] + [x.shape[axis]]
     probabilities = np.moveaxis(probabilities.reshape(places_then_classes), -1, axis)
     return [divide(total, params, "VALID", math.prod(x.shape[:axis]), len(rows), valid), probabilities]
@@ -30,6 +34,25 @@ def softmax_loss(bottoms, weights, params):
 
 def softmax_loss_alone(bottoms, weights, params):
     return softmax_loss(bottoms, weights, params)[:1]
+
+
+def infogain_loss(bottoms, weights, params):
+    x, labels = bottoms[:2]
+    axis = params.axis % x.ndim
+    rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+    matrix = bottoms[2].reshape(-1, x.shape[axis]) if len(bottoms) == 3 else np.load(params.source).astype(float)
+    total, valid = 0.0, 0
+    for row, label in zip(rows, labels.ravel(), strict=True):
+        if label != params.ignore_label:
+            powers = [math.exp(score) for score in row]
+            total -= sum(matrix[int(label), c] * math.log(powers[c] / sum(powers)) for c in range(len(row)))
+            valid += 1
+    loss = divide(total, params, "VALID", math.prod(x.shape[:axis]), len(rows), valid)
+    return [loss, np.exp(x) / np.exp(x).sum(axis, keepdims=True)]
+
+
+def infogain_loss_alone(bottoms, weights, params):
+    return infogain_loss(bottoms, weights, params)[:1]
 
 
 def sigmoid_loss(bottoms, weights, params):
@@ -40,11 +63,6 @@ def sigmoid_loss(bottoms, weights, params):
             total -= t * math.log(p) + (1 - t) * math.log(1 - p)
             valid += 1
     return [divide(total, params, "BATCH_SIZE", len(bottoms[0]), bottoms[0].size, valid)]
-
-
-def euclidean(bottoms, weights, params):
-    pairs = zip(bottoms[0].ravel(), bottoms[1].ravel(), strict=True)
-    return [sum((a - b) ** 2 for a, b in pairs) / 2 / len(bottoms[0])]
 
 
 def classes(number, *shape):
@@ -77,6 +95,14 @@ def sigmoid(name, scores, answers, **params):
     return Case("SigmoidCrossEntropyLoss", name, [scores, answers], params, formula=sigmoid_loss)
 
 
+def infogain(name, scores, labels, *matrix, num_tops=1, no_zero_rows="", **params):
+    formula = infogain_loss if num_tops == 2 else infogain_loss_alone
+    bottoms = [scores, labels, *matrix]
+    return Case("InfogainLoss", name, bottoms, params, num_tops=num_tops, formula=formula, no_zero_rows=no_zero_rows)
+
+
+MATRIX_FILE = {"source": str(Path(__file__).with_name("infogain.npy"))}  # 4x4
+ONE_MATRIX = "axis 0 of the matrix is no axis of samples"
 MAP, MAP_LABELS = (2, 4, 5, 3), classes(4, 2, 5, 3)
 DEEP, DEEP_LABELS = (2, 4, 5, 3, 6), classes(4, 2, 5, 3, 6)
 AXIS0 = "axis 0 holds the classes"
@@ -106,6 +132,54 @@ CASES = [
     softmax("normalization before normalize", MAP, MAP_LABELS, normalize=False, normalization="FULL"),
     softmax("probabilities", MAP, MAP_LABELS, num_tops=2),
     softmax("probabilities, ignore, axis", (2, 3, 5, 4), classes(5, 2, 3, 4), num_tops=2, axis=2, ignore_label=0),
+    softmax("weights", (5, 4), classes(4, 5), class_weights=[0.5, 2, 0, 1.25]),
+    softmax("weights, map", MAP, MAP_LABELS, class_weights=[0.5, 2, 0.25, 1.25]),
+    softmax("weights, five axes", DEEP, DEEP_LABELS, class_weights=[0.5, 2, 0.25, 1.25]),
+    softmax(
+        "weights, axis 2, ignore",
+        (2, 3, 5, 4),
+        classes(5, 2, 3, 4),
+        axis=2,
+        class_weights=[1, 2, 3, 4, 5],
+        ignore_label=1,
+    ),
+    softmax("weights of less than one", (5, 4), classes(4, 5), class_weights=[0.01, 0.02, 0.03, 0.04]),
+    softmax("weights that are all zero", (5, 4), classes(4, 5), class_weights=[0, 0, 0, 0]),
+    softmax("weights, full", MAP, MAP_LABELS, class_weights=[0.5, 2, 0.25, 1.25], normalization="FULL"),
+    softmax("weights, batch size", MAP, MAP_LABELS, class_weights=[0.5, 2, 0.25, 1.25], normalization="BATCH_SIZE"),
+    softmax("weights, none", MAP, MAP_LABELS, class_weights=[0.5, 2, 0.25, 1.25], normalization="NONE"),
+    softmax("smoothing", (5, 4), classes(4, 5), label_smoothing=0.1),
+    softmax("smoothing alone", (5, 4), classes(4, 5), label_smoothing=1.0),
+    softmax("smoothing, map, ignore", MAP, MAP_LABELS, label_smoothing=0.3, ignore_label=1),
+    softmax("smoothing, five axes", DEEP, DEEP_LABELS, label_smoothing=0.3),
+    softmax("smoothing, axis 0", (4, 3, 5), classes(4, 3, 5), axis=0, label_smoothing=0.3, no_zero_rows=AXIS0),
+    softmax("smoothing, weights", MAP, MAP_LABELS, label_smoothing=0.3, class_weights=[0.5, 2, 0, 1.25]),
+    softmax(
+        "smoothing, weights, ignore, probabilities",
+        (2, 3, 5, 4),
+        classes(5, 2, 3, 4),
+        num_tops=2,
+        axis=2,
+        label_smoothing=0.3,
+        class_weights=[0.5, 2, 0, 1.25, 3],
+        ignore_label=0,
+    ),
+    infogain("plain", (5, 4), classes(4, 5), (4, 4), no_zero_rows=ONE_MATRIX),
+    infogain("file", (5, 4), classes(4, 5), **MATRIX_FILE),
+    infogain("file, map", MAP, MAP_LABELS, **MATRIX_FILE),
+    infogain("file, five axes", DEEP, DEEP_LABELS, **MATRIX_FILE),
+    infogain("map, Caffe's shape of the matrix", MAP, MAP_LABELS, (1, 1, 4, 4), no_zero_rows=ONE_MATRIX),
+    infogain("axis 2", (2, 3, 5, 4), classes(5, 2, 3, 4), (5, 5), axis=2, no_zero_rows=ONE_MATRIX),
+    infogain("axis from behind", (2, 3, 5, 4), classes(4, 2, 3, 5), axis=-1, **MATRIX_FILE),
+    infogain("axis 0", (4, 3, 5), classes(4, 3, 5), axis=0, no_zero_rows=AXIS0, **MATRIX_FILE),
+    infogain("ignore", MAP, MAP_LABELS, ignore_label=1, **MATRIX_FILE),
+    infogain("ignore everything", (5, 4), np.full(5, 2), ignore_label=2, **MATRIX_FILE),
+    infogain("ignore, full", MAP, MAP_LABELS, ignore_label=1, normalization="FULL", **MATRIX_FILE),
+    infogain("ignore, valid", MAP, MAP_LABELS, ignore_label=1, normalization="VALID", **MATRIX_FILE),
+    infogain("ignore, batch size", MAP, MAP_LABELS, ignore_label=1, normalization="BATCH_SIZE", **MATRIX_FILE),
+    infogain("ignore, none", MAP, MAP_LABELS, ignore_label=1, normalization="NONE", **MATRIX_FILE),
+    infogain("do not normalize", MAP, MAP_LABELS, normalize=False, **MATRIX_FILE),
+    infogain("probabilities, ignore", MAP, MAP_LABELS, num_tops=2, ignore_label=0, **MATRIX_FILE),
     sigmoid("plain", (4, 5), targets(4, 5)),
     sigmoid("map", MAP, targets(*MAP)),
     sigmoid("five axes", DEEP, targets(*DEEP)),
@@ -120,9 +194,4 @@ CASES = [
     sigmoid("ignore, none", (4, 5), signs(4, 5), ignore_label=-1, normalization="NONE"),
     sigmoid("normalize", (4, 5), signs(4, 5), ignore_label=-1, normalize=True),
     sigmoid("do not normalize", (4, 5), signs(4, 5), ignore_label=-1, normalize=False),
-    Case("EuclideanLoss", "plain", [(4, 3, 2), (4, 3, 2)], formula=euclidean),
-    Case("EuclideanLoss", "map", [MAP, MAP], formula=euclidean),
-    Case("EuclideanLoss", "five axes", [DEEP, DEEP], formula=euclidean),
-    Case("EuclideanLoss", "one axis", [(7,), (7,)], formula=euclidean),
-    Case("EuclideanLoss", "another shape", [(4, 3, 2), (4, 6, 1, 1)], formula=euclidean),
 ]

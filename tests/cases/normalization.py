@@ -41,6 +41,21 @@ def by_statistics(bottoms, weights, p):
     return [normalized(bottoms[0], mean / seen, variance / seen, p.eps)]
 
 
+def scaled(formula):
+    """The same with scale and bias behind it, which are the last two weights; each channel's looked up by its index."""
+
+    def with_scale(bottoms, weights, p):
+        *before, factors, terms = weights
+        (n,) = formula(bottoms, before, p)
+        y = np.zeros_like(n)
+        for place in np.ndindex(n.shape):
+            channel = place[1] if n.ndim > 1 else 0
+            y[place] = n[place] * factors[channel] + terms[channel]
+        return [y]
+
+    return with_scale
+
+
 def by_nothing(bottoms, weights, p):
     return [bottoms[0] / np.sqrt(p.eps)]
 
@@ -60,10 +75,72 @@ def scale(bottoms, weights, p):
     return [y]
 
 
+def mvn(bottoms, weights, p):
+    """One row of values at a time: all of a sample, or one channel of it."""
+    x = bottoms[0]
+    y = np.zeros_like(x)
+    rows = [(i,) for i in range(x.shape[0])] if p.across_channels else list(np.ndindex(x.shape[:2]))
+    for row in rows:
+        values = x[row].ravel()
+        centred = values - sum(values) / values.size
+        deviation = (sum(centred**2) / values.size) ** 0.5 + p.eps if p.normalize_variance else 1
+        y[row] = np.reshape(centred / deviation, x[row].shape)
+    return [y]
+
+
+def normalize(bottoms, weights, p):
+    """Every element divided by the norm of what stands beside it, which is cut out of the bottom."""
+    (x,), (factor,) = bottoms, weights
+    y = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        beside = x[place[0]] if p.across_spatial else x[(place[0], slice(None), *place[2:])]
+        norm = (sum(v * v for v in beside.ravel()) + p.eps) ** 0.5
+        y[place] = x[place] / norm * (factor if p.channel_shared else factor[place[1]])
+    return [y]
+
+
+def layer_norm(bottoms, weights, p):
+    (x,), axis = bottoms, p.axis % bottoms[0].ndim
+    y = np.zeros_like(x)
+    for row in np.ndindex(x.shape[:axis]):
+        values = list(x[row].ravel())
+        mean = sum(values) / len(values)
+        variance = sum((v - mean) ** 2 for v in values) / len(values)
+        n = (x[row] - mean) / (variance + p.eps) ** 0.5
+        y[row] = n * weights[0] + weights[1] if p.affine else n
+    return [y]
+
+
+def rms_norm(bottoms, weights, p):
+    (x,), axis = bottoms, p.axis % bottoms[0].ndim
+    y = np.zeros_like(x)
+    for row in np.ndindex(x.shape[:axis]):
+        values = list(x[row].ravel())
+        n = x[row] / (sum(v * v for v in values) / len(values) + p.eps) ** 0.5
+        y[row] = n * weights[0] if p.affine else n
+    return [y]
+
+
+def group_norm(bottoms, weights, p):
+    (x,) = bottoms
+    y, size = np.zeros_like(x), x.shape[1] // p.num_groups
+    for sample, channel in np.ndindex(x.shape[:2]):
+        first = channel - channel % size
+        values = list(x[sample, first : first + size].ravel())
+        mean = sum(values) / len(values)
+        variance = sum((v - mean) ** 2 for v in values) / len(values)
+        n = (x[sample, channel] - mean) / (variance + p.eps) ** 0.5
+        y[sample, channel] = n * weights[0][channel] + weights[1][channel] if p.affine else n
+    return [y]
+
+
 FIRST = {"mean": np.zeros(3), "variance": np.zeros(3), "scale_factor": np.zeros(1)}
 UNSEEN = {"scale_factor": np.zeros(1)}  # beside which mean and variance, though not 0, count as 0
 NO_SMALL_ROWS = "bottom 1 has the shape of axis 1 on, which has rows"
 
+ROWS_ARE_NORMALIZED = "the weights have the shape of axis 0 on, which has rows"
+AFFINE = {"scale_bias": True}
+SSD = {"across_spatial": False, "channel_shared": False, "scale_filler": {"value": 20}}
 WITHIN = {"norm_region": "WITHIN_CHANNEL"}
 
 CASES = [
@@ -94,6 +171,77 @@ CASES = [
     Case("BatchNorm", "test-nothing-seen", [(4, 3, 5)], phase="test", formula=by_nothing, weights=UNSEEN),
     Case("BatchNorm", "train-global", [(4, 3, 2, 5)], {"use_global_stats": True}, formula=by_statistics),
     Case("BatchNorm", "test-batch", [(4, 3, 2, 5)], {"use_global_stats": False}, phase="test", formula=by_batch),
+    Case("BatchNorm", "affine", [(4, 3, 2, 5)], AFFINE, formula=scaled(by_batch)),
+    Case("BatchNorm", "affine-rows", [(7, 4)], AFFINE, formula=scaled(by_batch)),
+    Case("BatchNorm", "affine-sequences", [(4, 3, 5)], AFFINE, formula=scaled(by_batch)),
+    Case("BatchNorm", "affine-volume", [(3, 2, 4, 6, 5)], AFFINE, formula=scaled(by_batch)),
+    Case("BatchNorm", "affine-one-axis", [(7,)], AFFINE, formula=scaled(by_batch)),
+    Case("BatchNorm", "affine-test", [(4, 3, 2, 5)], AFFINE, phase="test", formula=scaled(by_statistics)),
+    Case("BatchNorm", "affine-test-one-axis", [(7,)], AFFINE, phase="test", formula=scaled(by_statistics)),
+    Case(
+        "BatchNorm",
+        "affine-global",
+        [(4, 3, 2, 5)],
+        {
+            **AFFINE,
+            "use_global_stats": True,
+            "scale_filler": {"type": "uniform", "min": 0.5, "max": 2},
+            "bias_filler": {"value": 0.3},
+        },
+        formula=scaled(by_statistics),
+    ),
+    Case("MVN", "image", [(2, 3, 4, 5)], formula=mvn),
+    Case("MVN", "across", [(2, 3, 4, 5)], {"across_channels": True}, formula=mvn),
+    Case("MVN", "mean-only", [(2, 3, 4, 5)], {"normalize_variance": False}, formula=mvn),
+    Case(
+        "MVN",
+        "mean-only-across",
+        [(2, 3, 5)],
+        {"normalize_variance": False, "across_channels": True},
+        formula=mvn,
+    ),
+    Case("MVN", "eps", [(2, 3, 4, 5)], {"eps": 0.3}, formula=mvn),
+    Case("MVN", "eps-across", [(4, 5, 3)], {"eps": 0.3, "across_channels": True}, formula=mvn),
+    Case("MVN", "sequences", [(4, 3, 5)], formula=mvn),
+    Case("MVN", "volume", [(2, 3, 4, 6, 5)], formula=mvn),
+    Case("MVN", "rows-mean-only", [(4, 3)], {"normalize_variance": False}, formula=mvn),
+    Case("MVN", "rows-across", [(3, 7)], {"across_channels": True}, formula=mvn),
+    Case("MVN", "far-from-0", [(2, 3, 4, 5)], formula=mvn, span=(90.0, 95.0)),
+    Case("Normalize", "image", [(2, 3, 4, 5)], formula=normalize),
+    Case("Normalize", "ssd", [(2, 5, 4, 3)], SSD, formula=normalize),
+    Case("Normalize", "places", [(2, 3, 4, 5)], {"across_spatial": False}, formula=normalize),
+    Case("Normalize", "scales", [(2, 3, 4, 5)], {"channel_shared": False}, formula=normalize),
+    Case("Normalize", "eps", [(2, 3, 4, 5)], {"eps": 2}, formula=normalize),
+    Case("Normalize", "eps-places", [(2, 3, 4, 5)], {"across_spatial": False, "eps": 2}, formula=normalize),
+    Case("Normalize", "rows", [(4, 3)], {"channel_shared": False}, formula=normalize),
+    Case("Normalize", "sequences", [(4, 3, 5)], {"across_spatial": False}, formula=normalize),
+    Case("Normalize", "volume", [(2, 3, 4, 6, 5)], SSD, formula=normalize),
+    Case("LayerNorm", "rows", [(4, 7)], formula=layer_norm),
+    Case("LayerNorm", "sequences", [(4, 3, 7)], formula=layer_norm),
+    Case("LayerNorm", "image", [(2, 3, 4, 5)], {"axis": 1}, formula=layer_norm),
+    Case("LayerNorm", "image-axis-last", [(2, 3, 4, 5)], formula=layer_norm),
+    Case("LayerNorm", "volume", [(2, 3, 4, 6, 5)], {"axis": -2}, formula=layer_norm),
+    Case("LayerNorm", "vector", [(7,)], formula=layer_norm),
+    Case("LayerNorm", "axis-0", [(4, 3)], {"axis": 0}, formula=layer_norm, no_zero_rows=ROWS_ARE_NORMALIZED),
+    Case("LayerNorm", "two-axes", [(4, 3, 7)], {"axis": 1, "eps": 0.1}, formula=layer_norm),
+    Case("LayerNorm", "plain", [(4, 3, 7)], {"affine": False, "eps": 0.5}, formula=layer_norm),
+    Case("LayerNorm", "plain-image", [(2, 3, 4, 5)], {"affine": False, "axis": 1}, formula=layer_norm),
+    Case("LayerNorm", "wide", [(3, 40)], formula=layer_norm, span=(90.0, 95.0)),
+    Case("RMSNorm", "rows", [(4, 7)], formula=rms_norm),
+    Case("RMSNorm", "sequences", [(4, 3, 7)], formula=rms_norm),
+    Case("RMSNorm", "image", [(2, 3, 4, 5)], {"axis": 1}, formula=rms_norm),
+    Case("RMSNorm", "volume", [(2, 3, 4, 6, 5)], {"axis": -2}, formula=rms_norm),
+    Case("RMSNorm", "vector", [(7,)], formula=rms_norm),
+    Case("RMSNorm", "axis-0", [(4, 3)], {"axis": 0}, formula=rms_norm, no_zero_rows=ROWS_ARE_NORMALIZED),
+    Case("RMSNorm", "eps", [(4, 3, 7)], {"axis": 1, "eps": 0.5}, formula=rms_norm),
+    Case("RMSNorm", "plain", [(2, 3, 4, 5)], {"affine": False}, formula=rms_norm),
+    Case("GroupNorm", "image", [(2, 6, 4, 5)], {"num_groups": 3}, formula=group_norm),
+    Case("GroupNorm", "rows", [(3, 8)], {"num_groups": 2}, formula=group_norm),
+    Case("GroupNorm", "sequences", [(3, 4, 5)], {"num_groups": 2, "eps": 0.1}, formula=group_norm),
+    Case("GroupNorm", "volume", [(2, 6, 3, 5, 4)], {"num_groups": 2}, formula=group_norm),
+    Case("GroupNorm", "one-group", [(2, 3, 4, 5)], {"num_groups": 1}, formula=group_norm),
+    Case("GroupNorm", "instances", [(2, 3, 4, 5)], {"num_groups": 3}, formula=group_norm),
+    Case("GroupNorm", "plain", [(2, 6, 4, 5)], {"num_groups": 3, "affine": False}, formula=group_norm),
     Case("Scale", "image", [(4, 3, 2, 5)], formula=scale),
     Case("Scale", "rows", [(4, 3)], {"filler": "xavier"}, formula=scale),
     Case("Scale", "volume", [(2, 3, 4, 6, 5)], {"bias_term": True}, formula=scale),

@@ -55,10 +55,14 @@ ADD, MULTIPLY, DIVIDE = 0x1FFF0, 0x1FFF1, 0x1FFF4
 SOFTMAX_ACCURATE = 0x30000
 
 RELU, TANH, LINEAR, LOGISTIC, CLIP = 0x20, 0x21, 0x26, 0x29, 0x2F  # CLIP is clip_v2: no gradient at the bounds
+CLIP_ABOVE = 0x2E  # clip: no gradient at the lower bound, but at the upper one
 SQRT, EXP, LOG = 0x25, 0x2A, 0x2D
+ELU, ABS, SWISH, HARD_SWISH = 0x22, 0x24, 0x2C, 0x34
+GELU_TANH, GELU_ERF = 0x2B, 0x31
 RELU_BY_TOP, TANH_BY_TOP, LOGISTIC_BY_TOP, CLIP_BY_TOP = 0x100, 0x101, 0x104, 0x106
+ELU_BY_TOP, EXP_BY_TOP = 0x102, 0x105
 
-GLOBAL_STATISTICS, USE_SCALE, USE_SHIFT, FUSE_RELU = 0x1, 0x2, 0x4, 0x8  # flags of batch normalisation
+GLOBAL_STATISTICS, USE_SCALE, USE_SHIFT, FUSE_RELU = 0x1, 0x2, 0x4, 0x8  # flags of normalisation
 
 IMPLEMENTATION = 8  # dnnl_query_impl_info_str
 WEIGHTS_MD, DIFF_WEIGHTS_MD, WORKSPACE_MD, SCRATCHPAD_MD = 131, 132, 135, 136
@@ -100,6 +104,10 @@ PRIMITIVES: dict[str, tuple[Any, ...]] = {
     "lrn_backward": (c_int, _MD, _MD, _MD, c_int64, c_float, c_float, c_float, _PD, _ATTR),
     "batch_normalization_forward": (c_int, _MD, _MD, c_float, c_uint, _ATTR),
     "batch_normalization_backward": (c_int, _MD, _MD, _MD, c_float, c_uint, _PD, _ATTR),
+    "layer_normalization_forward": (c_int, _MD, _MD, _MD, c_float, c_uint, _ATTR),
+    "layer_normalization_backward": (c_int, _MD, _MD, _MD, _MD, c_float, c_uint, _PD, _ATTR),
+    "prelu_forward": (c_int, _MD, _MD, _MD, _ATTR),
+    "prelu_backward": (_MD, _MD, _MD, _MD, _MD, _PD, _ATTR),
     "binary": (c_int, _MD, _MD, _MD, _ATTR),
     "matmul": (_MD, _MD, _MD, _MD, _ATTR),
     "concat": (_MD, c_int, c_int, POINTER(_MD), _ATTR),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from layerkit.blob import Shape, shape_text
-from layerkit.errors import ShapeError
+from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
+from layerkit.layers.data.top_shapes import Dims, top_shapes
 from layerkit.registry import register
-
-Dims = list[Annotated[int, Field(ge=0)]]
 
 
 @register
@@ -35,16 +31,7 @@ class Input(Layer):
     tops = (1, None)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        given = self.params.shape
-        if not any(isinstance(each, list) for each in given):
-            return Plan(tops=[tuple(given)] * self.num_tops)
-        shapes = [tuple(each) for each in given]
-        if len(shapes) == 1:
-            shapes *= self.num_tops
-        if len(shapes) != self.num_tops:
-            listed = ", ".join(map(shape_text, shapes))
-            raise ShapeError(f"there are {self.num_tops} tops but {len(shapes)} shapes: {listed}", "shape")
-        return Plan(tops=shapes)
+        return Plan(tops=top_shapes(self.params.shape, self.num_tops))
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         """Nothing: the caller has written the tops."""

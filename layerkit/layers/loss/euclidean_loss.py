@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerkit.blob import Shape, shape_text
-from layerkit.errors import ShapeError
+from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.loss.pairs import check_pairs
 from layerkit.registry import register
 
 
@@ -34,14 +34,8 @@ class EuclideanLoss(Layer):
     loss = True
 
     def plan(self, *bottoms: Shape) -> Plan:
-        a, b = bottoms
-        if not a or a[:1] != b[:1] or np.prod(a) != np.prod(b):
-            raise ShapeError(
-                "the bottoms need as many numbers in as many samples, "
-                f"but they are {shape_text(a)} and {shape_text(b)}",
-                "bottom",
-            )
-        return Plan(tops=[()], scratch=[Scratch("difference", a, keep=True)], reads_bottoms=(), reads_tops=())
+        check_pairs(*bottoms)
+        return Plan(tops=[()], scratch=[Scratch("difference", bottoms[0], keep=True)], reads_bottoms=(), reads_tops=())
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         a, difference = bottom[0].data, self.scratch.difference

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
@@ -25,6 +27,25 @@ def check_labels(scores: Shape, labels: Shape, axis: int) -> int:
     if not scores[axis]:
         raise ShapeError(f"scores of shape {shape_text(scores)} have no classes on axis {axis}", "axis")
     return axis
+
+
+def check_sample_labels(scores: Shape, labels: Shape) -> int:
+    """How many scores a sample has, C. Raises ShapeError unless there is one label for each sample of (N, ...)."""
+    if len(scores) < 2 or scores[0] != math.prod(labels) or labels[:1] != scores[:1]:
+        raise ShapeError(
+            f"scores of shape {shape_text(scores)} need samples along axis 0, each with several scores, "
+            f"and a label for each sample, but the labels are {shape_text(labels)}",
+            "bottom",
+        )
+    classes = math.prod(scores[1:])
+    if not classes:
+        raise ShapeError(f"scores of shape {shape_text(scores)} have no classes", "bottom")
+    return classes
+
+
+def places_of(labels: Array, scores: Shape) -> tuple[Array, ...]:
+    """The index of each sample's own score in scores of shape (N, ...), whose classes are counted in C order."""
+    return (np.arange(len(labels)), *np.unravel_index(labels, scores[1:]))
 
 
 def read_labels(labels: Array, classes: int, ignore_label: int | None, out: Array) -> None:

@@ -27,8 +27,11 @@ class LossParams(LayerParams):
     )
 
 
-def divisor(params: LossParams, default: Normalization, samples: int, places: int, valid: int) -> int:
-    """What to divide the sum over `valid` of `places` (in `samples`) by; never less than 1, so that nothing gives 0."""
+def divisor(params: LossParams, default: Normalization, samples: int, places: int, valid: float) -> float:
+    """What to divide the sum over `valid` of `places` (in `samples`) by; 1 in place of 0, so that nothing gives 0.
+
+    Where places have weights, `valid` is the sum of the weights of those that count.
+    """
     older = {True: "VALID", False: "BATCH_SIZE", None: default}[params.normalize]
     numbers = {"FULL": places, "VALID": valid, "BATCH_SIZE": samples, "NONE": 1}
-    return max(1, numbers[params.normalization or older])
+    return numbers[params.normalization or older] or 1

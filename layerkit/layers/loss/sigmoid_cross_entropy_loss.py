@@ -83,5 +83,5 @@ class SigmoidCrossEntropyLoss(Layer):
         label = self.params.ignore_label
         return float("nan") if label is None else float(label)  # nothing equals NaN
 
-    def _divisor(self, valid: Array) -> int:
+    def _divisor(self, valid: Array) -> float:
         return divisor(self.params, "BATCH_SIZE", len(valid), valid.size, int(np.count_nonzero(valid)))

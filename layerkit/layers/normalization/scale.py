@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.errors import ShapeError
+from layerkit.blob import Shape
 from layerkit.fillers import Filler
-from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight, canonical_axis
+from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
+from layerkit.layers.shape.stretch import small_shape, stretched, sum_to
 from layerkit.registry import register
 
 
@@ -45,15 +45,8 @@ class Scale(Layer):
     bottoms = (1, 2)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        p, x, (scale,) = self.params, bottoms[0], bottoms[1:] or (self._learned(bottoms[0]),)
-        if len(bottoms) == 2 and scale:
-            axis = canonical_axis(p.axis, x)
-            if x[axis : axis + len(scale)] != scale:
-                raise ShapeError(
-                    f"bottom 1 must have the shape of axes of bottom 0 from axis {axis} on, "
-                    f"but bottom 0 is {shape_text(x)} and bottom 1 is {shape_text(scale)}",
-                    "bottom",
-                )
+        p, x = self.params, bottoms[0]
+        scale = small_shape(bottoms, p.axis, p.num_axes)
         weights = [Weight("scale", scale, p.filler)] if len(bottoms) == 1 else []
         if p.bias_term:
             weights.append(Weight("bias", scale, p.bias_filler))
@@ -65,42 +58,19 @@ class Scale(Layer):
             in_place=True,
         )
 
-    def _learned(self, x: Shape) -> Shape:
-        """The shape of a learned scale."""
-        count = self.params.num_axes
-        if not count:
-            return ()
-        axis = canonical_axis(self.params.axis, x)
-        if axis + count > len(x):
-            raise ShapeError(f"num_axes {count} from axis {axis} on are more than {shape_text(x)} has", "num_axes")
-        return x[axis:] if count == -1 else x[axis : axis + count]
-
-    def _stretched(self, small: Array, x: Array) -> Array:
-        """A view of scale or bias with axes of length 1 behind, so that it stretches over x."""
-        if not small.ndim:
-            return small
-        behind = x.ndim - canonical_axis(self.params.axis, x.shape) - small.ndim
-        return small[(..., *(None for _ in range(behind)))]
-
-    def _sum_others(self, values: Array, out: Array) -> None:
-        """`out` = the sum of `values` over the axes that scale and bias do not have."""
-        first = canonical_axis(self.params.axis, values.shape) if out.ndim else 0
-        others = (*range(first), *range(first + out.ndim, values.ndim))
-        np.sum(values, others, out=out)
-
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, y = bottom[0].data, top[0].data
         scale = bottom[1].data if len(bottom) == 2 else self.weights.scale.data
-        np.multiply(x, self._stretched(scale, x), out=y)
+        np.multiply(x, stretched(scale, self.params.axis, x), out=y)
         if self.params.bias_term:
-            np.add(y, self._stretched(self.weights.bias.data, y), out=y)
+            np.add(y, stretched(self.weights.bias.data, self.params.axis, y), out=y)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
-        x, dy = bottom[0].data, top[0].diff
+        x, dy, axis = bottom[0].data, top[0].diff, self.params.axis
         scale = bottom[1] if len(bottom) == 2 else self.weights.scale
         if propagate_down[1] if len(bottom) == 2 else "scale" in self.asked:
-            self._sum_others(np.multiply(dy, x, out=self.scratch.product), scale.diff)
+            sum_to(np.multiply(dy, x, out=self.scratch.product), stretched(scale.diff, axis, dy))
         if "bias" in self.asked:
-            self._sum_others(dy, self.weights.bias.diff)
+            sum_to(dy, stretched(self.weights.bias.diff, axis, dy))
         if propagate_down[0]:  # last: this diff may lie where dy does
-            np.multiply(dy, self._stretched(scale.data, dy), out=bottom[0].diff)
+            np.multiply(dy, stretched(scale.data, axis, dy), out=bottom[0].diff)

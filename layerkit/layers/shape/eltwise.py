@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Shape
+from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, same_shape
+from layerkit.layers.shape.stretch import sum_to
 from layerkit.registry import register
 
 
@@ -24,26 +25,30 @@ class Eltwise(Layer):
 
     Where bottoms tie for the largest, Caffe's order holds: bottom 1 before bottom 0, else the earlier before the later.
 
-    Bottoms: two or more of one shape. Top 0: that shape.
-    Raises ShapeError where the shapes differ, or where the coefficients do not fit the operation and the bottoms.
+    Bottoms: two or more of one shape; with broadcast they may lack axes in front, and an axis of length 1 stretches.
+    Top 0: that shape, or the one that all of them stretch to. The gradient is summed over what a bottom stretches over.
+    Raises ShapeError where the shapes do not match, or where the coefficients do not fit the operation and the bottoms.
 
     Example: {name: sum, type: Eltwise, bottom: [branch, shortcut]}
 
-    Source: Caffe's Eltwise.
+    Source: Caffe's eltwise_layer.cpp; broadcasting is numpy's.
     """
 
     class Params(LayerParams):
+        """How the bottoms are combined, and which shapes they may have."""
+
         operation: Literal["PROD", "SUM", "MAX"] = Field("SUM", description="How the bottoms are combined.")
         coeff: list[float] = Field([], description="SUM: the factor of each bottom; none: all 1.")
         stable_prod_grad: bool = Field(
             True,
             description="PROD: multiply the others for the gradient, which is slower but right where a value is 0.",
         )
+        broadcast: bool = Field(False, description="Whether bottoms of other shapes stretch, by numpy's rules.")
 
     bottoms = (2, None)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        p, shape = self.params, same_shape(bottoms)
+        p, shape = self.params, _common_shape(bottoms) if self.params.broadcast else same_shape(bottoms)
         if p.coeff and p.operation != "SUM":
             raise ShapeError(f"coeff is for operation SUM, not {p.operation}", "coeff")
         if p.coeff and len(p.coeff) != len(bottoms):
@@ -57,13 +62,15 @@ class Eltwise(Layer):
                 Scratch("claim", shape, "int32", like_blob=True),
                 Scratch("winner", shape, "int32", keep=True, like_blob=True),
             ]
+        if any(each != shape for each in bottoms):
+            scratch.append(Scratch("whole", shape, like_blob=True))
         product = p.operation == "PROD"
         return Plan(
             tops=[shape],
             scratch=scratch,
             reads_bottoms=range(len(bottoms)) if product else (),
             reads_tops=(0,) if product and not p.stable_prod_grad else (),
-            in_place=True,
+            in_place=bottoms[0] == shape,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
@@ -90,20 +97,37 @@ class Eltwise(Layer):
                 np.add(y, x, out=y)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
-        p, dy = self.params, top[0].diff
         for i in reversed(range(len(bottom))):  # bottom 0 last: its diff may lie where dy does
             if not propagate_down[i]:
                 continue
             dx = bottom[i].diff
-            if p.operation == "MAX":
-                np.multiply(dy, np.equal(self.scratch.winner, i, out=self.scratch.larger), out=dx)
-            elif p.operation == "SUM":
-                np.multiply(dy, p.coeff[i] if p.coeff else 1, out=dx)
-            elif p.stable_prod_grad:
-                others = [each.data for j, each in enumerate(bottom) if j != i]
-                np.multiply(dy, others[0], out=dx)
-                for x in others[1:]:
-                    np.multiply(dx, x, out=dx)
+            if dx.shape == top[0].shape:
+                self._gradient(i, top, bottom, dx)
             else:
-                np.multiply(dy, top[0].data, out=dx)
-                np.divide(dx, bottom[i].data, out=dx)
+                self._gradient(i, top, bottom, self.scratch.whole)
+                sum_to(self.scratch.whole, dx)
+
+    def _gradient(self, i: int, top: Tops, bottom: Bottoms, out: Array) -> None:
+        """The gradient of what bottom i stretches to."""
+        p, dy = self.params, top[0].diff
+        if p.operation == "MAX":
+            np.multiply(dy, np.equal(self.scratch.winner, i, out=self.scratch.larger), out=out)
+        elif p.operation == "SUM":
+            np.multiply(dy, p.coeff[i] if p.coeff else 1, out=out)
+        elif p.stable_prod_grad:
+            first, *others = [each.data for j, each in enumerate(bottom) if j != i]
+            np.multiply(dy, first, out=out)
+            for x in others:
+                np.multiply(out, x, out=out)
+        else:
+            np.multiply(dy, top[0].data, out=out)
+            np.divide(out, bottom[i].data, out=out)
+
+
+def _common_shape(bottoms: Sequence[Shape]) -> Shape:
+    """The shape that all stretch to. Raises ShapeError where there is none."""
+    try:
+        return np.broadcast_shapes(*bottoms)
+    except ValueError:
+        listed = ", ".join(map(shape_text, bottoms))
+        raise ShapeError(f"bottoms of the shapes {listed} do not stretch to a common one", "bottom") from None

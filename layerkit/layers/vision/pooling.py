@@ -12,11 +12,18 @@ from pydantic import Field
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
-from layerkit.layers.vision.window import Index, Step, WindowParams, Windows, per_axis, too_large
+from layerkit.layers.vision.window import (
+    Step,
+    WindowParams,
+    Windows,
+    few_images,
+    gather,
+    images_at_once,
+    per_axis,
+    scatter,
+    too_large,
+)
 from layerkit.registry import register
-
-BUFFER = 1 << 19
-"""Elements of the bottom that are worked on at a time, at least one image: about a cache's worth."""
 
 
 @register
@@ -65,7 +72,7 @@ class Pooling(Layer):
             raise ShapeError(f"only MAX pooling has a second top (where each maximum lies), not {pool}", "pool")
         top = (*shape[:2], *self.windows(shape).count)
         share = Scratch("share", top)
-        few = (_images_at_once(shape), *top[1:])
+        few = (images_at_once(shape), *top[1:])
         work = {
             "MAX": [Scratch("share", few), Scratch("taken", few, "bool"), Scratch("hit", few, "bool")],
             "AVE": [share],
@@ -118,18 +125,18 @@ class Pooling(Layer):
         x, y, windows = bottom[0].data, top[0].data, self.windows(bottom[0].shape)
         match self._rule:
             case "MAX":
-                _gather(np.maximum, x, windows, y, -np.inf)
+                gather(np.maximum, x, windows, y, -np.inf)
                 if len(top) == 2:
                     self._locate(x, y, windows, top[1].data)
             case "AVE":
-                _gather(np.add, x, windows, y, 0)
+                gather(np.add, x, windows, y, 0)
                 y /= windows.areas.astype(y.dtype)
             case "STOCHASTIC":
                 self._draw(x, y, windows)
             case "EXPECTED":
                 squares, total = self.scratch.product, self.scratch.sum
-                _gather(np.add, x, windows, total, 0)
-                _gather(np.add, np.square(x, out=squares), windows, y, 0)
+                gather(np.add, x, windows, total, 0)
+                gather(np.add, np.square(x, out=squares), windows, y, 0)
                 np.divide(y, total, out=y, where=total != 0)
                 np.copyto(y, 0, where=total == 0)
 
@@ -141,12 +148,12 @@ class Pooling(Layer):
         dx[...] = 0
         match self._rule:
             case "MAX":
-                for few in _few_images(x.shape):
+                for few in few_images(x.shape):
                     share = self.scratch.share[: len(x[few])]
                     for step, hit in self._first_hits(x[few], y[few], windows):
                         dx[few][step.bottom] += np.multiply(dy[few][step.windows], hit, out=share[step.windows])
             case "AVE":
-                _scatter(np.divide(dy, windows.areas.astype(dy.dtype), out=self.scratch.share), windows, dx)
+                scatter(np.divide(dy, windows.areas.astype(dy.dtype), out=self.scratch.share), windows, dx)
             case "STOCHASTIC":
                 for i, step in enumerate(windows.steps):
                     hit = self.scratch.drawn[step.windows] == i
@@ -155,10 +162,10 @@ class Pooling(Layer):
                 share, total = self.scratch.share, self.scratch.sum
                 share[...] = 0
                 np.divide(dy, total, out=share, where=total != 0)
-                _scatter(share, windows, dx)
+                scatter(share, windows, dx)
                 dx *= np.multiply(x, 2, out=self.scratch.product)
                 share *= y
-                _scatter(np.negative(share, out=share), windows, dx)
+                scatter(np.negative(share, out=share), windows, dx)
 
     def _first_hits(self, x: Array, y: Array, windows: Windows) -> Iterator[tuple[Step, Array]]:
         """For each kernel element: in which windows it is the first that equals the maximum."""
@@ -174,7 +181,7 @@ class Pooling(Layer):
     def _locate(self, x: Array, y: Array, windows: Windows, mask: Array) -> None:
         plane = np.arange(math.prod(windows.size), dtype=mask.dtype).reshape(windows.size)
         mask[...] = -1
-        for few in _few_images(x.shape):
+        for few in few_images(x.shape):
             for step, hit in self._first_hits(x[few], y[few], windows):
                 np.copyto(mask[few][step.windows], plane[step.bottom], where=hit)
 
@@ -193,40 +200,3 @@ class Pooling(Layer):
             here = (so_far >= level[step.windows]) & (part < 0)
             np.copyto(part, i, where=here)
             np.copyto(y[step.windows], element, where=here)
-
-
-def _gather(ufunc: np.ufunc, x: Array, windows: Windows, y: Array, start: float) -> None:
-    """y = `ufunc` over each window's elements, beginning with `start`."""
-    if math.prod(windows.count) == 1:
-        ufunc.reduce(x[_only(windows)], axis=tuple(range(2, x.ndim)), out=y, keepdims=True)
-        return
-    y[...] = start
-    for few in _few_images(x.shape):
-        for step in windows.steps:
-            part = y[few][step.windows]
-            ufunc(part, x[few][step.bottom], out=part)
-
-
-def _scatter(y: Array, windows: Windows, x: Array) -> None:
-    """The transpose of summing: add each window's y to all its elements of x."""
-    if math.prod(windows.count) == 1:
-        x[_only(windows)] += y
-        return
-    for few in _few_images(x.shape):
-        for step in windows.steps:
-            x[few][step.bottom] += y[few][step.windows]
-
-
-def _few_images(shape: Shape) -> Iterator[slice]:
-    """The images of a bottom in runs that a cache can hold, since each step of the windows goes over all of a run."""
-    at_once = _images_at_once(shape)
-    return (slice(start, start + at_once) for start in range(0, shape[0], at_once))
-
-
-def _images_at_once(shape: Shape) -> int:
-    return max(1, min(shape[0], BUFFER // max(1, math.prod(shape[1:]))))
-
-
-def _only(windows: Windows) -> Index:
-    """What the only window covers: one step instead of one per kernel element."""
-    return (..., *(slice(0, kernel - pad) for kernel, pad in zip(windows.kernel, windows.pad, strict=True)))

@@ -3,7 +3,7 @@
 Convolution and Pooling (and their relatives) see the bottom through windows: window j of an axis covers the elements
 j * stride - pad + k * dilation for k = 0 .. kernel - 1; those that fall outside the bottom are padding.
 
-Source: Caffe's base_conv_layer.cpp and im2col.cpp.
+Source: Caffe's base_conv_layer.cpp, im2col.cpp and pooling_layer.cpp.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -24,6 +25,9 @@ from layerkit.layer import LayerParams
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 Index = tuple[Any, ...]
+
+BUFFER = 1 << 19
+"""Elements of a bottom that windows are slid over at a time, at least one image: about a cache's worth."""
 
 
 class WindowParams(LayerParams):
@@ -179,3 +183,41 @@ def col2im(columns: Array, windows: Windows, images: Array) -> None:
 def _spatial_last(array: Array, windows: Windows) -> Array:
     """A view of (..., spatial axes, N) as (..., N, spatial axes)."""
     return np.moveaxis(array, -1, -1 - len(windows.size))
+
+
+def gather(ufunc: np.ufunc, x: Array, windows: Windows, y: Array, start: float) -> None:
+    """y = `ufunc` over each window's elements, beginning with `start`."""
+    if math.prod(windows.count) == 1:
+        ufunc.reduce(x[_only(windows)], axis=tuple(range(2, x.ndim)), out=y, keepdims=True)
+        return
+    y[...] = start
+    for few in few_images(x.shape):
+        for step in windows.steps:
+            part = y[few][step.windows]
+            ufunc(part, x[few][step.bottom], out=part)
+
+
+def scatter(y: Array, windows: Windows, x: Array) -> None:
+    """The transpose of summing: add each window's y to all its elements of x."""
+    if math.prod(windows.count) == 1:
+        x[_only(windows)] += y
+        return
+    for few in few_images(x.shape):
+        for step in windows.steps:
+            x[few][step.bottom] += y[few][step.windows]
+
+
+def few_images(shape: Shape) -> Iterator[slice]:
+    """The images of a bottom in runs that a cache can hold, since each step of the windows goes over all of a run."""
+    at_once = images_at_once(shape)
+    return (slice(start, start + at_once) for start in range(0, shape[0], at_once))
+
+
+def images_at_once(shape: Shape) -> int:
+    """How many images of a bottom of this shape such a run has."""
+    return max(1, min(shape[0], BUFFER // max(1, math.prod(shape[1:]))))
+
+
+def _only(windows: Windows) -> Index:
+    """What the only window covers: one step instead of one per kernel element."""
+    return (..., *(slice(0, kernel - pad) for kernel, pad in zip(windows.kernel, windows.pad, strict=True)))

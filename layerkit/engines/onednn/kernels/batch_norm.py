@@ -1,4 +1,4 @@
-"""BatchNorm, with the Scale and the rectifier that mostly follow it."""
+"""BatchNorm, with the scale and bias, inside or in a Scale, and the rectifier that mostly follow it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def batch_norm(context: Context, work: Work) -> Kernel | None:
     scale = work.of_type("Scale")
     if scale is not None and not (scale.params.axis == 1 and scale.weights and len(scale.weights[0].shape) == 1):
         return None
+    if work.layer.params.scale_bias:
+        if scale is not None:
+            return None  # there would be two of them
+        scale = work.layer
     if Rectifier.cannot_join(work):
         return None
     kernel = BatchNorm(context, work, scale, Rectifier.behind(work))
@@ -43,7 +47,7 @@ class BatchNorm(Kernel):
         self.samples = int(np.prod(work.bottoms[0])) // max(1, self.channels)  # of each channel
         self.flags = c.GLOBAL_STATISTICS if self.layer.global_statistics else 0
         if scale is not None:
-            self.flags |= c.USE_SCALE | (c.USE_SHIFT if scale.params.bias_term else 0)
+            self.flags |= c.USE_SCALE | (c.USE_SHIFT if self._has_bias else 0)
         inside = rectifier is not None and rectifier.is_plain_relu
         self.rectifier = None if inside else rectifier
         self.reads_tops = (0,) if self.rectifier else ()
@@ -58,12 +62,16 @@ class BatchNorm(Kernel):
         workspace = self.primitive.desc(c.WORKSPACE_MD)
         self.workspace = context.allocate(workspace) if workspace.size else None
 
+    @property
+    def _has_bias(self) -> bool:
+        return "bias" in self.scale.weights.names
+
     def _arrays(self, *, diffs: bool = False) -> dict[int, Any]:
         memory = self.context.memory
         arrays = {c.MEAN: memory(self.mean), c.VARIANCE: memory(self.variance)}
         if self.scale is not None:
             arrays[c.SCALE] = memory(self.scale.weights.scale.values)
-            if self.scale.params.bias_term and not diffs:
+            if self._has_bias and not diffs:
                 arrays[c.SHIFT] = memory(self.scale.weights.bias.values)
         if self.workspace is not None:
             arrays[c.WORKSPACE] = self.workspace
@@ -90,7 +98,7 @@ class BatchNorm(Kernel):
         context, memory = self.context, self.context.memory
         dy = top[0].diff
         rectify = self.rectifier.backward(context, top[0].data, dy, dy) if self.rectifier else None
-        wanted = asked[1] if self.scale is not None else ()
+        wanted = () if self.scale is None else asked[0 if self.scale is self.layer else 1]
         primitive = context.primitive(
             "batch_normalization_backward",
             c.BACKWARD_DATA if self.scale is None else c.BACKWARD,
@@ -105,11 +113,11 @@ class BatchNorm(Kernel):
         arrays = {c.SRC: memory(bottom[0].data), c.DIFF_DST: memory(dy), c.DIFF_SRC: memory(dx)}
         if self.scale is not None:  # whoever of them is not wanted is written all the same, to where nobody reads
             arrays[c.DIFF_SCALE] = memory(self._diff("scale", wanted))
-            if self.scale.params.bias_term:
+            if self._has_bias:
                 arrays[c.DIFF_SHIFT] = memory(self._diff("bias", wanted))
         return in_turn(rectify, primitive.run({**arrays, **self._arrays(diffs=True)}))
 
     def _diff(self, name: str, wanted: Collection[str]) -> Array:
-        """Where the diff of a weight of the Scale goes; nowhere that is read if nobody asked for it."""
+        """Where the diff of a scale or bias goes; nowhere that is read if nobody asked for it."""
         diff: Array = self.scale.weights[name].diff if name in wanted else self.context.room((self.channels,))
         return diff

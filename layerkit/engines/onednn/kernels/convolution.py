@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from layerkit.blob import Array, Blob
-from layerkit.engines.kernel import Kernel, Run, Work, adding
+from layerkit.engines.kernel import Kernel, Run, Work
 from layerkit.engines.onednn import declarations as c
-from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc, in_turn, is_slow, unless_known
+from layerkit.engines.onednn.kernels.common import Packed, in_turn, is_slow, unless_known
 from layerkit.engines.onednn.kernels.elementwise import Rectifier
+from layerkit.engines.onednn.kernels.sliding import Sliding
 from layerkit.engines.onednn.primitives import Context, Memory
 from layerkit.layer import Bottoms, Layer, Tops
 
@@ -37,36 +38,15 @@ def _folds(layer: Any) -> bool:
     return layer.params.axis == 1 and len(layer.weights["scale"].shape) == 1
 
 
-class Convolution(Kernel):
-    """oneDNN's direct convolution. Weights are packed into its own blocked format, which is where its speed is from."""
+class Convolution(Sliding):
+    """From the bottoms, which are images, to the tops."""
 
     def __init__(self, context: Context, work: Work, norms: Sequence[Layer], rectifier: Rectifier | None):
-        layer: Any = work.layer
-        self.context, self.layer, self.rectifier, self.norms = context, layer, rectifier, norms
-        self.learns = work.learns
-        windows = layer.windows(work.bottoms[0])
-        dilation = tuple(step - 1 for step in windows.dilation)
-        self.windows = (windows.stride, dilation, windows.pad, windows.pad)
-        groups, outputs, inputs = layer.params.group, layer.params.num_output, work.bottoms[0][1]
-        kernels = (outputs // groups, inputs // groups, *windows.kernel)
-        self.kernels = kernels if groups == 1 else (groups, *kernels)
-        self.has_bias = layer.params.bias_term or bool(norms)
-        self.source, self.target = blob_desc(context, work.bottoms[0]), blob_desc(context, work.tops[0])
-        self.plain = context.desc(self.kernels)
-        self.bias = context.desc((outputs,))
-        self.primitive = context.primitive(
-            "convolution_forward",
-            c.TRAINING if work.trains else c.INFERENCE,
-            c.CONVOLUTION_DIRECT,
-            self.source,
-            context.free(self.kernels),
-            self.bias if self.has_bias else None,
-            self.target,
-            *self.windows,
-            attributes=rectifier.attributes(context) if rectifier else None,
-        )
+        self.rectifier, self.norms = rectifier, norms
+        self.has_bias = work.layer.params.bias_term or bool(norms)
+        attributes = rectifier.attributes(context) if rectifier else None
+        super().__init__(context, work, work.bottoms[0], work.tops[0], has_bias=self.has_bias, attributes=attributes)
         self.implementation = self.primitive.implementation
-        self.reads_bottoms = range(len(work.bottoms))
         self.reads_tops = range(len(work.tops)) if rectifier else ()
         self.spoils = rectifier is not None
 
@@ -85,7 +65,7 @@ class Convolution(Kernel):
         wanted = self.primitive.desc(c.WEIGHTS_MD)
         weights = self.layer.weights
         if not self.norms:
-            packed = Packed(self.context, weights.weight, self.plain, wanted, transient=self.learns)
+            packed = self.packed(wanted)
             bias = self.context.memory(weights.bias.values) if self.has_bias else None
             return packed.memory, bias, packed.refresh
         folded = Folded(self.context, self.layer, self.norms)
@@ -101,61 +81,10 @@ class Convolution(Kernel):
         for i, (below, above) in enumerate(zip(bottom, top, strict=True)):
             if self.rectifier:
                 calls.append(self.rectifier.backward(self.context, above.data, above.diff, above.diff))
-            calls += self._for_weights(below, above, asked[0], add=i > 0)
+            calls += self.for_weights(below.data, above.diff, asked[0], add=i > 0)
             if propagate_down[i]:
-                calls += self._for_bottom(below, above)
+                calls += self.to_images(above.diff, below.diff)
         return in_turn(*calls)
-
-    def _for_bottom(self, below: Blob, above: Blob) -> list[Run | None]:
-        context = self.context
-        primitive = context.primitive(
-            "convolution_backward_data",
-            c.CONVOLUTION_DIRECT,
-            self.source,
-            context.free(self.kernels),
-            self.target,
-            *self.windows,
-            self.primitive,
-        )
-        packed = Packed(
-            context, self.layer.weights.weight, self.plain, primitive.desc(c.WEIGHTS_MD), transient=self.learns
-        )
-        diff_bottom, diff_top = context.memory(below.diff), context.memory(above.diff)
-        return [
-            packed.refresh,
-            primitive.run({c.DIFF_SRC: diff_bottom, c.WEIGHTS: packed.memory, c.DIFF_DST: diff_top}),
-        ]
-
-    def _for_weights(self, below: Blob, above: Blob, asked: Collection[str], add: bool) -> list[Run | None]:
-        if not asked:
-            return []
-        context, weights = self.context, self.layer.weights
-        with_bias = "bias" in asked
-        primitive = context.primitive(
-            "convolution_backward_weights",
-            c.CONVOLUTION_DIRECT,
-            self.source,
-            context.free(self.kernels),
-            self.bias if with_bias else None,
-            self.target,
-            *self.windows,
-            self.primitive,
-        )
-        # Of a further bottom, or of a weight that nobody asked for, the diff is written elsewhere.
-        weight_diff = weights.weight.diff if "weight" in asked and not add else context.room(weights.weight.shape)
-        unpacked = Unpacked(context, weight_diff, self.plain, primitive.desc(c.DIFF_WEIGHTS_MD))
-        arrays = {
-            c.SRC: context.memory(below.data),
-            c.DIFF_DST: context.memory(above.diff),
-            c.DIFF_WEIGHTS: unpacked.memory,
-        }
-        calls = []
-        if with_bias:
-            bias_diff = context.room(weights.bias.shape) if add else weights.bias.diff
-            arrays[c.DIFF_BIAS] = context.memory(bias_diff)
-            calls += [adding(weights.bias.diff, bias_diff)] if add else []
-        calls += [adding(weights.weight.diff, weight_diff)] if add and "weight" in asked else []
-        return [primitive.run(arrays), unpacked.bring if "weight" in asked else None, *calls]
 
 
 class Folded:
@@ -192,4 +121,7 @@ def factor_and_offset(layer: Any) -> tuple[Array, Array]:
     mean, variance = np.empty((2, layer.weights.mean.count), np.float32)
     layer.read_statistics(mean, variance)
     factor = 1 / np.sqrt(variance + np.float32(layer.params.eps))
-    return factor, -mean * factor
+    if not layer.params.scale_bias:
+        return factor, -mean * factor
+    factor *= layer.weights.scale.values
+    return factor, layer.weights.bias.values - mean * factor

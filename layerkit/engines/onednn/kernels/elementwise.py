@@ -1,9 +1,15 @@
-"""Functions of one element at a time: ReLU, ReLU6, Sigmoid, TanH, and Power where it is linear."""
+"""Functions of one element at a time.
+
+Log, BNLL and Softplus are left to numpy: oneDNN 3.2's logarithm is off by up to 30 float32 epsilons, so that its
+SOFT_RELU is -2e-6 at -20 and 4e-6 at -60, where it should come to nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from layerkit.blob import Array
 from layerkit.engines.kernel import Kernel, Run, Work
@@ -28,9 +34,54 @@ def relu(context: Context, work: Work) -> Kernel:
     return Elementwise(context, work, _relu_rule(work.layer.params.negative_slope))
 
 
-def clip(context: Context, work: Work) -> Kernel:
+def relu6(context: Context, work: Work) -> Kernel:
     """y = min(max(x, 0), 6)."""
     return Elementwise(context, work, _CLIP)
+
+
+def clip(context: Context, work: Work) -> Kernel:
+    """y = min(max(x, low), high), with a gradient at both bounds.
+
+    oneDNN has rules with a gradient at none of them, or at the upper one, so the gradient's lower bound is a bit lower.
+    """
+    low, high = work.layer.params.min, work.layer.params.max
+    lower = float(np.nextafter(np.float32(low), np.float32(-np.inf)))
+    gradient = Rule(c.CLIP_ABOVE, c.CLIP_ABOVE, False, lower, high)
+    return Elementwise(context, work, Rule(c.CLIP_ABOVE, c.CLIP_ABOVE, False, low, high), gradient)
+
+
+def abs_val(context: Context, work: Work) -> Kernel:
+    """y = |x|."""
+    return Elementwise(context, work, Rule(c.ABS, c.ABS, False))
+
+
+def elu(context: Context, work: Work) -> Kernel | None:
+    """y = x where x > 0, else alpha * (exp(x) - 1); a negative alpha is left to numpy."""
+    alpha = work.layer.params.alpha
+    return None if alpha < 0 else Elementwise(context, work, Rule(c.ELU, c.ELU_BY_TOP, True, alpha))
+
+
+def exp(context: Context, work: Work) -> Kernel | None:
+    """y = exp(x); another base, scale or shift is left to numpy."""
+    if work.layer.exponent != (1, 0):
+        return None
+    return Elementwise(context, work, Rule(c.EXP, c.EXP_BY_TOP, True))
+
+
+def swish(context: Context, work: Work) -> Kernel:
+    """y = x / (1 + exp(-beta * x))."""
+    return Elementwise(context, work, Rule(c.SWISH, c.SWISH, False, work.layer.params.beta))
+
+
+def gelu(context: Context, work: Work) -> Kernel:
+    """y = x * (1 + erf(x / sqrt(2))) / 2, or with a tanh in its place."""
+    rule = c.GELU_TANH if work.layer.params.approximate == "TANH" else c.GELU_ERF
+    return Elementwise(context, work, Rule(rule, rule, False))
+
+
+def hard_swish(context: Context, work: Work) -> Kernel:
+    """y = x * min(max(x / 6 + 1/2, 0), 1)."""
+    return Elementwise(context, work, Rule(c.HARD_SWISH, c.HARD_SWISH, False, 1 / 6, 1 / 2))
 
 
 def sigmoid(context: Context, work: Work) -> Kernel:
@@ -64,8 +115,8 @@ class Elementwise(Kernel):
 
     shares_data = shares_diff = True
 
-    def __init__(self, context: Context, work: Work, rule: Rule):
-        self.context, self.rule = context, rule
+    def __init__(self, context: Context, work: Work, rule: Rule, gradient: Rule | None = None):
+        self.context, self.gradient = context, gradient or rule
         self.desc = blob_desc(context, work.bottoms[0])
         kind = c.TRAINING if work.trains else c.INFERENCE
         self.primitive = context.primitive(
@@ -82,8 +133,8 @@ class Elementwise(Kernel):
     def backward(
         self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
     ) -> Run:
-        seen = top[0] if self.rule.by_top else bottom[0]
-        return _backward(self.context, self.rule, seen.data, top[0].diff, bottom[0].diff)
+        seen = top[0] if self.gradient.by_top else bottom[0]
+        return _backward(self.context, self.gradient, seen.data, top[0].diff, bottom[0].diff)
 
 
 class Rectifier(NamedTuple):

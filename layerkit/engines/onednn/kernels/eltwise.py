@@ -13,7 +13,9 @@ from layerkit.layer import Bottoms, Tops
 
 
 def eltwise(context: Context, work: Work) -> Kernel | None:
-    """A kernel for plain sums, and for products of two; the rest is left to numpy."""
+    """A kernel for plain sums, and for products of two, of bottoms of one shape; the rest is left to numpy."""
+    if any(shape != work.tops[0] for shape in work.bottoms):
+        return None
     p, rectifier = work.layer.params, Rectifier.behind(work)
     if len(work.layers) > 1 and (rectifier is None or p.operation != "SUM"):
         return None

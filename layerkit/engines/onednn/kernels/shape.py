@@ -1,4 +1,4 @@
-"""Concat, Slice and Flatten: copies from one place to another."""
+"""Concat, Slice, Flatten and Reshape: copies from one place to another."""
 
 from __future__ import annotations
 

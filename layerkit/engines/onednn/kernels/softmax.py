@@ -54,9 +54,13 @@ class Softmax(Kernel):
 
 
 def softmax_with_loss(context: Context, work: Work) -> Kernel | None:
-    """A kernel for rows of scores, one label a row; other shapes, and a second top, are left to numpy."""
+    """A kernel for rows of scores, one label a row.
+
+    Other shapes, a second top, class weights and label smoothing are left to numpy.
+    """
     rows_of_scores = len(work.bottoms[0]) == 2 and work.layer.params.axis in (1, -1)
-    return SoftmaxWithLoss(context, work) if rows_of_scores and len(work.tops) == 1 else None
+    plain = len(work.tops) == 1 and not work.layer.weighted
+    return SoftmaxWithLoss(context, work) if rows_of_scores and plain else None
 
 
 class SoftmaxWithLoss(Kernel):
