@@ -43,11 +43,11 @@ def small_mnist(tmp_path) -> str:
 
 
 def test_these_are_the_shipped_configs():
-    assert CONFIGS == [
+    assert [
         *("alexnet", "autoencoder", "branch", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
         *("googlenet", "lenet", "linear_classifier", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
         *("segmentation", "siamese", "sigmoid_perceptron", "vgg16"),
-    ]
+    ] == CONFIGS
 
 
 @pytest.mark.parametrize("name", CONFIGS)
