@@ -19,7 +19,7 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Layer
-from layerkit.passes import ForwardStep, name_layer
+from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
 from layerkit.spec import Origin
 from layerkit.storage import BlobStore, Named, provide_state
@@ -111,6 +111,7 @@ class Net:
             self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
             self.params: dict[str, Weights] = Named("layer", self.flat.params)
             self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
+            self._files = [each for each in self.layers.values() if each.uses_files and each.bottoms != (0, 0)]
             for node in graph.nodes:
                 self._bind(node)
             self._programs = Programs(graph, self.engine, known_names(graph, keep), self.dtype)
@@ -213,13 +214,13 @@ class Net:
     def open(self) -> None:
         """Open the sources; the first forward does it too. Raises DataError, naming the layer."""
         for layer in self.layers.values():
-            if layer.name not in self._opened:
-                try:
-                    layer.open()
-                except Exception as error:
-                    name_layer(error, layer)
-                    raise
-                self._opened.add(layer.name)
+            with naming(layer):
+                self._open(layer)
+
+    def _open(self, layer: Layer) -> None:
+        if layer.name not in self._opened:
+            layer.open()
+            self._opened.add(layer.name)
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -284,6 +285,8 @@ class Net:
         """Run the units whose last layers stand from `first` to `last`."""
         layer: Layer | None = None
         try:
+            for layer in self._files:
+                self._open(layer)
             for i, step in enumerate(self.program.steps):  # another program may take this one's place, unit by unit
                 if not first <= step.last <= last or (given and not given.isdisjoint(step.makes)):
                     continue
@@ -320,9 +323,7 @@ class Net:
 
     def offer_bounds(self, step: ForwardStep) -> None:
         """Open a source; give tops whose shapes the layer decides their full size, whatever the last pass left."""
-        if step.layer.name not in self._opened:
-            step.layer.open()
-            self._opened.add(step.layer.name)
+        self._open(step.layer)
         for top, bound in zip(step.tops, self.graph.nodes[step.last].plan.tops, strict=True):
             top.resize(tuple(bound))
 
