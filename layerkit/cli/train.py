@@ -36,6 +36,9 @@ def train(
     engine: options.Engine = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
+    given: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="The run's folder, instead of runs/NAME.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Train a net, with tests and snapshots on the way.
@@ -61,7 +64,7 @@ def train(
     overrides += options.run_overrides(threads, engine)
     loaded = graph.load(file, overrides=overrides)
     run = loaded.run
-    folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
+    folder, state = folders.to_resume(run.name, given) if resume else (folders.to_train(run.name, force, given), state)
     if force:
         folders.keep_inputs(folder, [Path(path) for path in ([state] if state else (weights or "").split(",")) if path])
     if run.solver is not None:
@@ -77,7 +80,7 @@ def train(
     if weights is not None:
         _start_from(solver, weights, progress)
     if not resume:
-        if folder.name != run.name:
+        if given is None and folder.name != run.name:
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
         folders.make(folder, replace=force)
     write_text(folder / "config.yaml", text.dump(run.resolved()))
