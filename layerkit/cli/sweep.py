@@ -46,6 +46,7 @@ def sweep(
         typer.Option("--threads", metavar="N", min=1, help="Threads of all jobs together, divided among them."),
     ] = None,
     engine: options.Engine = None,
+    allow_python: options.AllowPython = False,
     force: Annotated[bool, typer.Option("--force", help="Begin every run again, and replace what there is.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the table and errors, nothing else.")] = False,
 ) -> None:
@@ -60,7 +61,14 @@ def sweep(
     from layerkit.cli.bar import Bar
     from layerkit.sweep import Sweep, default_goal, plan
 
-    combinations = plan(file, assignments or [], picks=picks, seed=seed, always=options.run_overrides(None, engine))
+    combinations = plan(
+        file,
+        assignments or [],
+        picks=picks,
+        seed=seed,
+        always=options.run_overrides(None, engine),
+        allow_python=allow_python,
+    )
     run = combinations[0].run
     name, goal = default_goal(combinations, by)
     whole = Sweep(file, combinations, folders.RUNS / f"{run.name}-sweep", by=name, best=best or goal)
@@ -73,7 +81,8 @@ def sweep(
             bar.line(f"{ready} of them are finished already")
         for _ in range(ready):
             bar.advance()
-        whole.run(jobs, each, engine=engine, force=force, told=_Teller(bar, name, ready, len(combinations)))
+        passed = [*(["--engine", engine] if engine else []), *(["--allow-python"] if allow_python else [])]
+        whole.run(jobs, each, passed, force=force, told=_Teller(bar, name, ready, len(combinations)))
     rows = whole.results()
     _print(rows)
     _conclude(rows, received)

@@ -90,19 +90,26 @@ class Sweep:
                 )
 
     def run(
-        self, jobs: int, threads: int, *, engine: str | None = None, force: bool = False, told: Told = lambda *_: None
+        self,
+        jobs: int,
+        threads: int,
+        options: Sequence[str] = (),
+        *,
+        force: bool = False,
+        told: Told = lambda *_: None,
     ) -> None:
         """Run what is not finished, `jobs` at a time with `threads` each, and keep sweep.csv up to date.
 
-        With `force` every run begins again, and what there is of it goes. `told` hears of each run that ended. Raises
-        UsageError where another sweep is at work in the folder, and for a run that was made by another config.
+        `options` are further ones of `layerkit train`. With `force` every run begins again, and what there is of it
+        goes. `told` hears of each run that ended. Raises UsageError where another sweep is at work in the folder, and
+        for a run that was made by another config.
         """
         with self._alone() as lock:
             if force:
                 self._clear()
             self._expect_same()
             waiting = [each for each in self.combinations if self._result(each).state != "finished"]
-            options = ["--threads", str(threads), *(["--engine", engine] if engine else [])]
+            options = ["--threads", str(threads), *options]
             running: list[_Child] = []
             asked = 0
             try:

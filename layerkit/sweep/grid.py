@@ -70,12 +70,14 @@ def plan(
     picks: int | None = None,
     seed: int = 0,
     always: Sequence[str] = (),
+    allow_python: bool = False,
 ) -> list[Combination]:
     """Every combination of the values in `assignments`, or `picks` random ones, each a run that was checked as a whole.
 
     `a.b=1,2` gives two values and `a.b=[1,2],[3,4]` two lists. The last assignment varies fastest; picks come in the
-    order in which `seed` draws them, so that more picks are the same and others. `always` is set too, in every run.
-    Raises ConfigError with every fault of every combination at once, and UsageError where there is nothing to vary.
+    order in which `seed` draws them, so that more picks are the same and others. `always` is set too, in every run,
+    and `allow_python` is as in `graph.load`. Raises ConfigError with every fault of every combination at once, and
+    UsageError where there is nothing to vary.
     """
     axes = [_axis(assignment) for assignment in assignments]
     varied = [axis for axis in axes if len(axis.values) > 1]
@@ -92,7 +94,7 @@ def plan(
         settings = [f"{axis.path}={value}" for axis, value in zip(axes, values, strict=True)]
         picked = {names[axis.path]: value for axis, value in zip(axes, values, strict=True) if axis in varied}
         try:
-            loaded = graph.load(source, overrides=[*settings, *always])
+            loaded = graph.load(source, overrides=[*settings, *always], allow_python=allow_python)
         except ConfigError as error:
             for problem in error.problems:
                 faults.setdefault(str(problem), []).append(_label(picked))
