@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from layerkit.cli import folders, options, table
+from layerkit.threads import MOST
 
 if TYPE_CHECKING:
     from layerkit.cli.bar import Bar
@@ -43,7 +44,7 @@ def sweep(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", metavar="N", min=1, help="Threads of all jobs together, divided among them."),
+        typer.Option("--threads", metavar="N", min=1, max=MOST, help="Threads of all jobs together, which share them."),
     ] = None,
     engine: options.Engine = None,
     allow_python: options.AllowPython = False,
@@ -58,18 +59,14 @@ def sweep(
 
     Example: layerkit sweep configs/mlp.yaml --set solver.base_lr=0.1,0.01 --jobs 2
     """
+    from layerkit import graph
     from layerkit.cli.bar import Bar
     from layerkit.sweep import Sweep, default_goal, plan
 
-    combinations = plan(
-        file,
-        assignments or [],
-        picks=picks,
-        seed=seed,
-        always=options.run_overrides(None, engine),
-        allow_python=allow_python,
-    )
-    run = combinations[0].run
+    always = options.run_overrides(None, engine)
+    combinations = plan(file, assignments or [], picks=picks, seed=seed, always=always, allow_python=allow_python)
+    run, settings = combinations[0].run, [*combinations[0].assignments, *always]
+    options.refuse_inputs(graph.load(file, ["train"], settings, allow_python=allow_python).graphs["train"], "trained")
     name, goal = default_goal(combinations, by)
     whole = Sweep(file, combinations, folders.RUNS / f"{run.name}-sweep", by=name, best=best or goal)
     jobs = min(jobs, len(combinations))
@@ -82,7 +79,7 @@ def sweep(
         for _ in range(ready):
             bar.advance()
         passed = [*(["--engine", engine] if engine else []), *(["--allow-python"] if allow_python else [])]
-        whole.run(jobs, each, passed, force=force, told=_Teller(bar, name, ready, len(combinations)))
+        whole.run(jobs, each, passed, force=force, told=_Teller(bar, whole, ready))
     rows = whole.results()
     _print(rows)
     _conclude(rows, received)
@@ -96,22 +93,30 @@ def _threads_each(total: int | None, jobs: int) -> int:
 
 
 class _Teller:
-    """Says what became of each run as it ends."""
+    """Says what became of each run as it ends, and the best of all beside the bar."""
 
-    def __init__(self, bar: Bar, by: str, ready: int, total: int):
+    def __init__(self, bar: Bar, whole: Sweep, ready: int):
         self._bar = bar
-        self._by = by
+        self._sweep = whole
         self._count = ready
-        self._total = total
 
     def __call__(self, combination: Combination, result: Result) -> None:
-        value = result.value(self._by)
-        number = f"  {self._by} {value:.4f}" if value is not None else ""
-        if result.state != "interrupted":
-            self._count += 1
-        what = f"{result.state}{number}  ({result.seconds:.1f} s)" if not result.error else f"failed: {result.error}"
-        self._bar.line(f"{self._count:{len(str(self._total))}d}/{self._total}  {combination.label}  {what}")
-        self._bar.advance()
+        by, total = self._sweep.by, len(self._sweep.combinations)
+        self._count += result.state != "interrupted"
+        value, best = result.value(by), self._sweep.results()[0][1].value(by)
+        number = f"  {by} {value:.4f}" if value is not None and not result.error else ""
+        what = f"{_became(result)}{number}  ({result.seconds:.1f} s)"
+        self._bar.line(f"{self._count:{len(str(total))}d}/{total}  {combination.label}  {what}")
+        self._bar.advance("" if best is None else f"best {by} {best:.4f}")
+
+
+def _became(result: Result) -> str:
+    """What became of a run, in a few words or the sentence of its error."""
+    if result.state == "failed":
+        return f"failed: {result.error}"
+    if result.state == "finished" and result.reason not in ("", "finished"):
+        return f"finished: {result.reason}"
+    return result.state
 
 
 def _print(rows: Sequence[tuple[Combination, Result]]) -> None:
@@ -122,9 +127,10 @@ def _print(rows: Sequence[tuple[Combination, Result]]) -> None:
     cells = []
     for combination, result in rows:
         numbers = [result.value(name) for name in outputs]
-        what = f"failed: {result.error}" if result.state == "failed" else result.state
         shown = ["" if number is None else f"{number:.4f}" for number in numbers]
-        cells.append([*combination.values.values(), *shown, str(result.iteration), f"{result.seconds:.1f}", what])
+        cells.append(
+            [*combination.values.values(), *shown, str(result.iteration), f"{result.seconds:.1f}", _became(result)]
+        )
     table.show([*varied, *outputs, "iterations", "seconds", "state"], cells, [*outputs, "iterations", "seconds"])
 
 
