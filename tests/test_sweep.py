@@ -3,6 +3,7 @@
 import csv
 import itertools
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -130,10 +131,14 @@ def test_a_second_interrupt_ends_all_at_once(folder):
 
 
 def test_in_a_terminal_a_bar_counts_and_the_table_is_folded(folder):
-    status, written = in_terminal(folder, 60, "sweep", MLP, *SHORT, *varied(base_lr="0.1,1e30"))
+    status, written = in_terminal(folder, 80, "sweep", MLP, *SHORT, *varied(base_lr="0.1,1e30"))
     assert status == 2
-    print(visible(written))
-    assert 0
+    lines = visible(written)
+    assert any(re.match(r"1/2  best accuracy 0\.\d{4} .*━.* 0:\d\d:\d\d$", line) for line in lines)
+    assert any(re.match(r"2/2  base_lr=1e30  failed: the loss is nan .* values in the data", line) for line in lines)
+    rows = lines[next(i for i, line in enumerate(lines) if line.startswith("base_lr ")) : -2]
+    assert max(map(len, rows)) <= 80
+    assert " ".join(row[60:].strip() for row in rows[2:]).endswith("look for extreme values in the data")
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # the cursor is shown again
 
 
