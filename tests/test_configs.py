@@ -42,14 +42,9 @@ def small_mnist(tmp_path) -> str:
 
 def test_these_are_the_shipped_configs():
     assert CONFIGS == [
-        "autoencoder",
-        "branch",
-        "lenet",
-        "linear_classifier",
-        "mlp",
-        "segmentation",
-        "siamese",
-        "sigmoid_perceptron",
+        *("alexnet", "autoencoder", "branch", "caffenet", "cifar10_full", "cifar10_quick", "googlenet", "lenet"),
+        *("linear_classifier", "mlp", "mobilenet_v2", "resnet18", "resnet50", "segmentation", "siamese"),
+        *("sigmoid_perceptron", "vgg16"),
     ]
 
 

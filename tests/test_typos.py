@@ -1,4 +1,4 @@
-"""A typo in any key of any shipped config gives one sentence with its line."""
+"""A typo in any key that a shipped config has gives one sentence with its line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def test_a_typo_in_a_key_is_one_sentence(path):
     written = path.read_text(encoding="utf-8")
     keys = list(_keys(yaml.compose(written)))
     assert len(keys) > 10
+    told = set()
     for word, mark, beside in keys:
+        if word in told:  # a large net says the same keys in layer after layer
+            continue
+        told.add(word)
         for typo in sorted({*_typos(word)} - {word, "", *beside}):
             text = written[: mark.index] + typo + written[mark.index + len(word) :]
             with pytest.raises(ConfigError) as caught:
