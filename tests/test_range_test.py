@@ -100,7 +100,7 @@ def test_broken_samples_are_an_error_and_no_divergence(tmp_path):
     np.savez(tmp_path / "a.npz", data=np.random.default_rng(0).normal(size=(50, 4)).astype("float32"), label=labels)
     text = f"""
 layers:
-  - {{name: d, type: Data, top: [data, label], dataset: {tmp_path / "a.npz"}, batch_size: 10}}
+  - {{name: d, type: Data, top: [data, label], source: {tmp_path / "a.npz"}, batch_size: 10}}
   - {{name: fc, type: InnerProduct, bottom: data, num_output: 3}}
   - {{name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}}
 solver: {{base_lr: 1, max_iter: 1%s}}
