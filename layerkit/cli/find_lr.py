@@ -28,13 +28,13 @@ def find_lr(
     last: float | None,
     count: int | None,
     *,
-    prepare: Callable[[Solver, Progress], None] | None,
+    start_from: Callable[[Solver, Progress], None] | None,
     quiet: bool,
 ) -> None:
     """Do the range test on a net of its own, print what came of it, and write it to `folder`, and nothing else.
 
-    The rate grows from `first` (by default 1e-7) to `last` (10) in `count` (100) iterations. `prepare` loads weights
-    into the solver's net, if it is to start from any.
+    The rate grows from `first` (by default 1e-7) to `last` (10) in `count` (100) iterations. `start_from` loads
+    weights into the solver's net, if it is to start from any.
     """
     from layerkit import range_test
     from layerkit.arrayfile import write_text
@@ -53,8 +53,8 @@ def find_lr(
     net = Net.from_graph(built, seed=run.solver.random_seed, engine=run.engine, keep=())
     solver = range_test.RangeSolver.over(net, run.solver, first, last, count)
     solver.open()
-    if prepare is not None:
-        prepare(solver, Progress(folder, quiet))
+    if start_from is not None:
+        start_from(solver, Progress(folder, quiet))
     with Bar(count, quiet) as bar:
         found = range_test.find(solver, lambda rate, loss: bar.advance(f"lr {rate:.2g}  loss {loss:.4g}"))
     solver.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,8 +87,9 @@ def train(
     loaded = graph.load(file, overrides=overrides, allow_python=allow_python)
     run = loaded.run
     if range_test:
-        prepare = None if weights is None else partial(_start_from, files=weights)
-        find_lr(loaded, given or folders.RUNS / f"{run.name}-find-lr", *course, prepare=prepare, quiet=quiet)
+        place = given or folders.RUNS / f"{run.name}-find-lr"
+        start = None if weights is None else (lambda solver, notes: _start_from(solver, weights, notes))
+        find_lr(loaded, place, *course, start_from=start, quiet=quiet)
         return
     folder, state = folders.to_resume(run.name, given) if resume else (folders.to_train(run.name, force, given), state)
     if force:
@@ -105,7 +105,7 @@ def train(
     if state is not None:
         _restore(solver, state, progress)
     if weights is not None:
-        _start_from(solver, progress, weights)
+        _start_from(solver, weights, progress)
     if not resume:
         if given is None and folder.name != run.name:
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
@@ -131,7 +131,7 @@ def _restore(solver: Solver, state: Path, progress: Progress) -> None:
         progress.note(f"that is max_iter already; more: --set solver.max_iter={2 * solver.iteration}")
 
 
-def _start_from(solver: Solver, progress: Progress, files: str) -> None:
+def _start_from(solver: Solver, files: str, progress: Progress) -> None:
     """Copy the weights whose names agree from each file in turn."""
     from layerkit.errors import UsageError
 
