@@ -192,7 +192,7 @@ def test_course_folder_weights_and_the_runs_settings_are_taken(command):
     course = ("--from", "1e-9", "--to", "1e-8", "--iterations", "12", "--folder", "here", "--seed", "1")
     answer = command("train", MLP, "--find-lr", *course, "--weights", "w.safetensors", "--set", "solver.momentum=0")
     assert answer.status == 0
-    assert answer.err.startswith("1 of 4 weights from w.safetensors; not in it: fc1.bias, fc2.weight, fc2.bias\n")
+    assert answer.err.startswith("1 of 4 weights from w.safetensors; ")
     assert answer.out.splitlines()[-1] == (
         "no suggestion: up to 1e-08 the loss fell by no more than it differs between batches; "
         "try greater rates with --to"
