@@ -107,7 +107,8 @@ class _Teller:
         number = f"  {by} {value:.4f}" if value is not None and not result.error else ""
         what = f"{_became(result)}{number}  ({result.seconds:.1f} s)"
         self._bar.line(f"{self._count:{len(str(total))}d}/{total}  {combination.label}  {what}")
-        self._bar.advance("" if best is None else f"best {by} {best:.4f}")
+        if result.state != "interrupted":
+            self._bar.advance("" if best is None else f"best {by} {best:.4f}")
 
 
 def _became(result: Result) -> str:
