@@ -61,7 +61,9 @@ class Scratch:
 class State:
     """A private array that `forward` changes (a carry, a position), found at `self.state.NAME`; starts at zero.
 
-    It is saved with the solver's state, and restored before a forward pass is recomputed.
+    It is saved with the solver's state, and restored before a forward pass is recomputed. Planned again for another
+    batch size it keeps what it holds: it grows along axis 0 where more is planned, with zeros, and is not cut where
+    less is, so that a layer uses as many rows as it planned. Where its other axes change it starts at zero.
     """
 
     name: str

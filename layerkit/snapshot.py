@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +24,14 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from layerkit import arrayfile, events, graph, prediction
+from layerkit.averaging import Average
 from layerkit.blob import Array
 from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
 from layerkit.fields import Strict
 from layerkit.given import Keep
 from layerkit.layer import SampleInfo
 from layerkit.net import Net
+from layerkit.policies import PlateauState
 from layerkit.spec import RunSpec
 from layerkit.threads import count as threads_in_force
 from layerkit.updaters import Updater
@@ -50,6 +51,7 @@ class WeightsInfo(Strict):
     format: int = Field(description="Version of this metadata.")
     kind: Literal["weights"] = "weights"
     iteration: int = Field(description="Updates made.")
+    averaged: int = Field(0, description="How often weights were taken into the average that these are; 0: no average.")
     digest: str = Field(description="Digest of names, types, shapes and values of the arrays.")
     shared: dict[str, str] = Field({}, description="Further uses of shared weights -> the name that they stand under.")
     run: dict[str, Any] = Field({}, description="The run as resolved.")
@@ -70,6 +72,7 @@ class StateInfo(Strict):
     engine: str = Field("numpy", description="What ran the layers.")
     generators: dict[str, dict[str, Any]] = Field(description="States of generators, by `phase.layer`.")
     losses: list[float] = Field(description="The last losses, for average_loss.")
+    plateau: PlateauState | None = Field(None, description="What the policy plateau remembers.")
     events: int = Field(ge=0, description="Length of the event log in bytes.")
 
 
@@ -157,6 +160,8 @@ def save_state(
     updater: Updater,
     run: RunSpec | None = None,
     *,
+    average: Average | None = None,
+    plateau: PlateauState | None = None,
     iteration: int,
     weights: str,
     losses: list[float],
@@ -164,7 +169,7 @@ def save_state(
 ) -> None:
     """Write what a solver needs to go on bit for bit, besides the weights with the digest `weights`.
 
-    Raises SnapshotError.
+    Where those are an average, it also holds the trained weights, as `trained.layer.weight`. Raises SnapshotError.
     """
     info = StateInfo(
         format=FORMAT,
@@ -175,12 +180,18 @@ def save_state(
         engine=nets["train"].engine.name,
         generators={key: dict(rng.bit_generator.state) for key, rng in _generators(nets).items()},
         losses=losses,
+        plateau=plateau,
         events=events,
     )
-    arrayfile.save(path, _arrays(nets, updater), {KEY: info.model_dump_json()})
+    arrays = _arrays(nets, updater, average)
+    if average is not None and average.count[0]:
+        arrays |= {f"trained.{slot.key}": slot.blob.values for slot in updater.flat.trained}
+    arrayfile.save(path, arrays, {KEY: info.model_dump_json()})
 
 
-def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple[StateInfo, list[str]]:
+def restore(
+    path: str | os.PathLike[str], nets: Nets, updater: Updater, average: Average | None = None
+) -> tuple[StateInfo, list[str]]:
     """Put back a solver's state and the weights beside it; what the state lacks starts afresh.
 
     Returns what the state says, and notes on what it lacks. Nothing is changed unless everything fits. Raises
@@ -191,8 +202,10 @@ def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple
     _check_pair(info, path)
     weights = read_weights(weights_of(path))
     _expect_no_new_layer(nets["train"], weights, name)
-    wanted, generators = _arrays(nets, updater), _generators(nets)
-    for key, array in wanted.items():
+    flat = nets["train"].flat
+    wanted, generators = _arrays(nets, updater, average), _generators(nets)
+    trained = {key: slot.blob.values for key, slot in flat.slots.items() if f"trained.{key}" in kept}
+    for key, array in [*wanted.items(), *((f"trained.{key}", array) for key, array in trained.items())]:
         if key in kept and (kept[key].shape, kept[key].dtype) != (array.shape, array.dtype):
             was, now = (f"{a.dtype} {list(a.shape)}" for a in (kept[key], array))
             raise SnapshotError(f"{name}: the state does not fit the net: {key!r} was {was} and is {now}")
@@ -202,7 +215,10 @@ def restore(path: str | os.PathLike[str], nets: Nets, updater: Updater) -> tuple
             trial.state = info.generators[key]
         except (KeyError, TypeError, ValueError):
             raise SnapshotError(f"{name}: the state of the generator {key!r} cannot be used") from None
-    nets["train"].flat.load(weights, os.fspath(weights_of(path)))
+    flat.load(weights, os.fspath(weights_of(path)))
+    if average is not None:
+        average.adopt()
+    flat.load({key: kept[f"trained.{key}"] for key in trained}, name, strict=False)
     for key, array in wanted.items():
         array[...] = kept.get(key, 0)
     for key in generators.keys() & info.generators.keys():
@@ -272,13 +288,9 @@ def _logged_states(log: Path) -> set[str] | None:
         return None
 
 
-def _arrays(nets: Nets, updater: Updater) -> dict[str, Array]:
-    """Everything that a state holds, as live views: `history.NAME.layer.weight` and `state.phase.layer.NAME`."""
-    arrays = {
-        f"history.{name}.{slot.key}": whole[slot.span].reshape(slot.shape, copy=False)
-        for name, whole in updater.history.items()
-        for slot in updater.flat.trained
-    }
+def _arrays(nets: Nets, updater: Updater, average: Average | None = None) -> dict[str, Array]:
+    """What a state holds besides trained weights, as live views; those of layers are `state.phase.layer.NAME`."""
+    arrays = {**updater.arrays(), **({} if average is None else average.arrays())}
     for phase, net in nets.items():
         for layer, node in net.nodes():
             for state in node.plan.state:
@@ -297,23 +309,6 @@ def _generators(nets: Nets) -> dict[str, np.random.Generator]:
 
 
 # -- both ------------------------------------------------------------------------------------------------------------
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """What differs between two resolved runs, a line each: `solver.base_lr: 0.1 -> 0.01`.
-
-    Layers are told apart by name, those without one by type and number: `net.layers.ReLU#2.negative_slope: 0 -> 0.1`.
-    """
-    if isinstance(old, list) and isinstance(new, list):
-        layers, others = _by_name(old), _by_name(new)
-        old, new = (old, new) if layers is None or others is None else (layers, others)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = [*old, *(key for key in new if key not in old)]
-        return [
-            line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    was, now = _texts(old, new)
-    return [] if was == now else [f"{path}: {was} -> {now}"]
 
 
 def threads() -> int:
@@ -338,32 +333,3 @@ def _digest(arrays: Mapping[str, Array]) -> str:
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _by_name(items: list[Any]) -> dict[str, Any] | None:
-    """Layers by name, those without one by type and number; None for a list that is not one of layers."""
-    found: dict[str, Any] = {}
-    numbers: Counter[str] = Counter()
-    for item in items:
-        layer = item if isinstance(item, Mapping) else {}
-        name, kind = layer.get("name"), layer.get("type", layer.get("block"))
-        if not name and isinstance(kind, str):
-            numbers[kind] += 1
-            name = f"{kind}#{numbers[kind]}"
-        if not isinstance(name, str) or name in found:
-            return None
-        found[name] = item
-    return found
-
-
-def _texts(old: Any, new: Any) -> tuple[str, str]:
-    """Two values as texts for one line; what is long is cut around the place where they begin to differ."""
-    was, now = ("(none)" if value is None else json.dumps(value) for value in (old, new))
-    same = next((k for k, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-    start = max(0, same - 20) if max(len(was), len(now)) > 60 else 0
-    return _cut(was, start), _cut(now, start)
-
-
-def _cut(text: str, start: int) -> str:
-    end = start + (60 if len(text) - start <= 60 else 57)
-    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"

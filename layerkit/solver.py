@@ -14,14 +14,15 @@ from typing import Any, Self
 import numpy as np
 
 from layerkit import graph, snapshot
+from layerkit.averaging import Average
 from layerkit.errors import DataError, LayerkitError, UsageError
 from layerkit.evaluation import Outputs, batch_size, evaluate, scalars
 from layerkit.events import EventLog
 from layerkit.given import Keep
 from layerkit.net import Net
 from layerkit.passes import remember
-from layerkit.policies import learning_rate
-from layerkit.spec import Origin, RunSpec, SolverSpec
+from layerkit.policies import Plateau, PlateauState, learning_rate
+from layerkit.spec import Origin, RunSpec, SolverSpec, differences
 from layerkit.updaters import UPDATERS
 from layerkit.weights import STATE_SUFFIX
 
@@ -105,6 +106,11 @@ class Solver:
         self.folder = None if folder is None else Path(folder)
         self.events = EventLog(None if self.folder is None else self.folder / snapshot.EVENTS)
         self.updater = UPDATERS[spec.type](spec, net.flat, net.engine)
+        self.average = None if spec.average is None else Average(spec.average, net.flat)
+        """The average of the weights that tests and snapshots use, if the run asks for one."""
+        self._plateau = Plateau(spec) if spec.lr_policy == "plateau" else None
+        if self._plateau is not None and test_net is not None:
+            self._plateau.expect(name for name in test_net.outputs if test_net.blobs[name].count == 1)
         self.iteration = 0
         self.stopping = False
         """Set it (from a signal handler, say) and `solve` ends after the update in hand, with a snapshot."""
@@ -125,7 +131,8 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the next update."""
-        return learning_rate(self.spec, self.iteration)
+        rate = learning_rate(self.spec, self.iteration)
+        return rate if self._plateau is None else rate * self._plateau.state.factor
 
     def step(self, count: int = 1) -> float:
         """Make `count` updates, with the displays, tests and snapshots that fall due; returns the last loss.
@@ -138,8 +145,12 @@ class Solver:
         loss = math.nan
         for _ in range(count):
             due = self._due(self.spec.test_interval) and (self.iteration or self.spec.test_initialization)
-            if due and self._test() is None:
-                break
+            if due:
+                outputs = self._test()
+                if outputs is None:
+                    break
+                if self._plateau is not None:
+                    self._plateau.see(outputs)
             begun = time.perf_counter()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells, in one sentence
                 loss = self._gradients()
@@ -147,6 +158,8 @@ class Solver:
                     self._display(begun)
                     begun = time.perf_counter()
                 self.updater.update(self.lr)
+                if self.average is not None:
+                    self.average.take(self.iteration + 1)
             self._seconds += time.perf_counter() - begun
             self.iteration += 1
             if self._due(self.spec.display or 100):
@@ -243,6 +256,8 @@ class Solver:
     def test(self) -> Outputs:
         """Run the test net over test_iter batches; returns each scalar output over all samples, as `evaluate` does.
 
+        It tests the averaged weights where the run averages, as soon as there are any.
+
         It is cut short, and returns nothing, if `stopping` is set meanwhile. Raises UsageError without a test net.
         """
         return self._test() or {}
@@ -252,7 +267,8 @@ class Solver:
         if self.test_net is None:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
         before, undo = self.stopping, remember(node for _, node in self.test_net.nodes())
-        found = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
+        with self._averaged():
+            found = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
         if self.stopping and not found.samples:
             undo()
             return None
@@ -261,12 +277,17 @@ class Solver:
         self.events.emit("test", self.iteration, outputs=found.outputs, samples=found.samples, **about)
         return found.outputs
 
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """While inside, the nets have the weights that tests and snapshots use: averaged ones, if there are any."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
+
     # -- snapshots -----------------------------------------------------------------------------------------------
 
     def snapshot(self, stem: str | os.PathLike[str] | None = None) -> Path:
         """Write weights and state (`stem`.safetensors, `stem`.state.safetensors; by default iter_N in the folder).
 
-        Returns the weights' path. Raises SnapshotError; what was there before stays then.
+        The weights are the averaged ones where the run averages; then the trained ones are in the state. Returns the
+        weights' path. Raises SnapshotError; what was there before stays then.
         """
         if stem is None:
             if self.folder is None:
@@ -277,7 +298,9 @@ class Solver:
         self._expect_finite_weights()
         weights = Path(f"{os.fspath(stem)}.safetensors")
         state = Path(f"{os.fspath(stem)}{STATE_SUFFIX}")
-        digest = snapshot.save_weights(weights, self.net, self._described, self.iteration)
+        averaged = {} if self.average is None else {"averaged": int(self.average.count[0])}
+        with self._averaged():
+            digest = snapshot.save_weights(weights, self.net, {**self._described, **averaged}, self.iteration)
         # The event comes between the files, so that the position which the state notes lies behind it. A state that
         # the log does not speak of, or without its weights, is passed over by `newest_state`.
         self.events.emit("snapshot", self.iteration, weights=weights.name, state=state.name)
@@ -286,6 +309,8 @@ class Solver:
             self._nets(),
             self.updater,
             self.run,
+            average=self.average,
+            plateau=None if self._plateau is None else self._plateau.state,
             iteration=self.iteration,
             weights=digest,
             losses=list(self._losses),
@@ -300,10 +325,12 @@ class Solver:
         Returns notes for the user: what differs between the run that was saved and this one. Raises SnapshotError,
         and nothing is changed then.
         """
-        info, notes = snapshot.restore(state, self._nets(), self.updater)
+        info, notes = snapshot.restore(state, self._nets(), self.updater, self.average)
         self.iteration = self._saved_at = info.iteration
         self._losses.clear()
         self._losses.extend(info.losses)
+        if self._plateau is not None:
+            self._plateau.state = info.plateau or PlateauState()
         self._resumed = True
         if self.folder is not None and self.folder.resolve() == Path(state).resolve().parent:
             self.events.rewind(info.events)
@@ -311,7 +338,7 @@ class Solver:
         if self.run is not None and info.run:
             said = {key: info.run.get(key) for key in ("threads", "engine")}  # what is in force says more, below
             now = {**self.run.resolved(), **said}
-            notes = [*snapshot.differences(info.run, now), *notes]
+            notes = [*differences(info.run, now), *notes]
         was = {"threads": info.threads, "engine": info.engine}
         notes += [
             f"{what}: {was[what]} -> {now} (the last bits may differ)"

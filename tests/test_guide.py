@@ -9,7 +9,9 @@ import pytest
 
 from layerkit import graph
 from layerkit.errors import ConfigError
-from layerkit.spec import SolverSpec
+from layerkit.policies import POLICIES
+from layerkit.spec import AverageSpec, PlateauSpec, SolverSpec
+from layerkit.updaters import UPDATERS
 
 GUIDE = Path(__file__).parents[1] / "configs" / "README.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
@@ -93,9 +95,12 @@ def test_the_guide_names_every_field_of_the_solver():
     table = {
         name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
-    fields = set(SolverSpec.model_fields) - {"gamma", "power", "stepsize", "stepvalue"}
-    policies = {"fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid"}
-    assert table == fields | policies | {"lr_policy"}
+    of_policies = {"gamma", "power", "stepsize", "stepvalue", "start_factor", "peak", "end_factor"}
+    of_policies |= {"restart_iter", "restart_mult", "lr_table", "plateau"}
+    fields = set(SolverSpec.model_fields) - of_policies
+    assert table == fields | set(POLICIES) | set(UPDATERS)
+    for name in of_policies | set(PlateauSpec.model_fields) | set(AverageSpec.model_fields):
+        assert re.search(rf"\b{name}\b", section), name
 
 
 def test_links_lead_somewhere():

@@ -19,6 +19,7 @@ import pytest
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
+from layerkit.spec import differences
 
 DATA = """
     - {name: digits, type: Data, top: [data, label], dataset: digits, batch_size: {train: 50, test: 100}, scale: 0.0625}
@@ -51,7 +52,7 @@ def everything(solver: lk.Solver) -> dict[str, Any]:
     """All that must be the same: weights, history, positions, generators."""
     nets = {"train": solver.net, "test": solver.test_net}
     generators = {key: repr(rng.bit_generator.state) for key, rng in snapshot._generators(nets).items()}
-    arrays = {**solver.net.flat.arrays(), **snapshot._arrays(nets, solver.updater)}
+    arrays = {**solver.net.flat.arrays(), **snapshot._arrays(nets, solver.updater, solver.average)}
     return {**{key: array.copy() for key, array in arrays.items()}, **generators, "iteration": solver.iteration}
 
 
@@ -199,19 +200,19 @@ def test_what_differs_is_listed(tmp_path: Path) -> None:
 def test_differences_follow_names_and_shorten_what_is_long() -> None:
     old = {"a": [1, 2], "layers": [{"name": "x", "k": 1}, {"name": "y"}], "same": 1}
     new = {"a": [1, 3], "layers": [{"name": "y"}, {"name": "x", "k": "v" * 90}], "same": 1, "more": None}
-    short = snapshot.differences(old, new)
+    short = differences(old, new)
     assert short[0] == "a: [1, 2] -> [1, 3]"
     assert short[1].startswith('layers.x.k: 1 -> "vvv')
     assert short[1].endswith("...")
     assert len(short) == 2
-    assert snapshot.differences({"l": [{"b": 1}]}, {"l": [{"b": 2}]}) == ['l: [{"b": 1}] -> [{"b": 2}]']
+    assert differences({"l": [{"b": 1}]}, {"l": [{"b": 2}]}) == ['l: [{"b": 1}] -> [{"b": 2}]']
 
 
 def test_layers_without_a_name_are_told_apart_by_type_and_number() -> None:
     relu = {"type": "ReLU"}
     old = {"layers": [{"name": "x"}, relu, relu, {"block": "b"}]}
     new = {"layers": [{"name": "x"}, relu, {**relu, "negative_slope": 0.1}, {"type": "TanH"}]}
-    assert snapshot.differences(old, new) == [
+    assert differences(old, new) == [
         "layers.ReLU#2.negative_slope: (none) -> 0.1",
         'layers.b#1: {"block": "b"} -> (none)',
         'layers.TanH#1: (none) -> {"type": "TanH"}',
@@ -221,7 +222,7 @@ def test_layers_without_a_name_are_told_apart_by_type_and_number() -> None:
 @pytest.mark.parametrize("place", [0, 30, 59, 60, 61, 150, 200])
 def test_long_values_are_cut_around_what_differs(place: int) -> None:
     text = "".join(chr(ord("a") + k % 26) for k in range(200))
-    [line] = snapshot.differences({"k": text}, {"k": text[:place] + "!" + text[place + 1 :]})
+    [line] = differences({"k": text}, {"k": text[:place] + "!" + text[place + 1 :]})
     was, now = line.removeprefix("k: ").split(" -> ")
     assert was != now
     assert "!" in now

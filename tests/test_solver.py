@@ -172,7 +172,7 @@ def test_frozen_weights_stay_and_neighbours_of_equal_multipliers_share_a_chunk()
 def test_weights_updated_in_small_chunks_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"momentum": 0.9, "weight_decay": 0.01, "iter_size": 2, "clip_gradients": 1.0}
     whole = digits(**fields)
-    monkeypatch.setattr("layerkit.updaters.CHUNK", 7)
+    monkeypatch.setattr("layerkit.updaters.base.CHUNK", 7)
     parts = digits(**fields)
     assert len(whole.updater._chunks) == 1
     assert len(parts.updater._chunks) > parts.net.flat.data.size // 7

@@ -1,4 +1,4 @@
-"""SGD against trajectories recorded from Caffe: every weight after every step, and the loss.
+"""Update rules against trajectories recorded from Caffe: every weight after every step, and the loss.
 
 The net is a tiny classifier, so this also is the outside reference for the gradient of SoftmaxWithLoss.
 """
@@ -16,7 +16,7 @@ import pytest
 import layerkit as lk
 
 FOLDER = Path(__file__).parent / "caffe_reference"
-SETTINGS = [each for each in json.loads((FOLDER / "solvers.json").read_text())["settings"] if "'SGD'" in each["solver"]]
+SETTINGS = json.loads((FOLDER / "solvers.json").read_text())["settings"]
 ARRAYS = np.load(FOLDER / "solvers.npz")
 WEIGHTS = (("fc1", "weight"), ("fc1", "bias"), ("fc2", "weight"), ("fc2", "bias"))
 
@@ -48,13 +48,15 @@ def solver_fields(text: str) -> dict[str, Any]:
     return fields
 
 
-def test_there_are_recorded_settings_for_every_policy() -> None:
+def test_there_are_recorded_settings_for_every_rule_and_policy_of_caffe() -> None:
     policies = {solver_fields(each["solver"])["lr_policy"] for each in SETTINGS}
     assert policies == {"fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid"}
+    rules = {solver_fields(each["solver"])["type"] for each in SETTINGS}
+    assert rules == {"SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"}
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each["name"])
-def test_sgd_follows_caffe(setting: dict[str, Any]) -> None:
+def test_each_rule_follows_caffe(setting: dict[str, Any]) -> None:
     name, steps = setting["name"], setting["steps"]
     spec = {"display": 0, "max_iter": steps, **solver_fields(setting["solver"])}
     solver = lk.Solver({"net": NET, "solver": spec})

@@ -1,21 +1,25 @@
 """Models of what a file can say: RunSpec, NetSpec, SolverSpec, and LayerSpec with its type's parameters."""
 
+from layerkit.spec.differences import differences
 from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
 from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run
-from layerkit.spec.solver import SolverSpec, StateSpec
+from layerkit.spec.solver import AverageSpec, PlateauSpec, SolverSpec, StateSpec
 
 __all__ = [
     "PHASES",
+    "AverageSpec",
     "Block",
     "LayerSpec",
     "NetSpec",
     "NetState",
     "Origin",
     "ParamSpec",
+    "PlateauSpec",
     "Rule",
     "RunSpec",
     "SolverSpec",
     "StateSpec",
+    "differences",
     "load_run",
     "read_layer",
 ]

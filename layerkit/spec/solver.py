@@ -1,4 +1,8 @@
-"""SolverSpec: how a net is trained. Field names and meanings are Caffe's SolverParameter's."""
+"""SolverSpec: how a net is trained. Field names and meanings are Caffe's SolverParameter's, as far as Caffe has them.
+
+Numbers that an update rule does not use are errors where they are set, and so are the fields of a policy that Caffe
+does not have. Caffe's own `gamma`, `power`, `stepsize` and `stepvalue` may stand beside any policy, as in Caffe.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,25 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from layerkit.fields import Strict
 
+_RULES: dict[str, dict[str, float | None]] = {
+    "SGD": {"momentum": 0.0},
+    "Nesterov": {"momentum": 0.0},
+    "AdaGrad": {"delta": 1e-8},
+    "RMSProp": {"rms_decay": 0.99, "delta": 1e-8},
+    "AdaDelta": {"momentum": None, "delta": 1e-8},
+    "Adam": {"momentum": None, "momentum2": 0.999, "delta": 1e-8},
+    "AMSGrad": {"momentum": None, "momentum2": 0.999, "delta": 1e-8},
+    "AdamW": {"momentum": None, "momentum2": 0.999, "delta": 1e-8},
+    "Lion": {"momentum": None, "momentum2": 0.99},
+}
+"""Update rule -> the numbers that it uses and what they are if left out; None must be said.
+
+Caffe's default momentum is 0, with which AdaDelta and Adam do not average at all: hardly ever what is meant.
+"""
+_USUAL = {"AdaDelta": 0.95}
+DECOUPLED = ("AdamW", "Lion")
+"""The rules whose weight decay is decoupled: taken from the weights, not added to the gradient."""
+
 _POLICY_NEEDS = {
     "fixed": (),
     "step": ("gamma", "stepsize"),
@@ -17,7 +40,21 @@ _POLICY_NEEDS = {
     "multistep": ("gamma", "stepvalue"),
     "poly": ("power",),
     "sigmoid": ("gamma", "stepsize"),
+    "cosine": (),
+    "one_cycle": (),
+    "table": ("lr_table",),
+    "plateau": ("gamma", "plateau"),
 }
+_ONLY_FOR = {
+    "start_factor": ("one_cycle",),
+    "peak": ("one_cycle",),
+    "end_factor": ("one_cycle", "cosine"),
+    "restart_iter": ("cosine",),
+    "restart_mult": ("cosine",),
+    "lr_table": ("table",),
+    "plateau": ("plateau",),
+}
+"""Fields that Caffe does not have -> the policies that use them."""
 
 
 class StateSpec(Strict):
@@ -27,31 +64,108 @@ class StateSpec(Strict):
     stage: list[str] = Field([], description="Compared with stage and not_stage.")
 
 
+class AverageSpec(Strict):
+    """An average of the weights over the run, to test with and to use; the training itself goes on without it."""
+
+    shorthand = "type"
+
+    type: Literal["ema", "swa"] = Field(description="ema: an exponential moving average; swa: the plain mean.")
+    decay: float | None = Field(
+        None, ge=0, lt=1, description="ema: share of the average that is kept; 0.999 if left out."
+    )
+    start: int = Field(0, ge=0, description="Iteration from which on weights are averaged.")
+    every: int = Field(1, gt=0, description="Iterations between the weights that are averaged.")
+
+    @field_validator("decay")
+    @classmethod
+    def _of_ema(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("type") == "swa":
+            raise ValueError("swa weighs all alike and does not use it; leave it out, or choose ema")
+        return value
+
+
+class PlateauSpec(Strict):
+    """When the policy plateau lowers the learning rate."""
+
+    metric: str = Field(description="The output of the test net to look at.")
+    mode: Literal["min", "max"] = Field(description="Whether lower or higher is better.")
+    patience: int = Field(gt=0, description="Tests in a row without an improvement after which the rate falls.")
+    min_delta: float = Field(0.0, ge=0, description="A change of no more than this is no improvement.")
+
+
 class SolverSpec(Strict):
     """A training run: update rule, learning-rate policy, length, tests and snapshots."""
 
-    type: Literal["SGD"] = Field("SGD", description="Update rule.")
+    type: Literal["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AMSGrad", "AdamW", "Lion"] = Field(
+        "SGD", description="Update rule."
+    )
     base_lr: float = Field(ge=0, description="Learning rate at the start.")
-    momentum: float = Field(0.0, ge=0, lt=1, description="Share of the last update kept in the next.")
-    weight_decay: float = Field(0.0, ge=0, description="Strength of the regularisation.")
-    regularization_type: Literal["L2", "L1"] = Field("L2", description="What weight_decay adds to the gradient.")
-    clip_gradients: float | None = Field(None, gt=0, description="Greatest L2 norm of all gradients together.")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, validate_default=True,
+        description="Share of the last update kept in the next (beta1 of Adam's kind; AdaDelta: of all averages).",
+    )  # fmt: skip
+    momentum2: float | None = Field(
+        None, ge=0, lt=1, description="Adam's kind: beta2, share of the mean square that is kept; Lion: of the mean."
+    )
+    rms_decay: float | None = Field(None, ge=0, lt=1, description="RMSProp: share of the mean square that is kept.")
+    delta: float | None = Field(None, gt=0, description="Small number that keeps a divisor from 0; 1e-8 if left out.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Strength of the pull of the weights towards 0; AdamW and Lion: decoupled, else coupled."
+    )
+    regularization_type: Literal["L2", "L1"] = Field(
+        "L2", description="What coupled weight_decay adds to the gradient: L2 its product with w, L1 with w's sign."
+    )
+    clip_value: float | None = Field(
+        None, gt=0, description="Greatest magnitude of each number of the gradients; the first clipping of the three."
+    )
+    clip_layer_norm: float | None = Field(
+        None, gt=0, description="Greatest L2 norm of the gradients of each layer's weights together; the second."
+    )
+    clip_gradients: float | None = Field(
+        None, gt=0, description="Greatest L2 norm of all gradients together, of the sum over iter_size; the last."
+    )
     iter_size: int = Field(1, gt=0, description="Batches whose gradients are averaged into one update.")
+    average: AverageSpec | None = Field(None, description="An average of the weights, to test with and to snapshot.")
     gamma: float | None = Field(
-        None, ge=0, description="Decay factor of the policies step, exp, inv, multistep, sigmoid."
+        None, ge=0, description="Decay factor of the policies step, exp, inv, multistep, sigmoid, plateau."
     )
     power: float | None = Field(None, description="Exponent of the policies inv and poly.")
     stepsize: int | None = Field(
         None, gt=0, description="Iterations between steps (step) or of the midpoint (sigmoid)."
     )
     stepvalue: list[int] | None = Field(None, description="Iterations of the steps of multistep, rising.")
-    lr_policy: Literal["fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid"] = Field(
-        "fixed", description="How the learning rate falls.", validate_default=True
+    start_factor: float | None = Field(
+        None, ge=0, le=1, description="one_cycle: factor on base_lr at iteration 0; 0.04 if left out."
+    )
+    peak: float | None = Field(
+        None, gt=0, lt=1, description="one_cycle: share of max_iter at which base_lr is reached; 0.3 if left out."
+    )
+    end_factor: float | None = Field(
+        None, ge=0, le=1, description="one_cycle, cosine: factor on base_lr at the end; 0 if left out."
+    )
+    restart_iter: int | None = Field(
+        None, gt=0, description="cosine: iterations until it begins again; never if left out."
+    )
+    restart_mult: int | None = Field(
+        None, gt=0, description="cosine: how many times as long as the last each new course is; 1 if left out."
+    )
+    lr_table: list[list[float]] | None = Field(
+        None, min_length=1, description="table: pairs of an iteration and the factor on base_lr there; between, linear."
+    )
+    plateau: PlateauSpec | None = Field(None, description="plateau: which tests count as no better than before.")
+    lr_policy: Literal[
+        "fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine", "one_cycle", "table", "plateau"
+    ] = Field("fixed", description="How the learning rate falls.", validate_default=True)
+    warmup_iter: int = Field(0, ge=0, description="Iterations in which a factor on the learning rate rises to 1.")
+    warmup_start: float | None = Field(
+        None, ge=0, le=1, description="That factor at iteration 0; it rises linearly; 0 if left out."
     )
     max_iter: int = Field(gt=0, description="Iterations to run.")
     display: int = Field(100, ge=0, description="Iterations between displays; 0 is never.")
     average_loss: int = Field(1, gt=0, description="Iterations over which the displayed loss is averaged.")
-    test_interval: int = Field(0, ge=0, description="Iterations between tests; 0 is only at the end.")
+    test_interval: int = Field(
+        0, ge=0, description="Iterations between tests; 0 is only at the end.", validate_default=True
+    )
     test_iter: Literal["all"] | int = Field("all", description="Batches of a test; all: every sample exactly once.")
     test_initialization: bool = Field(True, description="Test before the first iteration, if tests have an interval.")
     snapshot: int = Field(0, ge=0, description="Iterations between snapshots; 0 is only at the end.")
@@ -60,11 +174,56 @@ class SolverSpec(Strict):
     train_state: StateSpec = Field(StateSpec(), description="Level and stages of the train net.")
     test_state: StateSpec = Field(StateSpec(), description="Level and stages of the test net.")
 
+    @property
+    def rule(self) -> dict[str, float]:
+        """The numbers that the update rule uses, by their fields' names."""
+        rule = _RULES[self.type]
+        said = {name: getattr(self, name) for name in rule if getattr(self, name) is not None}
+        return {**{name: usual for name, usual in rule.items() if usual is not None}, **said}
+
+    @field_validator("momentum", "momentum2", "rms_decay", "delta")
+    @classmethod
+    def _is_the_rules(cls, value: float | None, info: ValidationInfo) -> float | None:
+        kind, name = info.data.get("type"), str(info.field_name)
+        if kind is None:  # which was said
+            return value
+        rule = _RULES[kind]
+        if value is not None and name not in rule:
+            raise ValueError(f"{kind} does not use it; leave it out, or choose another type")
+        if value is None and rule.get(name, 0.0) is None:
+            raise ValueError(f"{kind} needs {name}, usually {_USUAL.get(kind, 0.9)}")
+        return value
+
+    @field_validator("regularization_type")
+    @classmethod
+    def _is_coupled(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("type") in DECOUPLED:
+            raise ValueError(f"{info.data['type']} takes decay from the weights, not by the gradient; leave it out")
+        return value
+
     @field_validator("stepvalue")
     @classmethod
     def _rising(cls, value: list[int] | None) -> list[int] | None:
         if value is not None and (not value or value[0] <= 0 or any(b <= a for a, b in pairwise(value))):
             raise ValueError("must be whole numbers that rise, the first above 0")
+        return value
+
+    @field_validator("restart_mult")
+    @classmethod
+    def _of_restarts(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("restart_iter", 0) is None:
+            raise ValueError("it needs restart_iter")
+        return value
+
+    @field_validator("lr_table")
+    @classmethod
+    def _pairs(cls, value: list[list[float]] | None) -> list[list[float]] | None:
+        if value is None:
+            return value
+        if not all(len(pair) == 2 and pair[0] >= 0 and pair[0] == int(pair[0]) and pair[1] >= 0 for pair in value):
+            raise ValueError("must be pairs [iteration, factor], whole numbers from 0 on and numbers from 0 on")
+        if any(later[0] < pair[0] for pair, later in pairwise(value)):
+            raise ValueError("must be in the order of the iterations")
         return value
 
     @field_validator("lr_policy")
@@ -73,7 +232,26 @@ class SolverSpec(Strict):
         missing = [name for name in _POLICY_NEEDS[policy] if name in info.data and info.data[name] is None]
         if missing:
             raise ValueError(f"{policy} needs {' and '.join(missing)}")
+        if policy == "plateau" and info.data.get("gamma", 0.0) >= 1:
+            raise ValueError("plateau needs a gamma below 1")
+        for name, users in _ONLY_FOR.items():
+            if policy not in users and info.data.get(name) is not None:
+                raise ValueError(f"{policy} does not use {name}, which is for {' and '.join(users)}")
         return policy
+
+    @field_validator("warmup_start")
+    @classmethod
+    def _of_a_warmup(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("warmup_iter", 1) == 0:
+            raise ValueError("without warmup_iter it is not used")
+        return value
+
+    @field_validator("test_interval")
+    @classmethod
+    def _tests_decide(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("lr_policy") == "plateau" and value == 0:
+            raise ValueError("the policy plateau needs a test_interval above 0, since tests decide")
+        return value
 
     @field_validator("test_iter")
     @classmethod

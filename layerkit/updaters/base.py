@@ -1,9 +1,8 @@
-"""Update rules: from gradients to new weights, chunk by chunk over the flat arrays. Formulas are Caffe's."""
+"""What all update rules share: chunks of the flat arrays, clipping, averaging over iter_size, and weight decay."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.engines import Engine
 from layerkit.spec import SolverSpec
+from layerkit.updaters.clipping import clip
 from layerkit.weights import WeightStore
 
 CHUNK = 1 << 16
@@ -31,22 +31,29 @@ class Chunk(NamedTuple):
 
 
 class Updater:
-    """What all rules share: clip, average over iter_size, regularise; a subclass turns the gradient into an update.
+    """What all rules share: clip, average over iter_size, decay; a subclass turns the gradient into an update.
 
-    `history` holds the rule's arrays by name, each as long as the flat arrays and zero at first; they are saved with
-    the solver's state.
+    `history` holds the rule's arrays by name, each as long as the flat arrays and zero at first. They are saved with
+    the solver's state, and so is `count`, the updates made with them, for rules whose formula asks for it.
 
     Source: Caffe's SGDSolver::ApplyUpdate.
     """
 
     histories: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays in `history`."""
+    counts: ClassVar[bool] = False
+    """Whether the rule depends on how many updates were made."""
+    coupled: ClassVar[bool] = True
+    """Whether weight decay is added to the gradient, and not taken from the weights."""
 
     def __init__(self, spec: SolverSpec, flat: WeightStore, engine: Engine | None = None):
         self.spec = spec
         self.flat = flat
         self.engine = engine or Engine()
+        self.rule = spec.rule
+        """The rule's numbers by their fields' names."""
         self.history = {name: np.zeros_like(flat.values) for name in self.histories}
+        self.count: Array = np.zeros(1, np.int64)
         self._chunks = list(self._split())
         self._steps = [self.step(chunk) for chunk in self._chunks]
 
@@ -67,21 +74,36 @@ class Updater:
                     *multipliers,
                 )
 
+    def arrays(self) -> dict[str, Array]:
+        """What is saved in the solver's state, as live views: `history.NAME.layer.weight`, and the count."""
+        arrays = {
+            f"history.{name}.{slot.key}": whole[slot.span].reshape(slot.shape, copy=False)
+            for name, whole in self.history.items()
+            for slot in self.flat.trained
+        }
+        return {**arrays, **({"history.count": self.count} if self.counts else {})}
+
     def update(self, lr: float) -> None:
         """Change the weights by the gradients in `flat.diff` (a sum over iter_size batches); uses the gradients up."""
-        self._clip()
+        clip(self.spec, self.flat)
+        self.count += 1
         for step in self._steps:
             step(lr)
         self.flat.change()
 
     def step(self, chunk: Chunk) -> Callable[[float], None]:
         """A function of the learning rate that updates one chunk, made once; the engine may have a quicker one."""
+        decay = self.decay(chunk)
 
         def step(lr: float) -> None:
+            rate = lr * chunk.lr_mult
             if self.spec.iter_size > 1:
                 np.multiply(chunk.diff, 1 / self.spec.iter_size, out=chunk.diff)
-            self._regularise(chunk)
-            self.apply(chunk, lr * chunk.lr_mult)
+            if decay and self.coupled:
+                self._add_penalty(chunk, decay)
+            elif decay:
+                np.multiply(chunk.data, 1 - rate * decay, out=chunk.data)
+            self.apply(chunk, rate)
 
         return step
 
@@ -89,20 +111,12 @@ class Updater:
         """The rule itself, on one chunk: change `data` by the gradient `diff`; may overwrite `diff` and `spare`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
 
-    def _clip(self) -> None:
-        """Scale all gradients so that their joint L2 norm is at most clip_gradients (before averaging, as in Caffe)."""
-        limit = self.spec.clip_gradients
-        if limit is None:
-            return
-        norm = math.sqrt(float(np.dot(self.flat.diff, self.flat.diff)))
-        if norm > limit:
-            np.multiply(self.flat.diff, limit / norm, out=self.flat.diff)
+    def decay(self, chunk: Chunk) -> float:
+        """How strong the weight decay of a chunk is."""
+        return self.spec.weight_decay * chunk.decay_mult
 
-    def _regularise(self, chunk: Chunk) -> None:
+    def _add_penalty(self, chunk: Chunk, decay: float) -> None:
         """Add the gradient of the penalty: L2 is decay / 2 times the sum of w^2, L1 decay times the sum of |w|."""
-        decay = self.spec.weight_decay * chunk.decay_mult
-        if not decay:
-            return
         if self.spec.regularization_type == "L2":
             np.multiply(chunk.data, decay, out=chunk.spare)
         else:
@@ -110,33 +124,7 @@ class Updater:
         np.add(chunk.diff, chunk.spare, out=chunk.diff)
 
 
-class SGD(Updater):
-    """Stochastic gradient descent with momentum: v <- momentum v + lr g; w <- w - v. Source: Caffe's SGDSolver."""
-
-    histories = ("momentum",)
-
-    def apply(self, chunk: Chunk, lr: float) -> None:
-        """One step of the rule."""
-        velocity = chunk.history["momentum"]
-        np.multiply(velocity, self.spec.momentum, out=velocity)
-        np.add(velocity, np.multiply(chunk.diff, lr, out=chunk.diff), out=velocity)
-        np.subtract(chunk.data, velocity, out=chunk.data)
-
-    def step(self, chunk: Chunk) -> Callable[[float], None]:
-        """As the base's; with L2 decay it is v <- momentum v + lr g + (lr decay) w, and w <- w - v, for the engine."""
-        velocity, weights = chunk.history["momentum"], chunk.data
-        decay = self.spec.weight_decay * chunk.decay_mult
-        accelerate = self.engine.blend(velocity, self.spec.momentum, chunk.diff, weights)
-        move = self.engine.blend(weights, 0.0, weights, velocity)
-        if accelerate is None or move is None or (decay and self.spec.regularization_type != "L2"):
-            return super().step(chunk)
-
-        def step(lr: float) -> None:
-            rate = lr * chunk.lr_mult
-            accelerate(rate / self.spec.iter_size, rate * decay)
-            move(1.0, -1.0)
-
-        return step
-
-
-UPDATERS: dict[str, type[Updater]] = {"SGD": SGD}
+def blend_in(mean: Array, keep: float, new: Array, spare: Array) -> None:
+    """An exponential moving average: mean <- keep mean + (1 - keep) new. `spare` may be `new`, which is spent then."""
+    np.multiply(mean, keep, out=mean)
+    np.add(mean, np.multiply(new, 1 - keep, out=spare), out=mean)
