@@ -16,6 +16,7 @@ from typing import Any
 from layerkit import snapshot, text
 from layerkit.arrayfile import write_text
 from layerkit.errors import UsageError
+from layerkit.spec import differences
 from layerkit.sweep.grid import Combination, Goal
 from layerkit.sweep.results import ERRORS, Result, ranked, read, to_csv
 
@@ -81,7 +82,7 @@ class Sweep:
             if not path.is_file():
                 continue
             old, new = text.to_python(text.load(path)), combination.run.resolved()
-            lines = snapshot.differences({**old, **_elsewhere(new)}, new)
+            lines = differences({**old, **_elsewhere(new)}, new)
             if lines:
                 more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
                 raise UsageError(
