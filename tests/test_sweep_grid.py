@@ -138,6 +138,11 @@ def test_a_fault_of_the_file_itself_is_said_once_and_plainly():
     ]
 
 
+def test_a_bracket_that_is_never_closed_is_said_to_be_so():
+    (line,) = refused(RATES, "solver.stepvalue=[1,2")
+    assert line.startswith("--set solver.stepvalue=[1,2: this is never closed by a ']'")
+
+
 def test_folders_are_readable_and_never_the_same():
     assert plan(MLP, [RATES, WIDTHS])[0].folder == "base_lr=0.1,fc1.num_output=16"
     fillers = plan(MLP, ["net.layers.fc1.weight_filler={type: gaussian, std: 1},{type: gaussian, std: 2}"])
