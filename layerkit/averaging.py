@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
@@ -92,3 +92,8 @@ class Average:
     def adopt(self) -> None:
         """Take the weights that a snapshot put into the net for the average."""
         np.copyto(self.values, self._flat.values)
+
+
+def in_place(average: Average | None) -> AbstractContextManager[None]:
+    """While inside, the nets have the weights that tests and snapshots use: averaged ones, if there are any."""
+    return nullcontext() if average is None else average.in_place()

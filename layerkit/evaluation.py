@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from layerkit.blob import Array
-from layerkit.layer import Metric, SourceLayer
+from layerkit.layer import Layer, Metric, SourceLayer
 from layerkit.net import Net
+from layerkit.passes import remember
 
 Outputs = dict[str, float]
+
+LOGGED = 10_000
+"""Numbers in a table that the event log still records: a confusion matrix of 1,000 classes would swell it."""
 
 
 class Evaluation(NamedTuple):
@@ -20,6 +24,11 @@ class Evaluation(NamedTuple):
     tables: dict[str, Array]
     """The metrics' outputs that are several numbers: by class, or confusion matrices."""
     samples: int
+
+    def record(self) -> dict[str, Any]:
+        """What the event log records of it: without tables that are too large."""
+        tables = {name: table.tolist() for name, table in self.tables.items() if table.size <= LOGGED}
+        return {"outputs": self.outputs, "samples": self.samples, **({"tables": tables} if tables else {})}
 
 
 def evaluate(net: Net, batches: str | int = "all", *, stop: Callable[[], bool] = lambda: False) -> Evaluation:
@@ -58,6 +67,54 @@ def evaluate(net: Net, batches: str | int = "all", *, stop: Callable[[], bool] =
                 elif top.name in net.outputs:
                     tables[top.name] = value
     return Evaluation(outputs, tables, samples)
+
+
+class Tests:
+    """The test nets of a run, by name, with how many batches a test of each is.
+
+    Where there are several, their outputs go by `NAME.output`.
+    """
+
+    def __init__(self, nets: Mapping[str, Net], batches: Mapping[str, int | str]):
+        self.nets = dict(nets)
+        self._batches = batches
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """What the nets give, one after the other; None if `stop` cut it short, and then it is as if it had not begun.
+
+        `stop` is asked as by `evaluate`. Raises DataError.
+        """
+        undo = remember(node for net in self.nets.values() for _, node in net.nodes())
+        outputs: Outputs = {}
+        tables: dict[str, Array] = {}
+        samples = 0
+        for name, net in self.nets.items():
+            found = evaluate(net, self._batches.get(name, "all"), stop=stop)
+            if not found.samples and stop():
+                undo()
+                return None
+            prefix = self._prefix(name)
+            outputs |= {f"{prefix}{output}": value for output, value in found.outputs.items()}
+            tables |= {f"{prefix}{output}": table for output, table in found.tables.items()}
+            samples += found.samples
+        return Evaluation(outputs, tables, samples)
+
+    def by_key(self) -> dict[str, Net]:
+        """The nets as a solver's state tells them apart: `test`, or of several `test.NAME`."""
+        return {"test" if len(self.nets) == 1 else f"test.{name}": net for name, net in self.nets.items()}
+
+    def makers(self) -> dict[str, Layer]:
+        """The outputs that are single numbers, each with the layer that makes it."""
+        return {
+            f"{self._prefix(name)}{top.name}": node.layer
+            for name, net in self.nets.items()
+            for node in net.graph.nodes
+            for top in node.tops
+            if top.name in net.outputs and net.blobs[top.name].count == 1
+        }
+
+    def _prefix(self, name: str) -> str:
+        return f"{name}." if len(self.nets) > 1 else ""
 
 
 def scalars(net: Net) -> list[tuple[str, Any]]:

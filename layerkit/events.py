@@ -4,9 +4,11 @@ Every event has `event` (its kind), `iter` (updates made so far) and `time` (sec
 
     start      name, max_iter, weights (count), seed, resumed, threads, engine
     display    loss (mean over the last average_loss iterations), lr, samples_per_s, outputs (name -> value)
-    test       outputs (name -> mean over samples), samples (count)
+    test       outputs (name -> mean over samples; of one of several test nets NET.name), samples (count)
+    best       metric, value, at (iteration), weights (file name): the test before was the best so far
     snapshot   weights, state (file names)
-    stop       reason: finished, interrupted
+    stop       reason: finished, early_stopping, max_time, interrupted; of a run that follows its tests also best:
+               metric, value, at
     error      message
 
 A number that is not finite is null in the file, since JSON has no word for it.

@@ -194,6 +194,10 @@ class SourceLayer(Layer):
         """What a sample of top 0 is and what was done to it. Reads headers only."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
 
+    def length(self) -> int:
+        """How many samples there are; after `open`. Raises UsageError before."""
+        raise NotImplementedError(f"{type(self).__name__} does not know its length")
+
     def batches(self) -> int:
         """How many forward passes read every sample once, from position 0; after `open`."""
         raise NotImplementedError(f"{type(self).__name__} does not know its length")
@@ -215,6 +219,8 @@ class Metric(Layer):
     """
 
     metric = True
+    better: ClassVar[Literal["max", "min"]] = "max"
+    """Whether a higher value is the better one, or a lower."""
 
     def plan_sums(
         self, sums: Shape, tops: Sequence[Shape], bottoms: Sequence[Shape], scratch: Sequence[Scratch] = ()

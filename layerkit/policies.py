@@ -55,7 +55,7 @@ def _multistep(spec: SolverSpec, iteration: int) -> float:
 
 
 def _poly(spec: SolverSpec, iteration: int) -> float:
-    return _pow(max(0.0, 1 - iteration / spec.max_iter), _power(spec))
+    return _pow(max(0.0, 1 - iteration / spec.iterations), _power(spec))
 
 
 def _sigmoid(spec: SolverSpec, iteration: int) -> float:
@@ -70,7 +70,7 @@ def _cosine(spec: SolverSpec, iteration: int) -> float:
     """
     end = spec.end_factor or 0.0
     if spec.restart_iter is None:
-        return _fall(1.0, end, iteration / spec.max_iter)
+        return _fall(1.0, end, iteration / spec.iterations)
     begun, length = 0, spec.restart_iter
     if spec.restart_mult in (None, 1):
         begun = iteration // length * length
@@ -86,10 +86,10 @@ def _one_cycle(spec: SolverSpec, iteration: int) -> float:
     Momentum stays as it is. Source: Smith and Topin, Super-Convergence (2018), with PyTorch's cosine for its lines.
     """
     start = 0.04 if spec.start_factor is None else spec.start_factor
-    top = (0.3 if spec.peak is None else spec.peak) * spec.max_iter
+    top = (0.3 if spec.peak is None else spec.peak) * spec.iterations
     if iteration < top:
         return _fall(start, 1.0, iteration / top)
-    return _fall(1.0, spec.end_factor or 0.0, (iteration - top) / (spec.max_iter - top))
+    return _fall(1.0, spec.end_factor or 0.0, (iteration - top) / (spec.iterations - top))
 
 
 def _fall(first: float, last: float, share: float) -> float:

@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 
 from layerkit import arrayfile, events, graph, prediction
 from layerkit.averaging import Average
+from layerkit.best import Best, BestState
 from layerkit.blob import Array
 from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
 from layerkit.fields import Strict
@@ -73,6 +74,8 @@ class StateInfo(Strict):
     generators: dict[str, dict[str, Any]] = Field(description="States of generators, by `phase.layer`.")
     losses: list[float] = Field(description="The last losses, for average_loss.")
     plateau: PlateauState | None = Field(None, description="What the policy plateau remembers.")
+    best: BestState | None = Field(None, description="What is known of the best test.")
+    tested: int = Field(-1, description="Updates made before the last test that fell due.")
     events: int = Field(ge=0, description="Length of the event log in bytes.")
 
 
@@ -80,13 +83,17 @@ class StateInfo(Strict):
 
 
 def save_weights(
-    path: str | os.PathLike[str], net: Net, about: Mapping[str, Any] | None = None, iteration: int = 0
+    path: str | os.PathLike[str],
+    net: Net,
+    about: Mapping[str, Any] | None = None,
+    iteration: int = 0,
+    arrays: Mapping[str, Array] | None = None,
 ) -> str:
     """Write a net's weights and statistics; `about` is what is needed to use them, as `describe` gives it.
 
-    Returns their digest. Raises SnapshotError.
+    `arrays` stand in for those that the net has now. Returns their digest. Raises SnapshotError.
     """
-    arrays = net.flat.arrays()
+    arrays = net.flat.arrays() if arrays is None else arrays
     own = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": _digest(arrays)}
     arrayfile.save(path, arrays, {KEY: json.dumps({**own, "shared": net.flat.shared(), **(about or {})})})
     return str(own["digest"])
@@ -162,6 +169,8 @@ def save_state(
     *,
     average: Average | None = None,
     plateau: PlateauState | None = None,
+    best: Best | None = None,
+    tested: int = -1,
     iteration: int,
     weights: str,
     losses: list[float],
@@ -169,7 +178,8 @@ def save_state(
 ) -> None:
     """Write what a solver needs to go on bit for bit, besides the weights with the digest `weights`.
 
-    Where those are an average, it also holds the trained weights, as `trained.layer.weight`. Raises SnapshotError.
+    Where those are an average, it also holds the trained weights, as `trained.layer.weight`; and those of the best
+    test, as `best.layer.weight`. Raises SnapshotError.
     """
     info = StateInfo(
         format=FORMAT,
@@ -181,16 +191,24 @@ def save_state(
         generators={key: dict(rng.bit_generator.state) for key, rng in _generators(nets).items()},
         losses=losses,
         plateau=plateau,
+        best=None if best is None else best.state,
+        tested=tested,
         events=events,
     )
     arrays = _arrays(nets, updater, average)
     if average is not None and average.count[0]:
         arrays |= {f"trained.{slot.key}": slot.blob.values for slot in updater.flat.trained}
+    if best is not None:
+        arrays |= {f"best.{key}": array for key, array in best.weights.items()}
     arrayfile.save(path, arrays, {KEY: info.model_dump_json()})
 
 
 def restore(
-    path: str | os.PathLike[str], nets: Nets, updater: Updater, average: Average | None = None
+    path: str | os.PathLike[str],
+    nets: Nets,
+    updater: Updater,
+    average: Average | None = None,
+    best: Best | None = None,
 ) -> tuple[StateInfo, list[str]]:
     """Put back a solver's state and the weights beside it; what the state lacks starts afresh.
 
@@ -205,7 +223,11 @@ def restore(
     flat = nets["train"].flat
     wanted, generators = _arrays(nets, updater, average), _generators(nets)
     trained = {key: slot.blob.values for key, slot in flat.slots.items() if f"trained.{key}" in kept}
-    for key, array in [*wanted.items(), *((f"trained.{key}", array) for key, array in trained.items())]:
+    tested = {key: slot.blob.values for key, slot in flat.slots.items() if best is not None and f"best.{key}" in kept}
+    others = {
+        f"{what}.{key}": array for what, of in (("trained", trained), ("best", tested)) for key, array in of.items()
+    }
+    for key, array in (wanted | others).items():
         if key in kept and (kept[key].shape, kept[key].dtype) != (array.shape, array.dtype):
             was, now = (f"{a.dtype} {list(a.shape)}" for a in (kept[key], array))
             raise SnapshotError(f"{name}: the state does not fit the net: {key!r} was {was} and is {now}")
@@ -219,6 +241,8 @@ def restore(
     if average is not None:
         average.adopt()
     flat.load({key: kept[f"trained.{key}"] for key in trained}, name, strict=False)
+    if best is not None:
+        best.restore(info.best, {key: kept[f"best.{key}"] for key in tested})
     for key, array in wanted.items():
         array[...] = kept.get(key, 0)
     for key in generators.keys() & info.generators.keys():
@@ -245,7 +269,16 @@ def read_state_info(path: str | os.PathLike[str]) -> StateInfo:
 
 
 def newest_state(folder: str | os.PathLike[str]) -> Path | None:
-    """The state of the highest iteration in a run's folder whose weights are there and belong to it, or None.
+    """The state of the highest iteration in a run's folder whose weights are there and belong to it, or None."""
+    for state in reversed(states(folder)):
+        with contextlib.suppress(SnapshotError):  # one that cannot be gone on from is passed over
+            _check_pair(read_state_info(state), state)
+            return state
+    return None
+
+
+def states(folder: str | os.PathLike[str]) -> list[Path]:
+    """The states in a run's folder, in the order of their iterations.
 
     Where the folder has an event log, only snapshots that it speaks of count: others are left from a course of the
     run that was given up when it was resumed from an earlier state.
@@ -256,16 +289,12 @@ def newest_state(folder: str | os.PathLike[str]) -> Path | None:
         digits = path.name.removeprefix("iter_").removesuffix(STATE_SUFFIX)
         if digits.isdecimal() and (logged is None or path.name in logged):
             numbered[int(digits)] = path
-    for _, state in sorted(numbered.items(), reverse=True):
-        with contextlib.suppress(SnapshotError):  # one that cannot be gone on from is passed over
-            _check_pair(read_state_info(state), state)
-            return state
-    return None
+    return [state for _, state in sorted(numbered.items())]
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove what a killed process left of snapshots that it was writing to a run's folder."""
-    for path in Path(folder).glob(".iter_*.safetensors.*.tmp"):
+    for path in Path(folder).glob(".*.safetensors.*.tmp"):
         path.unlink(missing_ok=True)
 
 

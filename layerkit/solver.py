@@ -7,33 +7,34 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from layerkit import graph, snapshot
-from layerkit.averaging import Average
-from layerkit.errors import DataError, LayerkitError, UsageError
-from layerkit.evaluation import Outputs, batch_size, evaluate, scalars
+from layerkit.averaging import Average, in_place
+from layerkit.best import Best
+from layerkit.diagnosis import Guard, expect_something_to_train
+from layerkit.errors import LayerkitError, UsageError
+from layerkit.evaluation import Outputs, Tests, batch_size, scalars
 from layerkit.events import EventLog
 from layerkit.given import Keep
+from layerkit.keeping import Keeper, changed_since
 from layerkit.net import Net
-from layerkit.passes import remember
+from layerkit.nets import nets_of
 from layerkit.policies import Plateau, PlateauState, learning_rate
-from layerkit.spec import Origin, RunSpec, SolverSpec, differences
+from layerkit.schedule import Every, Schedule, TimeLimit
+from layerkit.spec import Origin, RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
 from layerkit.weights import STATE_SUFFIX
-
-LOGGED = 10_000
-"""Numbers in a table that the event log still records: a confusion matrix of 1,000 classes would swell it."""
 
 
 class Solver:
     """Trains `net` by the update rule and learning-rate policy of a run.
 
-    `iteration` counts the updates made; `test_net` shares the weights, and is None for a run that says nothing of
+    `iteration` counts the updates made; `test_nets` share the weights, and are none for a run that says nothing of
     tests. Nothing is written unless `folder` is given: there go the event log and the snapshots.
 
     Source: Caffe's Solver and SGDSolver.
@@ -63,44 +64,31 @@ class Solver:
         run, graphs = source
         if run.solver is None:
             raise UsageError(f"the run {run.name!r} has no 'solver', so there is nothing to train by")
-        nets: dict[str, Net] = {}
-        for phase in ("train", "test"):
-            if phase in graph.phases_of(run):
-                state = run.state(phase)
-                built = graphs.get(phase) or graph.build(
-                    run.net, phase, state.level, state.stages, allow_python=allow_python
-                )
-                nets[phase] = Net.from_graph(
-                    built,
-                    seed=run.solver.random_seed,
-                    dtype=dtype,
-                    engine=engine or run.engine,
-                    keep=keep,
-                    share=nets.get("train"),
-                )
+        net, tests = nets_of(run, graphs, dtype, engine or run.engine, keep, allow_python)
         about = snapshot.describe(run, graphs.get("predict"), allow_python=allow_python)
-        self._init(nets["train"], nets.get("test"), run.solver, run, about, folder)
+        self._init(net, tests, run.solver, run, about, folder)
 
     @classmethod
     def from_net(cls, net: Net, spec: SolverSpec, *, test_net: Net | None = None) -> Self:
         """A solver over nets that exist already; snapshots then hold no predict net and need a path."""
         solver = cls.__new__(cls)
-        solver._init(net, test_net, spec, None, {}, None)
+        solver._init(net, {} if test_net is None else {"test": test_net}, spec, None, {}, None)
         return solver
 
     def _init(
         self,
         net: Net,
-        test_net: Net | None,
+        test_nets: Mapping[str, Net],
         spec: SolverSpec,
         run: RunSpec | None,
         about: dict[str, Any],
         folder: str | os.PathLike[str] | None,
     ) -> None:
-        _expect_something_to_train(net)
+        expect_something_to_train(net)
         self.net = net
-        self.test_net = test_net
-        self.spec = spec
+        self._tests = Tests(test_nets, spec.tests)
+        self._schedule = Schedule(spec, net)
+        self.spec = spec = self._schedule.spec
         self.run = run
         self._described = about
         self.folder = None if folder is None else Path(folder)
@@ -109,11 +97,22 @@ class Solver:
         self.average = None if spec.average is None else Average(spec.average, net.flat)
         """The average of the weights that tests and snapshots use, if the run asks for one."""
         self._plateau = Plateau(spec) if spec.lr_policy == "plateau" else None
-        if self._plateau is not None and test_net is not None:
-            self._plateau.expect(name for name in test_net.outputs if test_net.blobs[name].count == 1)
+        if self._plateau is not None and test_nets:
+            self._plateau.expect(self._tests.makers())
+        follows = spec.early_stopping is not None or spec.keep_best is not None
+        self.best = Best(spec, self._tests.makers()) if follows else None
+        """The best test so far, if the run asks for one."""
+        self._keeper = Keeper(spec, self.best, net, self.average, self.folder, about)
+        self._guard = Guard(net, self.folder)
         self.iteration = 0
         self.stopping = False
         """Set it (from a signal handler, say) and `solve` ends after the update in hand, with a snapshot."""
+        self.reason = ""
+        """Why `solve` ended: finished, early_stopping, max_time or interrupted."""
+        self.limit = TimeLimit(spec.max_time)
+        """Knows when max_time is over."""
+        self._tested_at = -1
+        self._outputs: Outputs = {}
         self._losses: deque[float] = deque(maxlen=spec.average_loss)
         self._saved_at = -1
         self._resumed = False
@@ -144,17 +143,13 @@ class Solver:
             raise UsageError(f"the count of updates must be 0 or more, not {count}")
         loss = math.nan
         for _ in range(count):
-            due = self._due(self.spec.test_interval) and (self.iteration or self.spec.test_initialization)
-            if due:
-                outputs = self._test()
-                if outputs is None:
-                    break
-                if self._plateau is not None:
-                    self._plateau.see(outputs)
+            due = self._schedule.test.due(self.iteration) and (self.iteration or self.spec.test_initialization)
+            if due and self._tested_at != self.iteration and not self._test_in_turn():
+                break
             begun = time.perf_counter()
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells, in one sentence
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard tells, in one sentence
                 loss = self._gradients()
-                if self._due(self.spec.display):
+                if self._schedule.display.due(self.iteration):
                     self._display(begun)
                     begun = time.perf_counter()
                 self.updater.update(self.lr)
@@ -162,31 +157,36 @@ class Solver:
                     self.average.take(self.iteration + 1)
             self._seconds += time.perf_counter() - begun
             self.iteration += 1
-            if self._due(self.spec.display or 100):
-                self._expect_finite_weights()
-            if self._due(self.spec.snapshot) and self.folder is not None:
+            if (self._schedule.display if self.spec.display else Every(100)).due(self.iteration):
+                self._guard.check_weights(self.iteration)
+            if self._schedule.snapshot.due(self.iteration) and self.folder is not None:
                 self.snapshot()
-            if self.stopping:
+            if self._must_end():
                 break
         return loss
 
     def solve(self) -> Outputs:
-        """Train to max_iter, snapshot and test at the end; returns the last test's outputs (empty without a test net).
+        """Train to the end, snapshot and test there; returns the last test's outputs (empty without a test net).
 
-        When `stopping` was set it ends early, with a snapshot and no test; a test in hand is cut short.
+        Where early_stopping restores the best weights the net has these at last, and their test's outputs are returned.
+        When `stopping` was set, or max_time is over, it ends early, with a snapshot and no test; a test in hand is cut
+        short.
         """
         self.open()
         outputs: Outputs = {}
+        self.limit.begin()
         try:
             self.events.emit("start", self.iteration, **self._about())
-            while self.iteration < self.spec.max_iter and not self.stopping:
+            while not self.finished and not self._must_end():
                 self.step()
-            wanted = self.spec.snapshot_after_train or self.stopping
+            ended = not self._must_end()
+            wanted = self.spec.snapshot_after_train or not ended
             if wanted and self.folder is not None and self._saved_at != self.iteration:
                 self.snapshot()
-            if not self.stopping and self.test_net is not None:
-                outputs = self._test() or {}
-            self.events.emit("stop", self.iteration, reason="finished" if self.finished else "interrupted")
+            if ended and self._tests.nets:
+                outputs = self._last_test()
+            self.reason = self._why()
+            self.events.emit("stop", self.iteration, reason=self.reason, **self._keeper.about())
         except LayerkitError as error:
             with contextlib.suppress(LayerkitError):  # the log itself may be what failed
                 self.events.emit("error", self.iteration, message=str(error))
@@ -195,35 +195,35 @@ class Solver:
 
     @property
     def finished(self) -> bool:
-        """Whether all updates are made."""
-        return self.iteration >= self.spec.max_iter
+        """Whether all updates are made that are to be made."""
+        return self.iteration >= self.spec.iterations or self._exhausted
+
+    @property
+    def _exhausted(self) -> bool:
+        return self.best is not None and self.best.exhausted
+
+    def _must_end(self) -> bool:
+        """Whether `stopping` is set or max_time is over."""
+        return self.stopping or self.limit.look()
+
+    def _why(self) -> str:
+        if self.iteration >= self.spec.iterations:
+            return "finished"
+        return "early_stopping" if self._exhausted else "interrupted" if self.stopping else "max_time"
 
     def _gradients(self) -> float:
         """Sum the gradients of iter_size batches into the flat diff; returns the mean loss."""
         loss = 0.0
         for i in range(self.spec.iter_size):
+            self._guard.begin()
             self.net.forward()
             loss += self.net.loss / self.spec.iter_size
+            self._guard.check_loss(loss, self.iteration)
             self.net.backward(accumulate=i > 0)
+            self._guard.check_gradients(self.iteration)
             self._samples += batch_size(self.net)
-        if not math.isfinite(loss):
-            hint = "lower base_lr, or look for extreme values in the data"
-            raise DataError(f"the loss is {loss} at iteration {self.iteration}: {hint}")
         self._losses.append(loss)
         return loss
-
-    def _expect_finite_weights(self) -> None:
-        """Raise DataError where a weight is no longer finite, which a rectifier behind it may keep from the loss."""
-        values = self.net.flat.values
-        if not (math.isfinite(values.min()) and math.isfinite(values.max())):
-            slot = next(slot for slot in self.net.flat.trained if not np.isfinite(slot.blob.values).all())
-            hint = "lower base_lr, or go on from an earlier snapshot"
-            raise DataError(
-                f"the {slot.name} of layer {slot.layer!r} is not finite at iteration {self.iteration}: {hint}"
-            )
-
-    def _due(self, interval: int) -> bool:
-        return interval > 0 and self.iteration % interval == 0
 
     def _display(self, begun: float) -> None:
         seconds = self._seconds + time.perf_counter() - begun
@@ -240,7 +240,7 @@ class Solver:
     def _about(self) -> dict[str, Any]:
         return {
             "name": self.run.name if self.run else self.net.graph.name,
-            "max_iter": self.spec.max_iter,
+            "max_iter": self.spec.iterations,
             "weights": int(self.net.flat.values.size),
             "seed": self.net.seed,
             "resumed": self._resumed,
@@ -253,10 +253,21 @@ class Solver:
 
     # -- tests ---------------------------------------------------------------------------------------------------
 
-    def test(self) -> Outputs:
-        """Run the test net over test_iter batches; returns each scalar output over all samples, as `evaluate` does.
+    @property
+    def test_nets(self) -> dict[str, Net]:
+        """The test nets by name: the stages of each test_state, or `test`."""
+        return self._tests.nets
 
-        It tests the averaged weights where the run averages, as soon as there are any.
+    @property
+    def test_net(self) -> Net | None:
+        """The first test net."""
+        return next(iter(self._tests.nets.values()), None)
+
+    def test(self) -> Outputs:
+        """Run the test nets over test_iter batches; returns each scalar output over all samples, as `evaluate` does.
+
+        It tests the averaged weights where the run averages, as soon as there are any. The outputs of one of several
+        nets go by `NAME.output`.
 
         It is cut short, and returns nothing, if `stopping` is set meanwhile. Raises UsageError without a test net.
         """
@@ -264,22 +275,38 @@ class Solver:
 
     def _test(self) -> Outputs | None:
         """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
-        if self.test_net is None:
+        if not self._tests.nets:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
-        before, undo = self.stopping, remember(node for _, node in self.test_net.nodes())
-        with self._averaged():
-            found = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
-        if self.stopping and not found.samples:
-            undo()
+        before = self._must_end()
+        with in_place(self.average):
+            found = self._tests.run(stop=lambda: self._must_end() and not before)
+        if found is None:
             return None
-        tables = {name: table.tolist() for name, table in found.tables.items() if table.size <= LOGGED}
-        about = {"tables": tables} if tables else {}
-        self.events.emit("test", self.iteration, outputs=found.outputs, samples=found.samples, **about)
+        self.events.emit("test", self.iteration, **found.record())
         return found.outputs
 
-    def _averaged(self) -> contextlib.AbstractContextManager[None]:
-        """While inside, the nets have the weights that tests and snapshots use: averaged ones, if there are any."""
-        return contextlib.nullcontext() if self.average is None else self.average.in_place()
+    def _test_in_turn(self) -> bool:
+        """Test since it falls due, and let policies see it; whether the update follows."""
+        outputs = self._test()
+        if outputs is None:
+            return False
+        self._tested_at, self._outputs = self.iteration, outputs
+        if self._plateau is not None:
+            self._plateau.see(outputs)
+        self._keeper.follow(outputs, self.iteration, self.events)
+        return not self._exhausted
+
+    def _last_test(self) -> Outputs:
+        """The outputs at the end of the run, for the best weights where these are restored."""
+        if not self._exhausted:
+            outputs = self._test()
+            if outputs is None:
+                return {}
+            self._outputs = outputs
+            self._keeper.follow(outputs, self.iteration, self.events)
+        if self.best is not None and self._keeper.restores():
+            return self.best.outputs
+        return self._outputs or self.test()
 
     # -- snapshots -----------------------------------------------------------------------------------------------
 
@@ -289,17 +316,18 @@ class Solver:
         The weights are the averaged ones where the run averages; then the trained ones are in the state. Returns the
         weights' path. Raises SnapshotError; what was there before stays then.
         """
+        own = stem is None
         if stem is None:
             if self.folder is None:
                 raise UsageError("nowhere to snapshot to: give a path, or make the solver with folder=...")
             with contextlib.suppress(OSError):  # where there can be no folder, saving says why
                 self.folder.mkdir(parents=True, exist_ok=True)
             stem = self.folder / f"iter_{self.iteration}"
-        self._expect_finite_weights()
+        self._guard.check_weights(self.iteration)
         weights = Path(f"{os.fspath(stem)}.safetensors")
         state = Path(f"{os.fspath(stem)}{STATE_SUFFIX}")
         averaged = {} if self.average is None else {"averaged": int(self.average.count[0])}
-        with self._averaged():
+        with in_place(self.average):
             digest = snapshot.save_weights(weights, self.net, {**self._described, **averaged}, self.iteration)
         # The event comes between the files, so that the position which the state notes lies behind it. A state that
         # the log does not speak of, or without its weights, is passed over by `newest_state`.
@@ -311,12 +339,16 @@ class Solver:
             self.run,
             average=self.average,
             plateau=None if self._plateau is None else self._plateau.state,
+            best=self.best,
+            tested=self._tested_at,
             iteration=self.iteration,
             weights=digest,
             losses=list(self._losses),
             events=self.events.position(),
         )
         self._saved_at = self.iteration
+        if own:
+            self._keeper.remove_older()
         return weights
 
     def restore(self, state: str | os.PathLike[str]) -> list[str]:
@@ -325,8 +357,9 @@ class Solver:
         Returns notes for the user: what differs between the run that was saved and this one. Raises SnapshotError,
         and nothing is changed then.
         """
-        info, notes = snapshot.restore(state, self._nets(), self.updater, self.average)
+        info, notes = snapshot.restore(state, self._nets(), self.updater, self.average, self.best)
         self.iteration = self._saved_at = info.iteration
+        self._tested_at, self._outputs = info.tested, {}
         self._losses.clear()
         self._losses.extend(info.losses)
         if self._plateau is not None:
@@ -335,20 +368,11 @@ class Solver:
         if self.folder is not None and self.folder.resolve() == Path(state).resolve().parent:
             self.events.rewind(info.events)
             snapshot.sweep(self.folder)
-        if self.run is not None and info.run:
-            said = {key: info.run.get(key) for key in ("threads", "engine")}  # what is in force says more, below
-            now = {**self.run.resolved(), **said}
-            notes = [*differences(info.run, now), *notes]
-        was = {"threads": info.threads, "engine": info.engine}
-        notes += [
-            f"{what}: {was[what]} -> {now} (the last bits may differ)"
-            for what, now in self._runs_on().items()
-            if was[what] != now
-        ]
-        return notes
+            self._keeper.write()
+        return [*changed_since(info, self.run, self._runs_on()), *notes]
 
     def _nets(self) -> dict[str, Net]:
-        return {"train": self.net, **({} if self.test_net is None else {"test": self.test_net})}
+        return {"train": self.net, **self._tests.by_key()}
 
     def open(self) -> None:
         """Open the sources; `solve` does it too. Raises DataError, naming the layer, for one that is missing."""
@@ -359,13 +383,3 @@ class Solver:
         """Let go of the sources."""
         for net in self._nets().values():
             net.close()
-
-
-def _expect_something_to_train(net: Net) -> None:
-    """Raise UsageError for a train net without a loss, or without a weight that learns."""
-    if not any(weight for node in net.graph.nodes for weight in node.loss_weights):
-        raise UsageError("no layer of the train net is a loss, so there is nothing to train")
-    if not net.flat.trained:
-        raise UsageError(
-            "no layer of the train net has weights that learn (lr_mult above 0), so there is nothing to train"
-        )

@@ -111,7 +111,7 @@ def test_the_log_records_what_counts_by_class(tmp_path: Path, monkeypatch: pytes
         return [event.get("tables") for event in events if event["event"] == "test"]
 
     assert logged(tmp_path / "a") == [{"by_class": by_hand(0, 1, 2)[1]}] * 3
-    monkeypatch.setattr("layerkit.solver.LOGGED", 2)
+    monkeypatch.setattr("layerkit.evaluation.LOGGED", 2)
     assert logged(tmp_path / "b") == [None] * 3
 
 

@@ -9,7 +9,7 @@ from layerkit.errors import UsageError
 
 RUNS = Path("runs")
 
-_PATTERNS = ("config.yaml", "events.jsonl", "iter_*.safetensors")
+_PATTERNS = ("config.yaml", "events.jsonl", "iter_*.safetensors", "best.safetensors", "batch_*.npz")
 """What a run leaves in its folder."""
 
 

@@ -79,6 +79,10 @@ class Progress:
         outputs = "  ".join(f"{name} {value:.4f}" for name, value in event["outputs"].items())
         self._line(f"{self._at(event)}  test  {outputs}  ({event['samples']} samples)")
 
+    def _best(self, event: Event) -> None:
+        best = f"best {event['metric']} {event['value']:.4f}"
+        self._line(f"{self._at(event)}  {best}  {self._folder / event['weights']}")
+
     def _snapshot(self, event: Event) -> None:
         self._line(f"{self._at(event)}  snapshot {self._folder / event['weights']}")
 
@@ -86,7 +90,10 @@ class Progress:
         seconds = time.perf_counter() - self._begun[0]
         done = event["iter"] - self._begun[1]
         self._line(f"{event['reason']} after {done} iterations in {seconds:.1f} s")
-        if event["reason"] == "interrupted":
+        if "best" in event:
+            best = event["best"]
+            self._line(f"best {best['metric']} {best['value']:.4f} at iteration {best['at']}")
+        if event["reason"] in ("interrupted", "max_time"):
             self._line("the same command with --resume goes on from there")
 
     def _at(self, event: Event) -> str:

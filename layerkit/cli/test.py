@@ -28,25 +28,30 @@ def test(
     """Measure a trained net on its test samples.
 
     Prints each output of the test net over all samples, a line each: its name and the number. What a metric counts by
-    class has a line a class, and a confusion matrix is a table.
+    class has a line a class, and a confusion matrix is a table. Of several test nets all run, and each output's name
+    begins with its net's.
 
     Example: layerkit test configs/mlp.yaml --weights runs/mlp/iter_1000.safetensors
     """
     from layerkit import graph
-    from layerkit.evaluation import evaluate
+    from layerkit.evaluation import Tests
     from layerkit.net import Net
     from layerkit.threads import use
 
     overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
     run, graphs = graph.load(file, ["test"], overrides, allow_python=allow_python)
     use(run.threads, "blas")
-    options.refuse_inputs(graphs["test"], "tested")
-    seed = run.solver.random_seed if run.solver is not None else 0
-    net = Net.from_graph(graphs["test"], seed=seed, engine=run.engine, keep=())
-    net.load_weights(weights)
-    batches = iterations if iterations is not None else run.solver.test_iter if run.solver is not None else "all"
-    found = evaluate(net, batches)
-    net.close()
+    batches, seed = ({"test": "all"}, 0) if run.solver is None else (run.solver.tests, run.solver.random_seed)
+    nets: dict[str, Net] = {}
+    for name, built in zip(batches, graphs.values(), strict=True):
+        options.refuse_inputs(built, "tested")
+        nets[name] = Net.from_graph(built, seed=seed, engine=run.engine, keep=())
+        nets[name].load_weights(weights)
+    found = Tests(nets, batches if iterations is None else dict.fromkeys(nets, iterations)).run()
+    assert found is not None  # nothing stops it
+    net = next(iter(nets.values()))
+    for each in nets.values():
+        each.close()
     for name, value in found.outputs.items():
         typer.echo(f"{name} {value:.6g}")
     for name, values in found.tables.items():

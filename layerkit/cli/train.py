@@ -118,7 +118,7 @@ def train(
     with progress, _stopping(solver, progress) as stopped_by:
         solver.solve()
     solver.close()
-    if solver.stopping and not solver.finished:
+    if solver.reason == "interrupted":
         raise typer.Exit(128 + stopped_by[0])
 
 
@@ -127,8 +127,12 @@ def _restore(solver: Solver, state: Path, progress: Progress) -> None:
     progress.note(f"going on from {state} at iteration {solver.iteration}")
     for line in changed:
         progress.note(f"  changed since then: {line}")
-    if solver.iteration >= solver.spec.max_iter:
-        progress.note(f"that is max_iter already; more: --set solver.max_iter={2 * solver.iteration}")
+    if solver.iteration >= solver.spec.iterations:
+        epochs = solver.spec.max_epochs
+        field, more = ("max_iter", 2 * solver.iteration) if epochs is None else ("max_epochs", 2 * epochs)
+        progress.note(f"that is {field} already; more: --set solver.{field}={more}")
+    elif solver.finished:
+        progress.note("early_stopping has ended this run; more: a greater patience in solver.early_stopping")
 
 
 def _start_from(solver: Solver, files: str, progress: Progress) -> None:

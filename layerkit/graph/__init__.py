@@ -103,6 +103,8 @@ def load(
 ) -> Loaded:
     """Read a run and build its graphs, by default of every phase that it speaks of.
 
+    They go by their phases; those of further test nets go by `test NAME`.
+
     With `allow_python`, layers of type Python run the code that the source names.
 
     Raises ConfigError with every fault of the whole source at once.
@@ -113,9 +115,10 @@ def load(
     for phase in phases_of(run) if phases is None else phases:
         if phase == "predict" and graphs and problems.found:
             break  # it is derived from the test net and would only say the same again
-        graph = _build(run.net, replace(run.state(_known(phase)), allow_python=allow_python), problems)
-        if graph is not None:
-            graphs[phase] = graph
+        for key, state in run.states(_known(phase)).items():
+            graph = _build(run.net, replace(state, allow_python=allow_python), problems)
+            if graph is not None:
+                graphs[key] = graph
     _check_lent_weights(graphs, problems)
     problems.check()
     return Loaded(run, graphs)
@@ -196,7 +199,7 @@ def _build_body(state: NetState, body: Body) -> Graph:
 def phases_of(run: RunSpec) -> list[str]:
     """The phases that a run speaks of: train, test if it tests or any layer mentions it, and then predict."""
     mentioned = _phases_in(run.net.tree)
-    tests = "test" in mentioned or (run.solver is not None and run.solver.test_interval > 0)
+    tests = "test" in mentioned or (run.solver is not None and run.solver.test_interval != 0)
     return ["train", *(["test"] if tests else []), *(["predict"] if tests or "predict" in mentioned else [])]
 
 

@@ -1,14 +1,18 @@
 """Models of what a file can say: RunSpec, NetSpec, SolverSpec, and LayerSpec with its type's parameters."""
 
+from layerkit.spec.amounts import Epochs
 from layerkit.spec.differences import differences
 from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
 from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run
-from layerkit.spec.solver import AverageSpec, PlateauSpec, SolverSpec, StateSpec
+from layerkit.spec.solver import AverageSpec, BestSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec, StateSpec
 
 __all__ = [
     "PHASES",
     "AverageSpec",
+    "BestSpec",
     "Block",
+    "EarlyStoppingSpec",
+    "Epochs",
     "LayerSpec",
     "NetSpec",
     "NetState",

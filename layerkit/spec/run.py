@@ -88,11 +88,17 @@ class RunSpec(Strict):
         return self._tree
 
     def state(self, phase: str) -> NetState:
-        """Level and stages that the solver gives the net of a phase."""
+        """Level and stages that the solver gives the net of a phase; of test and predict the first test net's."""
+        return next(iter(self.states(phase).values()))
+
+    def states(self, phase: str) -> dict[str, NetState]:
+        """Those of all nets of a phase: by the phase, and for test nets after the first by `test NAME`."""
         if self.solver is None:
-            return NetState(phase)
-        state = self.solver.train_state if phase == "train" else self.solver.test_state
-        return NetState(phase, state.level, frozenset(state.stage))
+            return {phase: NetState(phase)}
+        said = [self.solver.train_state] if phase == "train" else self.solver.test_state
+        listed = [NetState(phase, state.level, frozenset(state.stage)) for state in said]
+        more = [f"{phase} {state.name}" for state in said[1:]] if phase == "test" else []
+        return dict(zip([phase, *more], listed, strict=False))
 
     def resolved(self) -> dict[str, Any]:
         """The run as plain dicts and lists, as it is written to the run's folder and into snapshots."""

@@ -7,11 +7,12 @@ does not have. Caffe's own `gamma`, `power`, `stepsize` and `stepvalue` may stan
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from layerkit.fields import Strict
+from layerkit.spec.amounts import Epochs, Interval, Span
 
 _RULES: dict[str, dict[str, float | None]] = {
     "SGD": {"momentum": 0.0},
@@ -63,6 +64,11 @@ class StateSpec(Strict):
     level: int = Field(0, description="Compared with min_level and max_level.")
     stage: list[str] = Field([], description="Compared with stage and not_stage.")
 
+    @property
+    def name(self) -> str:
+        """What tells a test net from others: its stages, and its level if it has one."""
+        return "+".join([*self.stage, *([f"level{self.level}"] if self.level else [])]) or "test"
+
 
 class AverageSpec(Strict):
     """An average of the weights over the run, to test with and to use; the training itself goes on without it."""
@@ -91,6 +97,27 @@ class PlateauSpec(Strict):
     mode: Literal["min", "max"] = Field(description="Whether lower or higher is better.")
     patience: int = Field(gt=0, description="Tests in a row without an improvement after which the rate falls.")
     min_delta: float = Field(0.0, ge=0, description="A change of no more than this is no improvement.")
+
+
+class BestSpec(Strict):
+    """Which test is the best."""
+
+    shorthand = "metric"
+
+    metric: str | None = Field(
+        None, description="The output of the test net to look at; by default its first metric, or else its first loss."
+    )
+    mode: Literal["min", "max"] | None = Field(
+        None, description="Whether lower or higher is better; known of metrics and losses."
+    )
+
+
+class EarlyStoppingSpec(BestSpec):
+    """When a run ends since tests do not get better any more."""
+
+    patience: int = Field(5, gt=0, description="Tests in a row without an improvement after which the run ends.")
+    min_delta: float = Field(0.0, ge=0, description="A change of no more than this is no improvement.")
+    restore_best: bool = Field(True, description="Whether the net has the best test's weights at the end.")
 
 
 class SolverSpec(Strict):
@@ -160,19 +187,48 @@ class SolverSpec(Strict):
     warmup_start: float | None = Field(
         None, ge=0, le=1, description="That factor at iteration 0; it rises linearly; 0 if left out."
     )
-    max_iter: int = Field(gt=0, description="Iterations to run.")
-    display: int = Field(100, ge=0, description="Iterations between displays; 0 is never.")
-    average_loss: int = Field(1, gt=0, description="Iterations over which the displayed loss is averaged.")
-    test_interval: int = Field(
-        0, ge=0, description="Iterations between tests; 0 is only at the end.", validate_default=True
+    max_iter: int | None = Field(None, gt=0, description="Iterations to run.")
+    max_epochs: int | None = Field(
+        None, gt=0, validate_default=True, description="Passes over the training samples to run, instead of max_iter."
     )
-    test_iter: Literal["all"] | int = Field("all", description="Batches of a test; all: every sample exactly once.")
+    max_time: Span = Field(
+        None, description="Time after which it ends as if interrupted: seconds, or as 2h30m; resumed it counts anew."
+    )
+    display: Interval = Field(100, description="Iterations (or `1 epoch`) between displays; 0 is never.")
+    average_loss: int = Field(1, gt=0, description="Iterations over which the displayed loss is averaged.")
+    test_interval: Interval = Field(
+        0, description="Iterations (or `1 epoch`) between tests; 0 is only at the end.", validate_default=True
+    )
     test_initialization: bool = Field(True, description="Test before the first iteration, if tests have an interval.")
-    snapshot: int = Field(0, ge=0, description="Iterations between snapshots; 0 is only at the end.")
+    early_stopping: EarlyStoppingSpec | None = Field(
+        None, description="Ends the run when tests get no better; true, a metric, or as follows."
+    )
+    keep_best: BestSpec | None = Field(
+        None, description="Keeps the weights of the best test so far in best.safetensors; true, or by which metric."
+    )
+    snapshot: Interval = Field(0, description="Iterations (or `1 epoch`) between snapshots; 0 is only at the end.")
     snapshot_after_train: bool = Field(True, description="Snapshot at the end.")
+    keep_last: int | None = Field(None, gt=0, description="Snapshots of this run that are kept; all if left out.")
     random_seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random in the run.")
     train_state: StateSpec = Field(StateSpec(), description="Level and stages of the train net.")
-    test_state: StateSpec = Field(StateSpec(), description="Level and stages of the test net.")
+    test_state: list[StateSpec] = Field(
+        [StateSpec()], min_length=1, description="Level and stages of the test net, or of each of several."
+    )
+    test_iter: list[Literal["all"] | int] = Field(
+        ["all"], min_length=1, description="Batches of a test, or of each test net; all: every sample exactly once."
+    )
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations there are; of max_epochs it is known once there is a net."""
+        assert self.max_iter is not None  # a Schedule, which every solver makes, fills it in
+        return self.max_iter
+
+    @property
+    def tests(self) -> dict[str, int | str]:
+        """Batches of a test, by the names of the test nets."""
+        batches = self.test_iter * len(self.test_state) if len(self.test_iter) == 1 else self.test_iter
+        return dict(zip((state.name for state in self.test_state), batches, strict=True))
 
     @property
     def rule(self) -> dict[str, float]:
@@ -246,16 +302,49 @@ class SolverSpec(Strict):
             raise ValueError("without warmup_iter it is not used")
         return value
 
+    @field_validator("max_epochs")
+    @classmethod
+    def _one_length(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if "max_iter" in info.data and (value is None) == (info.data["max_iter"] is None):
+            raise ValueError("needs max_iter or max_epochs" if value is None else "max_iter says it; leave one out")
+        return value
+
     @field_validator("test_interval")
     @classmethod
-    def _tests_decide(cls, value: int, info: ValidationInfo) -> int:
+    def _tests_decide(cls, value: int | Epochs, info: ValidationInfo) -> int | Epochs:
         if info.data.get("lr_policy") == "plateau" and value == 0:
             raise ValueError("the policy plateau needs a test_interval above 0, since tests decide")
         return value
 
+    @field_validator("early_stopping", "keep_best", mode="before")
+    @classmethod
+    def _or_not(cls, value: Any) -> Any:
+        return {} if value is True else None if value is False else value
+
+    @field_validator("early_stopping", "keep_best")
+    @classmethod
+    def _has_tests(cls, value: BestSpec | None, info: ValidationInfo) -> BestSpec | None:
+        if value and info.data.get("test_interval") == 0:
+            raise ValueError("it needs a test_interval above 0, since tests decide")
+        if value not in (None, BestSpec()) and info.field_name == "keep_best" and info.data.get("early_stopping"):
+            raise ValueError("early_stopping says what is best; write keep_best: true")
+        return value
+
+    @field_validator("test_state")
+    @classmethod
+    def _told_apart(cls, value: list[StateSpec]) -> list[StateSpec]:
+        names = [state.name for state in value]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"must differ, but two test nets would be called {twice[0]!r} after level and stages")
+        return value
+
     @field_validator("test_iter")
     @classmethod
-    def _some_batches(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value <= 0:
+    def _some_batches(cls, value: list[int | str], info: ValidationInfo) -> list[int | str]:
+        if any(isinstance(each, int) and each <= 0 for each in value):
             raise ValueError("must be 'all' or greater than 0")
+        nets = len(info.data.get("test_state", value))
+        if len(value) not in (1, nets):
+            raise ValueError(f"must be one value, or one for each test net, which are {nets}, not {len(value)}")
         return value

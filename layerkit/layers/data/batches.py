@@ -25,10 +25,6 @@ class BatchedSource(SourceLayer):
 
     _epoch: tuple[int, Array] | None = None  # the current epoch and its order
 
-    def length(self) -> int:
-        """How many samples there are; after `open`. Raises UsageError before."""
-        raise NotImplementedError(f"{type(self).__name__} does not know its length")
-
     def shuffles(self) -> bool:
         """Whether each epoch has an order of its own."""
         return bool(self.params.shuffle)

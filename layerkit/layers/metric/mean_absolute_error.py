@@ -33,6 +33,7 @@ class MeanAbsoluteError(Metric):
     class Params(LayerParams):
         """MeanAbsoluteError has no parameters."""
 
+    better = "min"
     bottoms = (2, 2)
 
     def plan(self, *bottoms: Shape) -> Plan:

@@ -36,6 +36,7 @@ class MeanSquaredError(Metric):
 
         root: bool = Field(False, description="Whether the top is the root of the mean.")
 
+    better = "min"
     bottoms = (2, 2)
 
     def plan(self, *bottoms: Shape) -> Plan:
