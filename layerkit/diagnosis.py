@@ -32,7 +32,7 @@ class _Begun:
 class Guard:
     """Looks at every pass of a train net, and tells where the first value came from that is not finite.
 
-    Before each pass `begin` notes what random and recurrent layers begin with, a few bytes. The check of a pass costs
+    Before each pass it notes what random and recurrent layers begin with, a few bytes. The check of a pass costs
     one dot product. Only where something is not finite, the batch is run again: through a net with memory for every
     blob, in the layers' own code first, and by the engine if that finds nothing. Its statistics (BatchNorm's) are those
     after the pass, of which a train net's pass makes no use unless use_global_stats says so.
@@ -44,8 +44,19 @@ class Guard:
         self._begun = _Begun()
         self._changing = any(_changes(node) for _, node in net.nodes())
 
-    def begin(self) -> None:
-        """Call it before each forward pass."""
+    def forward(self, iteration: int) -> None:
+        """Run the net forward. Raises what that does, with more of where it came from where a value is not finite."""
+        self._begin()
+        try:
+            self._net.forward()
+        except DataError as error:  # some layers refuse what is not finite
+            batch = self._batch()
+            place = self._place(batch)
+            if place is None:
+                raise
+            raise DataError(self._sentence(str(error), iteration, batch, place)) from None
+
+    def _begin(self) -> None:
         if self._changing:
             nodes = [(name, node) for name, node in self._net.nodes() if _changes(node)]
             generators = {name: node.layer.rng.bit_generator.state for name, node in nodes if node.plan.random}
@@ -58,13 +69,13 @@ class Guard:
     def check_loss(self, loss: float, iteration: int) -> None:
         """Raise DataError where the loss of the batch is not finite."""
         if not math.isfinite(loss):
-            raise DataError(self._sentence(f"the loss is {loss}", iteration))
+            raise DataError(self._explained(f"the loss is {loss}", iteration))
 
     def check_gradients(self, iteration: int) -> None:
         """Raise DataError where a gradient is not finite; the weights are still those that it was computed with."""
         diff = self._net.flat.diff
         if not math.isfinite(np.dot(diff, diff)) and not _finite(diff):  # the squares alone may outgrow the type
-            raise DataError(self._sentence("a gradient is not finite", iteration))
+            raise DataError(self._explained("a gradient is not finite", iteration))
 
     def check_weights(self, iteration: int) -> None:
         """Raise DataError where a weight is not finite, which a rectifier behind it may keep from the loss."""
@@ -75,19 +86,27 @@ class Guard:
 
     # -- the diagnosis -------------------------------------------------------------------------------------------
 
-    def _sentence(self, what: str, iteration: int) -> str:
-        """What is not finite, when, where it first appeared, and where the batch is."""
-        batch = {name: self._net.blobs[name].data.copy() for name in self._net.inputs}
+    def _explained(self, what: str, iteration: int) -> str:
+        batch = self._batch()
+        return self._sentence(what, iteration, batch, self._place(batch))
+
+    def _batch(self) -> dict[str, Array]:
+        return {name: self._net.blobs[name].data.copy() for name in self._net.inputs}
+
+    def _place(self, batch: Mapping[str, Array]) -> str | None:
+        """Where the first value is that is not finite, in words; None where a pass over the batch finds none."""
         place = _bad_weight(self._net)
-        hint = "lower base_lr, or go on from an earlier snapshot"
         if place is None:
             with contextlib.suppress(LayerkitError, MemoryError, NotImplementedError):
                 place = next((found for net in self._again() if (found := _first(net, batch))), None)
-            hint = "lower base_lr, or look for extreme values in the data"
+        return place
+
+    def _sentence(self, what: str, iteration: int, batch: Mapping[str, Array], place: str | None) -> str:
+        """What is not finite, when, where it first appeared, where the batch is, and what to do."""
         first = "" if place is None else f", first in {place}"
         path = self._save(batch, iteration)
         saved = "" if path is None else f" (the batch is in {path})"
-        return f"{what} at iteration {iteration}{first}{saved}: {hint}"
+        return f"{what} at iteration {iteration}{first}{saved}: lower base_lr, or look for extreme values in the data"
 
     def _save(self, batch: Mapping[str, Array], iteration: int) -> Path | None:
         """Write the batch beside the snapshots; None where there is no folder, or no room in it."""

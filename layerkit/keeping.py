@@ -64,9 +64,9 @@ class Keeper:
 
         So a run that goes on from an earlier snapshot has the file of that time. Raises SnapshotError.
         """
-        if self._folder is None:
+        if self._folder is None or self._best is None or not self._best.keeps:
             return
-        if self._best is None or not self._best.weights:
+        if not self._best.weights:
             with contextlib.suppress(OSError):
                 (self._folder / BEST).unlink()
             return

@@ -128,8 +128,9 @@ def to_csv(found: RangeTest) -> str:
 
 def _fell_apart(solver: Solver) -> bool:
     """Whether a step failed because numbers were no longer finite, and not for any other reason."""
-    values = solver.net.flat.values
-    return not (math.isfinite(solver.net.loss) and math.isfinite(values.min()) and math.isfinite(values.max()))
+    flat = solver.net.flat
+    ends = [end for array in (flat.values, flat.diff) for end in (array.min(), array.max())]
+    return not all(map(math.isfinite, [solver.net.loss, *ends]))
 
 
 def _judge(rates: Array, losses: Array, half: int, diverged: float | None) -> RangeTest:

@@ -203,8 +203,8 @@ class Solver:
         return self.best is not None and self.best.exhausted
 
     def _must_end(self) -> bool:
-        """Whether `stopping` is set or max_time is over."""
-        return self.stopping or self.limit.look()
+        """Whether `stopping` is set, or max_time is over before all updates are made."""
+        return self.stopping or (self.limit.look() and not self.finished)
 
     def _why(self) -> str:
         if self.iteration >= self.spec.iterations:
@@ -215,8 +215,7 @@ class Solver:
         """Sum the gradients of iter_size batches into the flat diff; returns the mean loss."""
         loss = 0.0
         for i in range(self.spec.iter_size):
-            self._guard.begin()
-            self.net.forward()
+            self._guard.forward(self.iteration)
             loss += self.net.loss / self.spec.iter_size
             self._guard.check_loss(loss, self.iteration)
             self.net.backward(accumulate=i > 0)
