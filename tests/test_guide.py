@@ -10,7 +10,7 @@ import pytest
 from layerkit import graph
 from layerkit.errors import ConfigError
 from layerkit.policies import POLICIES
-from layerkit.spec import AverageSpec, PlateauSpec, SolverSpec
+from layerkit.spec import AverageSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec
 from layerkit.updaters import UPDATERS
 
 GUIDE = Path(__file__).parents[1] / "configs" / "README.md"
@@ -99,7 +99,12 @@ def test_the_guide_names_every_field_of_the_solver():
     of_policies |= {"restart_iter", "restart_mult", "lr_table", "plateau"}
     fields = set(SolverSpec.model_fields) - of_policies
     assert table == fields | set(POLICIES) | set(UPDATERS)
-    for name in of_policies | set(PlateauSpec.model_fields) | set(AverageSpec.model_fields):
+    for name in (
+        of_policies
+        | set(PlateauSpec.model_fields)
+        | set(AverageSpec.model_fields)
+        | set(EarlyStoppingSpec.model_fields)
+    ):
         assert re.search(rf"\b{name}\b", section), name
 
 
