@@ -49,12 +49,17 @@ class Guard:
         self._begin()
         try:
             self._net.forward()
-        except DataError as error:  # some layers refuse what is not finite
+        except DataError as error:
             batch = self._batch()
-            place = self._place(batch)
+            place = None if self._of_a_source(error) else self._place(batch)  # others refuse what is not finite
             if place is None:
                 raise
             raise DataError(self._sentence(str(error), iteration, batch, place)) from None
+
+    def _of_a_source(self, error: DataError) -> bool:
+        """Whether the net says that a source raised it, which then gave no batch."""
+        sources = [name for name, layer in self._net.layers.items() if isinstance(layer, SourceLayer)]
+        return any(str(error).startswith(f"layer {name!r} (") for name in sources)
 
     def _begin(self) -> None:
         if self._changing:

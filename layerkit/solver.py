@@ -99,7 +99,7 @@ class Solver:
         self._plateau = Plateau(spec) if spec.lr_policy == "plateau" else None
         if self._plateau is not None and test_nets:
             self._plateau.expect(self._tests.makers())
-        follows = spec.early_stopping is not None or spec.keep_best is not None
+        follows = test_nets and (spec.early_stopping or spec.keep_best) is not None
         self.best = Best(spec, self._tests.makers()) if follows else None
         """The best test so far, if the run asks for one."""
         self._keeper = Keeper(spec, self.best, net, self.average, self.folder, about)
@@ -177,6 +177,8 @@ class Solver:
         self.limit.begin()
         try:
             self.events.emit("start", self.iteration, **self._about())
+            if self._resumed:
+                self._keeper.write()  # into what may be another folder
             while not self.finished and not self._must_end():
                 self.step()
             ended = not self._must_end()

@@ -217,6 +217,21 @@ def test_resumed_from_every_snapshot_it_ends_as_if_uninterrupted(tmp_path: Path,
         assert kept.read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
 
 
+def test_gone_on_with_in_another_folder_the_best_is_there_too(tmp_path: Path) -> None:
+    run = falling(early={"patience": 1})
+    lk.Solver(run, folder=tmp_path / "a").solve()
+    state = snapshot.newest_state(tmp_path / "a")
+    solver = lk.Solver(run, folder=tmp_path / "b")
+    solver.restore(state)
+    solver.solve()
+    assert (tmp_path / "b" / "best.safetensors").read_bytes() == (tmp_path / "a" / "best.safetensors").read_bytes()
+
+
+def test_nets_without_tests_follow_none() -> None:
+    whole = lk.Solver(falling())
+    assert lk.Solver.from_net(lk.Net(whole.run.resolved()), whole.spec).best is None
+
+
 def test_with_more_patience_an_ended_run_goes_on_as_if_it_had_had_it_from_the_beginning(tmp_path: Path) -> None:
     patient = falling(early={"patience": 6})
     whole = lk.Solver(patient, folder=tmp_path / "whole")

@@ -40,6 +40,11 @@ def test_the_rate_grows_by_one_factor_from_first_to_last_whatever_the_policy():
     np.testing.assert_allclose(found.rates, np.geomspace(1e-4, 1e-1, 31), rtol=1e-12)
 
 
+def test_settings_for_tests_do_no_harm():
+    found = find(over(1e-4, 1e-1, 5, ", test_interval: 1, early_stopping: {metric: loss}, max_time: 1s, keep_last: 1"))
+    assert len(found.losses) == 5
+
+
 def test_losses_are_those_of_the_rule_at_these_rates():
     rates, weight, losses = np.geomspace(1e-3, 1.0, 40), 1.0, []
     for rate in rates:
