@@ -105,6 +105,8 @@ class Plan:
     """Whether top 0 may share memory with bottom 0, forward and backward: elements are read before they are written."""
     dynamic: bool = False
     """Whether `forward` decides the tops' shapes, within `tops`, by `top[i].reshape`."""
+    unbounded: bool = False
+    """Of a `dynamic` layer: whether they may outgrow `tops`, by `top[i].resize`; no memory is shared then."""
     bodies: Sequence[Body] = ()
 
 
@@ -122,8 +124,14 @@ class Layer:
     """A loss: its first top has loss weight 1 unless the file says otherwise."""
     metric: ClassVar[bool] = False
     """A metric: it has no gradient and nothing trains through it."""
+    uses_files: ClassVar[bool] = False
+    """Whether it reads or writes files, as no layer of a snapshot's net may."""
     predict_type: ClassVar[str | None] = None
     """loss: the type that takes its place on bottom 0 in the derived predict phase, with same-named parameters."""
+    allow_python: bool = False
+    """Whether whoever made the net allows it to run code that its file names; given before planning."""
+    top_names: Sequence[str] = ()
+    """The tops' names; given before planning."""
 
     def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
         self.params: Any = params
@@ -175,7 +183,8 @@ class SourceLayer(Layer):
     """
 
     bottoms = (0, 0)
-    tops = (1, None)
+    tops: ClassVar[tuple[int, int | None]] = (1, None)
+    uses_files = True
 
     def samples(self) -> SampleInfo:
         """What a sample of top 0 is and what was done to it. Reads headers only."""

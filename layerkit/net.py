@@ -49,15 +49,17 @@ class Net:
         engine: str | None = None,
         keep: Keep = "all",
         overrides: Iterable[str] = (),
+        allow_python: bool = False,
     ):
         """A net from a YAML file's path, a YAML text or a dict.
 
         `weights` is a snapshot to load; `seed` replaces the run's random_seed; `dtype` is float32 or float64; `engine`
         (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a pass; with a list of
         names only those, inputs and outputs, and the memory of the others is used again, which is faster and smaller.
+        With `allow_python`, layers of type Python run the code that the source names.
         Raises ConfigError with everything that is wrong with the source.
         """
-        run, loaded = graphs.load(source, [phase], overrides)
+        run, loaded = graphs.load(source, [phase], overrides, allow_python=allow_python)
         if seed is None:
             seed = run.solver.random_seed if run.solver else 0
         self._init(loaded[phase], seed, dtype, engine=engine or run.engine, keep=keep)

@@ -64,7 +64,7 @@ class Programs:
         self.engine = engine
         self.keep = keep
         self.dtype = dtype
-        self.planned = keep != "all"
+        self.planned = keep != "all" and not any(node.plan.unbounded for node in graph.nodes)
         names = () if keep == "all" else keep
         self.kept = frozenset({*names, *graph.inputs})
         """In planned memory: the blobs whose diffs are kept, too."""

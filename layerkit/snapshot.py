@@ -2,7 +2,8 @@
 
 A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with the run as
 resolved, the predict net with its shapes, what the source did to its samples, and class names. A solver's state is a
-second file beside it. Nothing in either names code to run. Each is written whole or not at all.
+second file beside it. Nothing in either names code to run, but for layers of type Python, which only a caller who
+allows it can load. Each is written whole or not at all.
 
 The two files of a pair are written one after the other, and a process can be killed between them. So the state names
 the weights that it belongs to by their digest, and a state is only restored together with those.
@@ -14,7 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,18 +23,16 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
-from layerkit import arrayfile, events, graph
+from layerkit import arrayfile, events, graph, prediction
 from layerkit.averaging import Average
-from layerkit.blob import Array, shape_text
-from layerkit.datasets import transform
-from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError, UnknownNameError
+from layerkit.blob import Array
+from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
 from layerkit.fields import Strict
 from layerkit.given import Keep
-from layerkit.layer import SampleInfo, SourceLayer
+from layerkit.layer import SampleInfo
 from layerkit.net import Net
 from layerkit.policies import PlateauState
-from layerkit.registry import layer_class
-from layerkit.spec import RunSpec, load_run
+from layerkit.spec import RunSpec
 from layerkit.threads import count as threads_in_force
 from layerkit.updaters import Updater
 from layerkit.weights import FORMAT, KEY, STATE_SUFFIX, read_about, read_about_weights, read_weights, weights_of
@@ -93,30 +92,35 @@ def save_weights(
     return str(own["digest"])
 
 
-def describe(run: RunSpec, predict: graph.Graph | None = None) -> dict[str, Any]:
+def describe(run: RunSpec, predict: graph.Graph | None = None, *, allow_python: bool = False) -> dict[str, Any]:
     """What a snapshot says of its run: the run as resolved, and the predict net or why there is none.
 
     The predict net's graph is built unless it is given; what it says of samples is read from the source's header.
     """
-    return {"run": run.resolved(), **_predict_net(run, predict)}
+    return {"run": run.resolved(), **_predict_net(run, predict, allow_python)}
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32", *, engine: str = "auto", keep: Keep = "all") -> Net:
+def load(
+    path: str | os.PathLike[str],
+    dtype: str = "float32",
+    *,
+    engine: str = "auto",
+    keep: Keep = "all",
+    allow_python: bool = False,
+) -> Net:
     """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else.
 
-    `dtype`, `engine` and `keep` are as in Net.
+    `dtype`, `engine`, `keep` and `allow_python` are as in Net.
 
-    Of the file system it reads this file and nothing else, whatever the file says.
+    Of the file system it reads this file and nothing else, whatever the file says, unless with `allow_python`.
     """
     name, info = os.fspath(path), read_weights_info(path)
     if info.predict is None:
         why = f"{info.predict_missing}; use Net(..., weights=...)"
         raise SnapshotError(f"{name}: the snapshot holds no predict net: {why}")
     try:
-        _expect_plain(info.predict)
-        built = graph.build(load_run(info.predict).net, "predict")
-        _expect_samples(built, info.samples)
-        net = Net.from_graph(graph.with_samples(built, info.samples), dtype=dtype, engine=engine, keep=keep)
+        built = prediction.build(info.predict, info.samples, allow_python=allow_python)
+        net = Net.from_graph(built, dtype=dtype, engine=engine, keep=keep)
     except (LayerkitError, RecursionError) as error:
         what = error.problems[0] if isinstance(error, ConfigError) else error
         raise SnapshotError(f"{name}: the predict net inside cannot be used: {what}") from None
@@ -129,45 +133,11 @@ def read_weights_info(path: str | os.PathLike[str]) -> WeightsInfo:
     return _validated(WeightsInfo, read_about_weights(path), path)
 
 
-def _expect_plain(predict: Mapping[str, Any]) -> None:
-    """Raise SnapshotError unless a predict net is written out, and with no layer that could read a file."""
-    net = predict.get("net")
-    if not isinstance(net, Mapping):
-        raise SnapshotError("its 'net' is no mapping")
-    if "blocks" in net:
-        raise SnapshotError("it has 'blocks', and a snapshot's layers are plain ones")
-    for kind in _types_in(net.get("layers")):
-        with contextlib.suppress(UnknownNameError):  # a filler's; or a layer's, of which the graph speaks
-            if issubclass(layer_class(kind), SourceLayer):
-                raise SnapshotError(f"it has a {kind} layer, and a snapshot reads no other files")
-
-
-def _types_in(tree: Any) -> Iterator[str]:
-    """Every type that stands in a list of layers, those of layers' bodies too."""
-    if isinstance(tree, Mapping):
-        if isinstance(tree.get("type"), str):
-            yield tree["type"]
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _types_in(item)
-
-
-def _expect_samples(built: graph.Graph, samples: Mapping[str, SampleInfo]) -> None:
-    """Raise SnapshotError or ShapeError where what is known of the samples does not fit the net's inputs."""
-    for name in (name for name in built.inputs if name in samples):
-        info, shape = samples[name], built.shapes[graph.Ref(name)][1:]
-        if tuple(info.shape) != shape:
-            what = f"samples of shape {shape_text(tuple(info.shape))}"
-            raise SnapshotError(f"{what} do not fit the input {name!r}, which takes {shape_text(shape)}")
-        transform.check(info)
-
-
-def _predict_net(run: RunSpec, built: graph.Graph | None) -> dict[str, Any]:
+def _predict_net(run: RunSpec, built: graph.Graph | None, allow_python: bool) -> dict[str, Any]:
     """The predict net as plain layers, and what is known of its samples; or why there is none."""
     state = run.state("predict")
     try:
-        built = built or graph.build(run.net, "predict", state.level, state.stages)
+        built = built or graph.build(run.net, "predict", state.level, state.stages, allow_python=allow_python)
     except ConfigError as error:
         why = replace(error.problems[0], mark=None, uses=())  # the file's path is not ours to tell
         return {"predict_missing": str(why)}

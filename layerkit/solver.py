@@ -48,23 +48,28 @@ class Solver:
         dtype: str = "float32",
         engine: str | None = None,
         keep: Keep = "all",
+        allow_python: bool = False,
     ):
         """A solver for a run from a YAML file's path, a YAML text or a dict (`overrides` are for these), or a RunSpec.
 
         With what `graph.load` gave, graphs are not built again; one solver can be made from it. `engine` replaces the
-        run's, and `keep` says which blobs of the nets can be read, as in Net. Raises ConfigError, and UsageError for a
-        run without a solver, or with nothing to train.
+        run's; `keep` says which blobs of the nets can be read, and `allow_python` whether they may hold Python layers,
+        as in Net. Raises ConfigError, and UsageError for a run without a solver, or with nothing to train.
         """
         if isinstance(source, RunSpec):
             source = graph.Loaded(source, {})
-        run, graphs = source if isinstance(source, graph.Loaded) else graph.load(source, overrides=overrides)
+        if not isinstance(source, graph.Loaded):
+            source = graph.load(source, overrides=overrides, allow_python=allow_python)
+        run, graphs = source
         if run.solver is None:
             raise UsageError(f"the run {run.name!r} has no 'solver', so there is nothing to train by")
         nets: dict[str, Net] = {}
         for phase in ("train", "test"):
             if phase in graph.phases_of(run):
                 state = run.state(phase)
-                built = graphs.get(phase) or graph.build(run.net, phase, state.level, state.stages)
+                built = graphs.get(phase) or graph.build(
+                    run.net, phase, state.level, state.stages, allow_python=allow_python
+                )
                 nets[phase] = Net.from_graph(
                     built,
                     seed=run.solver.random_seed,
@@ -73,7 +78,7 @@ class Solver:
                     keep=keep,
                     share=nets.get("train"),
                 )
-        about = snapshot.describe(run, graphs.get("predict"))
+        about = snapshot.describe(run, graphs.get("predict"), allow_python=allow_python)
         self._init(nets["train"], nets.get("test"), run.solver, run, about, folder)
 
     @classmethod

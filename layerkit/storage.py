@@ -155,8 +155,8 @@ class BlobStore:
 
     @property
     def moves(self) -> int:
-        """How often memory was taken up anew, by the store or by a caller who made an input larger."""
-        return self._moves + sum(self.versions[Ref(name)].moves for name in self.inputs)
+        """How often memory was taken up anew, by the store, by a layer, or by a caller who made an input larger."""
+        return self._moves + sum(blob.moves for blob in self.versions.values())
 
     def divide(self, units: Sequence[Unit]) -> None:
         """Run other units from now on, some of the chains apart; the versions between their layers get memory."""

@@ -121,7 +121,7 @@ def test_what_the_machine_refuses_is_one_sentence(command, monkeypatch, error, s
 
 
 def test_a_bug_is_not_hidden(command, monkeypatch):
-    def bug(*arguments):
+    def bug(*arguments, **options):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("layerkit.graph.load", bug)

@@ -22,6 +22,7 @@ def check(
         bool, typer.Option("--memory", help="Print the bytes that each phase's net takes up as `train` runs it.")
     ] = False,
     engine: options.Engine = None,
+    allow_python: options.AllowPython = False,
     expand: Annotated[bool, typer.Option("--expand", help="Print the layers with blocks and names filled in.")] = False,
 ) -> None:
     """Validate a file: all its errors, with line and column.
@@ -38,7 +39,7 @@ def check(
     if phase and expand:
         raise UsageError("--phase prints the net of one phase and --expand the layers of all; give one")
     overrides = [*(assignments or []), *options.run_overrides(None, engine)]
-    run, graphs = graph.load(file, [phase] if phase else None, overrides)
+    run, graphs = graph.load(file, [phase] if phase else None, overrides, allow_python=allow_python)
     if expand:
         layers = [flat.tree for flat in graph.expand(run.net, Problems())]
         typer.echo(text.dump({"name": run.name, "layers": layers}), nl=False)

@@ -33,6 +33,11 @@ Engine = Annotated[
     ),
 ]
 
+AllowPython = Annotated[
+    bool,
+    typer.Option("--allow-python", help="Let layers of type Python run the code that the file names."),
+]
+
 
 def run_overrides(threads: int | None, engine: str | None) -> list[str]:
     """The assignments by which --threads and --engine win over the file; none for an option that is not given."""

@@ -13,6 +13,7 @@ def summary(
     file: options.File,
     assignments: options.Assignments = None,
     phase: Annotated[str, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")] = "train",
+    allow_python: options.AllowPython = False,
 ) -> None:
     """Print a net's layers with their shapes and weights.
 
@@ -23,7 +24,7 @@ def summary(
     from layerkit import graph
     from layerkit.graph import table as tables
 
-    _, graphs = graph.load(file, [phase], assignments or [])
+    _, graphs = graph.load(file, [phase], assignments or [], allow_python=allow_python)
     rows = tables.rows(graphs[phase])
     cells = [(row.layer, row.type, row.outputs, f"{row.weights:,}" if row.weights else "") for row in rows]
     table.show(("layer", "type", "output", "weights"), cells, right=("weights",))

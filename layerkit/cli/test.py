@@ -23,6 +23,7 @@ def test(
     ] = None,
     threads: options.Threads = None,
     engine: options.Engine = None,
+    allow_python: options.AllowPython = False,
 ) -> None:
     """Measure a trained net on its test samples.
 
@@ -36,7 +37,8 @@ def test(
     from layerkit.net import Net
     from layerkit.threads import use
 
-    run, graphs = graph.load(file, ["test"], [*(assignments or []), *options.run_overrides(threads, engine)])
+    overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
+    run, graphs = graph.load(file, ["test"], overrides, allow_python=allow_python)
     use(run.threads, "blas")
     options.refuse_inputs(graphs["test"], "tested")
     seed = run.solver.random_seed if run.solver is not None else 0

@@ -23,6 +23,7 @@ def time(
     ] = 20,
     threads: options.Threads = None,
     engine: options.Engine = None,
+    allow_python: options.AllowPython = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure how long each layer takes.
@@ -37,7 +38,8 @@ def time(
     from layerkit.report import timing
     from layerkit.threads import use
 
-    run, graphs = graph.load(file, [phase], [*(assignments or []), *options.run_overrides(threads, engine)])
+    overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
+    run, graphs = graph.load(file, [phase], overrides, allow_python=allow_python)
     use(run.threads, "blas")
     net = Net.from_graph(graphs[phase], engine=run.engine, keep=())
     found = timing.measure(net, iterations)

@@ -34,6 +34,7 @@ def train(
     ] = None,
     threads: options.Threads = None,
     engine: options.Engine = None,
+    allow_python: options.AllowPython = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -59,7 +60,7 @@ def train(
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
     overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
     overrides += options.run_overrides(threads, engine)
-    loaded = graph.load(file, overrides=overrides)
+    loaded = graph.load(file, overrides=overrides, allow_python=allow_python)
     run = loaded.run
     folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
     if force:
@@ -67,7 +68,7 @@ def train(
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
     use(run.threads, "blas")
-    solver = Solver(loaded, folder=folder, keep=())
+    solver = Solver(loaded, folder=folder, keep=(), allow_python=allow_python)
     progress = Progress(folder, quiet)
     solver.open()
     if solver.predict_missing is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerkit.datasets import digit_pairs, digits, mnist, npz, registered, shapes
+from layerkit.datasets import cifar10, digit_pairs, digits, mnist, npz, registered, shapes
 from layerkit.datasets.source import ArraySource, Header, Part, Source
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
@@ -23,6 +23,7 @@ class _BuiltIn(Protocol):
 
 
 _BUILT_IN: dict[str, _BuiltIn] = {
+    "cifar10": cifar10,
     "digit_pairs": digit_pairs,
     "digits": digits,
     "mnist": mnist,

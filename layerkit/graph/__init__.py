@@ -94,8 +94,16 @@ def with_samples(graph: Graph, samples: Mapping[str, SampleInfo]) -> Graph:
     return replace(graph, samples=dict(samples))
 
 
-def load(source: Origin, phases: Iterable[str] | None = None, overrides: Iterable[str] = ()) -> Loaded:
+def load(
+    source: Origin,
+    phases: Iterable[str] | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    allow_python: bool = False,
+) -> Loaded:
     """Read a run and build its graphs, by default of every phase that it speaks of.
+
+    With `allow_python`, layers of type Python run the code that the source names.
 
     Raises ConfigError with every fault of the whole source at once.
     """
@@ -105,7 +113,7 @@ def load(source: Origin, phases: Iterable[str] | None = None, overrides: Iterabl
     for phase in phases_of(run) if phases is None else phases:
         if phase == "predict" and graphs and problems.found:
             break  # it is derived from the test net and would only say the same again
-        graph = _build(run.net, run.state(_known(phase)), problems)
+        graph = _build(run.net, replace(run.state(_known(phase)), allow_python=allow_python), problems)
         if graph is not None:
             graphs[phase] = graph
     _check_lent_weights(graphs, problems)
@@ -142,10 +150,15 @@ class Loaded(NamedTuple):
     graphs: dict[str, Graph]
 
 
-def build(net: NetSpec, phase: str = "train", level: int = 0, stages: Iterable[str] = ()) -> Graph:
-    """The graph of a net in one phase. Reads no training data. Raises ConfigError with every fault found."""
+def build(
+    net: NetSpec, phase: str = "train", level: int = 0, stages: Iterable[str] = (), *, allow_python: bool = False
+) -> Graph:
+    """The graph of a net in one phase; `allow_python` as in `load`.
+
+    Reads no training data. Raises ConfigError with every fault found.
+    """
     problems = Problems()
-    graph = _build(net, NetState(_known(phase), level, frozenset(stages)), problems)
+    graph = _build(net, NetState(_known(phase), level, frozenset(stages), allow_python), problems)
     problems.check()
     assert graph is not None  # otherwise problems.check raised
     return graph
@@ -164,7 +177,7 @@ def _build(net: NetSpec, state: NetState, problems: Problems) -> Graph | None:
     specs, samples = select(flat, state, problems)
     wired = wire(specs, absences(flat, specs, state.phase), problems)
     unnamed = frozenset(str(each.tree["name"]) for each in flat if not each.named)
-    nodes, shapes = plan_nodes(wired, state.phase, unnamed, partial(_build_body, state), problems)
+    nodes, shapes = plan_nodes(wired, state, unnamed, partial(_build_body, state), problems)
     if len(problems.found) > before:
         return None
     return Graph(net.name, state, tuple(nodes), shapes, net.force_backward, samples, find_segments(nodes, net))
@@ -176,7 +189,8 @@ def _build_body(state: NetState, body: Body) -> Graph:
         {"name": name, "type": "Input", "top": name, "shape": [list(shape)]} for name, shape in body.inputs.items()
     ]
     layers = [layer if isinstance(layer, Map) else from_python(layer) for layer in (*inputs, *body.layers)]
-    return build(NetSpec(name=body.name, layers=layers), state.phase, state.level, state.stages)
+    net = NetSpec(name=body.name, layers=layers)
+    return build(net, state.phase, state.level, state.stages, allow_python=state.allow_python)
 
 
 def phases_of(run: RunSpec) -> list[str]:

@@ -177,7 +177,7 @@ class _Expander:
             filled["name"] = scope.prefix + tree["name"] if named else self.make_name(scope.prefix, tree)
         defaulted = tree.get("bottom") is None
         if defaulted:
-            reads = isinstance(tree.get("type"), str) and (cls is None or cls.bottoms != (0, 0))
+            reads = isinstance(tree.get("type"), str) and (cls is None or cls.bottoms[0] > 0)
             if reads and self.current is None and not faulty and cls is not None:
                 message = "has no 'bottom', and there is no layer above to take one from"
                 self.problems.add(message, _where(filled), tree.mark, scope.uses)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 from layerkit.graph.order import Ref
 from layerkit.layer import Layer, Plan
-from layerkit.spec import LayerSpec, ParamSpec
+from layerkit.spec import LayerSpec, NetState, ParamSpec
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
+
+
+def make_layer(spec: LayerSpec, state: NetState) -> Layer:
+    """A layer that is told what it may know before it plans."""
+    layer = spec.cls(spec.params, state.phase, len(spec.top or ()))
+    layer.name = spec.name
+    layer.top_names = tuple(spec.top or ())
+    layer.allow_python = state.allow_python
+    return layer
 
 
 @dataclass(frozen=True)

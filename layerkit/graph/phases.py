@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from layerkit.errors import LayerkitError, Problems
 from layerkit.graph.blocks import Flat
+from layerkit.graph.node import make_layer
 from layerkit.layer import SampleInfo, SourceLayer
 from layerkit.registry import layer_class
 from layerkit.spec import LayerSpec, NetState, read_layer
@@ -29,7 +30,7 @@ def select(flat: Sequence[Flat], state: NetState, problems: Problems) -> tuple[l
     }
     banned = {spec.name for spec in specs if any(rule.phase == "predict" for rule in spec.exclude)}
     present = [spec for spec in specs if spec.name in explicit or (spec.present(test) and spec.name not in banned)]
-    return _Derivation(present, explicit, problems).run()
+    return _Derivation(present, explicit, test, problems).run()
 
 
 def absences(flat: Sequence[Flat], specs: Sequence[LayerSpec], phase: str) -> dict[str, str]:
@@ -83,9 +84,10 @@ class _Derivation:
     `include: predict` stays as it is and wins over a derived one.
     """
 
-    def __init__(self, specs: list[LayerSpec], explicit: Collection[str], problems: Problems):
+    def __init__(self, specs: list[LayerSpec], explicit: Collection[str], state: NetState, problems: Problems):
         self.specs = specs
         self.explicit = explicit
+        self.state = state
         self.problems = problems
         self.samples: dict[str, SampleInfo] = {}
         self.wanted = set(explicit)  # names of layers that stay though nobody reads them
@@ -158,10 +160,10 @@ class _Derivation:
     def as_input(self, spec: LayerSpec, wanted: Collection[str]) -> LayerSpec:
         """A source, or an Input of more than is wanted, as an Input of the tops that are wanted."""
         cls, tops = spec.cls, spec.top or []
-        source = issubclass(cls, SourceLayer)
+        source = issubclass(cls, SourceLayer) or (spec.type == "Python" and not spec.bottom)
         if spec.name in self.explicit or not (source or (spec.type == "Input" and not set(tops).issubset(wanted))):
             return spec
-        layer = cls(spec.params, "test", len(tops))
+        layer = make_layer(spec, self.state)
         try:
             shapes = layer.plan().tops
             if isinstance(layer, SourceLayer):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from layerkit.blob import Shape, shape_text
 from layerkit.errors import ConfigError, LayerkitError, Problems, ShapeError, did_you_mean
-from layerkit.graph.node import Node
+from layerkit.graph.node import Node, make_layer
 from layerkit.graph.order import Ref, Wired
 from layerkit.graph.sharing import settle
 from layerkit.layer import Body, Layer, Plan, Weight
-from layerkit.spec import LayerSpec, ParamSpec
+from layerkit.spec import LayerSpec, NetState, ParamSpec
 from layerkit.spec.layer import describe
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MAX_ELEMENTS = 2**40
 
 
 def plan_nodes(
-    wired: Sequence[Wired], phase: str, unnamed: frozenset[str], build_body: BuildBody, problems: Problems
+    wired: Sequence[Wired], state: NetState, unnamed: frozenset[str], build_body: BuildBody, problems: Problems
 ) -> tuple[list[Node], dict[Ref, Shape]]:
     """Plan every layer in order. A layer below one that could not be planned is passed over without a word."""
     nodes: list[Node] = []
@@ -40,8 +40,7 @@ def plan_nodes(
             problems.found.append(spec.problem(*fault))
         if fault is not None or any(ref not in shapes for ref in bottoms):
             continue
-        layer = spec.cls(spec.params, phase, len(tops))
-        layer.name = spec.name
+        layer = make_layer(spec, state)
         try:
             planned = _plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
         except ConfigError as error:  # in one of the layer's bodies

@@ -34,11 +34,13 @@ _INSTEAD = dict.fromkeys(("include", "exclude"), "it lists phases, as in 'includ
 
 @dataclass(frozen=True)
 class NetState:
-    """What `include` and `exclude` are compared with (Caffe's NetState)."""
+    """What `include` and `exclude` are compared with (Caffe's NetState), and what the caller allows."""
 
     phase: str = "train"
     level: int = 0
     stages: frozenset[str] = frozenset()
+    allow_python: bool = False
+    """Whether layers may run code that the file names."""
 
 
 class Rule(Strict):

@@ -7,21 +7,22 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from layerkit.blob import Array, Shape
+from layerkit.blob import Shape
 from layerkit.datasets import Header, Part, Source, describe, open_source, transform
-from layerkit.errors import DataError, ShapeError, UnknownNameError, UsageError
-from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Scratch, SourceLayer, State, Tops
+from layerkit.errors import DataError, ShapeError, UnknownNameError
+from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Scratch, Tops
+from layerkit.layers.data.batches import BatchedSource, opened
 from layerkit.registry import register
 
 
 @register
-class Data(SourceLayer):
+class Data(BatchedSource):
     """Samples of a dataset with their labels, batch by batch.
 
     Top 0 gets (x - mean_value) * scale, further tops are as stored.
 
-    No bottoms. Top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the units of
-    the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
+    Bottoms: none. Tops: top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the
+    units of the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
 
     In the train phase every batch is full and the samples go round for ever: the stream is epoch after epoch, each in
     an order that depends on the seed and the epoch alone. In other phases a pass over the samples ends with a batch of
@@ -39,7 +40,9 @@ class Data(SourceLayer):
     class Params(LayerParams):
         """Where the samples come from, how they are batched, and what is done to them."""
 
-        dataset: str | None = Field(None, description="Name: digits, mnist, or one that add_dataset made known.")
+        dataset: str | None = Field(
+            None, description="Name: cifar10, digits, mnist, or one that add_dataset made known."
+        )
         source: str | None = Field(
             None, description="Folder of a named dataset, or by itself an .npz file; from the current directory."
         )
@@ -66,7 +69,7 @@ class Data(SourceLayer):
         @model_validator(mode="after")
         def _one_origin(self) -> Data.Params:
             if self.dataset is None and self.source is None:
-                raise ValueError("Data needs a dataset (digits, mnist ...) or a source (an .npz file)")
+                raise ValueError("Data needs a dataset (digits, mnist, cifar10 ...) or a source (an .npz file)")
             if self.dataset is None and self.part is not None:
                 raise ValueError("part chooses from a named dataset, but an .npz file is one part; name another source")
             return self
@@ -74,25 +77,14 @@ class Data(SourceLayer):
     _planned: Header | None = None
     _source: Source | None = None
     _info: SampleInfo
-    _epoch: tuple[int, Array] | None = None  # the current epoch and its order
 
     def plan(self, *bottoms: Shape) -> Plan:
         header = self._planned = self._describe()
         transform.check(self.samples())
         n = self.params.batch_size
         names = self._names(header)
-        return Plan(
-            tops=[(n, *header.shapes[name]) for name in names],
-            scratch=[
-                Scratch("indices", (n,), "int64"),
-                *(
-                    Scratch(f"raw{i}", (n, *header.shapes[name]), header.dtypes[name].str)
-                    for i, name in enumerate(names)
-                ),
-            ],
-            state=[State("consumed", (1,), "int64")],
-            dynamic=self.phase != "train" and (header.length is None or header.length % n != 0),
-        )
+        raw = [Scratch(f"raw{i}", (n, *header.shapes[name]), header.dtypes[name].str) for i, name in enumerate(names)]
+        return self.plan_batches([header.shapes[name] for name in names], header.length, raw)
 
     def samples(self) -> SampleInfo:
         """Top 0's samples, from the dataset's headers. Raises as `plan` does."""
@@ -122,45 +114,27 @@ class Data(SourceLayer):
         self._source = source
 
     def close(self) -> None:
-        self._source = self._epoch = None
+        super().close()
+        self._source = None
 
-    def batches(self) -> int:
-        """Forward passes that read every sample once; after `open`."""
-        return -(-len(self._opened()) // int(self.params.batch_size))
+    def length(self) -> int:
+        return len(self._opened())
+
+    def shuffles(self) -> bool:
+        return self.phase == "train" if self.params.shuffle is None else bool(self.params.shuffle)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         source = self._opened()
-        length = len(source)
-        position = int(self.state.consumed[0])
-        count = self.params.batch_size
-        if self.phase != "train":
-            count = min(count, length - position % length)
-        indices = self.scratch.indices[:count]
-        self._fill(indices, position, length)
-        raw = {name: getattr(self.scratch, f"raw{i}")[:count] for i, name in enumerate(self._names(source.header))}
+        indices = self.next_indices()
+        names = self._names(source.header)
+        raw = {name: getattr(self.scratch, f"raw{i}")[: len(indices)] for i, name in enumerate(names)}
         for i, samples in enumerate(source.read(indices, raw)):
             top[i].reshape(*samples.shape)
             if i == 0:
                 transform.apply(samples, self._info, out=top[i].data)
             else:
                 np.copyto(top[i].data, samples, casting="unsafe")
-        self.state.consumed[0] = position + count
-
-    def _fill(self, indices: Array, position: int, length: int) -> None:
-        """The indices of the samples at `position` and on, in the endless stream of epochs."""
-        done = 0
-        while done < len(indices):
-            epoch, start = divmod(position + done, length)
-            part = self._order(epoch, length)[start : start + len(indices) - done]
-            indices[done : done + len(part)] = part
-            done += len(part)
-
-    def _order(self, epoch: int, length: int) -> Array:
-        """The order of an epoch: a pure function of the seed and the epoch, so that nothing else need be saved."""
-        shuffle = self.phase == "train" if self.params.shuffle is None else self.params.shuffle
-        if self._epoch is None or (shuffle and self._epoch[0] != epoch):
-            self._epoch = epoch, self.generator(epoch).permutation(length) if shuffle else np.arange(length)
-        return self._epoch[1]
+        self.advance(indices)
 
     def _describe(self) -> Header:
         try:
@@ -189,9 +163,7 @@ class Data(SourceLayer):
         return names[: self.num_tops]
 
     def _opened(self) -> Source:
-        if self._source is None:
-            raise UsageError(f"the source {self.name!r} is not open")
-        return self._source
+        return opened(self, self._source)
 
 
 def _fits(planned: Header, found: Header) -> bool:

@@ -1,0 +1,17 @@
+"""Packages that only some sources need, imported when these are used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from layerkit.errors import DataError
+
+
+def need(module: str, package: str, what: str) -> Any:
+    """The module. Raises DataError, with the command that installs its package, where it is not there."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        command = "pip install 'layerkit[data]'"
+        raise DataError(f"{what} needs the package {package}, which is not installed: {command}") from None

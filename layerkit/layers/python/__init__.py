@@ -1,0 +1,1 @@
+"""The layer that runs a user's class written for pycaffe."""

@@ -1,0 +1,50 @@
+"""What the tests of data layers share: nets of one source, and small files in the current directory."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+import layerkit as lk
+
+RNG = np.random.default_rng(3)
+
+
+def layer(kind, name="data", top=("data", "label"), **fields):
+    return {"name": name, "type": kind, "top": list(top), **fields}
+
+
+def net(*layers, phase="train", **options):
+    return lk.Net({"layers": list(layers)}, phase, **options)
+
+
+def write_h5(name="a.h5", **arrays):
+    with h5py.File(name, "w") as file:
+        for key, array in arrays.items():
+            file[key] = array
+
+
+def write_files(*names):
+    Path("files.txt").write_text("\n".join(names) + "\n")
+
+
+def write_image(name, height=4, width=5, mode="RGB", **options):
+    image = Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    image.convert(mode).save(name, **options)
+    return np.asarray(image)
+
+
+def write_images(count=5, **options):
+    pixels = [write_image(f"{i}.png", **options) for i in range(count)]
+    Path("list.txt").write_text("".join(f"{i}.png {i + 10}\n" for i in range(count)))
+    return pixels
+
+
+def batches(source, count):
+    """The labels of the next batches of a net."""
+    found = []
+    for _ in range(count):
+        source.forward()
+        found.append(source.blobs["label"].data.astype(int).tolist())
+    return found
