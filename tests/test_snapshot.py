@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -107,12 +108,15 @@ def yaml_of(net: lk.Net) -> dict[str, Any]:
 
 def test_metadata_holds_no_absolute_path_and_nothing_to_run(trained: lk.Solver, tmp_path: Path) -> None:
     for name in ("iter_6.safetensors", "iter_6.state.safetensors"):
-        text = arrayfile.metadata(tmp_path / "run" / name)["layerkit"]
+        about = json.loads(arrayfile.metadata(tmp_path / "run" / name)["layerkit"])
+        assert about.pop("versions") == {
+            "layerkit": lk.__version__, "numpy": np.__version__, "python": platform.python_version(),
+        }  # fmt: skip
+        text = json.dumps(about)
         assert str(tmp_path) not in text
         assert os.getcwd() not in text
         assert not re.search(r'"(/|[A-Z]:\\\\)', text)
         assert not re.search(r"python|import|eval|lambda|pickle|__", text, re.IGNORECASE)
-        json.loads(text)
 
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
