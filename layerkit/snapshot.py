@@ -2,8 +2,8 @@
 
 A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with a format version,
 the run as resolved, the predict net with its shapes, what the source did to its samples, class names, and the versions
-of what wrote it. A solver's state is a second file beside it. Nothing in either names code to run, but for layers of type Python, which only a caller who
-allows it can load. Each is written whole or not at all.
+of what wrote it. A solver's state is a second file beside it. Nothing in either names code to run, but for layers of
+type Python, which only a caller who allows it can load. Each is written whole or not at all.
 
 The two files of a pair are written one after the other, and a process can be killed between them. So the state names
 the weights that it belongs to by their digest, and a state is only restored together with those.
@@ -199,8 +199,8 @@ def restore(
 ) -> tuple[StateInfo, list[str]]:
     """Put back a solver's state and the weights beside it; what the state lacks starts afresh.
 
-    Returns what the state says, and notes on what it lacks and on other versions that wrote it. Nothing is changed unless everything fits. Raises
-    SnapshotError for files that do not belong together or do not fit the nets.
+    Returns what the state says, and notes on what it lacks and on other versions that wrote it. Nothing is changed
+    unless everything fits. Raises SnapshotError for files that do not belong together or do not fit the nets.
     """
     name, info = os.fspath(path), read_state_info(path)
     kept, _ = arrayfile.load(path)

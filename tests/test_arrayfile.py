@@ -225,7 +225,7 @@ def test_a_flipped_value_is_noticed(tmp_path):
     content = bytearray(old.read_bytes())
     content[-1] ^= 1
     old.write_bytes(content)
-    with pytest.raises(SnapshotError, match="is damaged: its contents do not match its checksum"):
+    with pytest.raises(SnapshotError, match="is damaged: the values of 'x' do not match its checksum"):
         arrayfile.load(old)
 
 
