@@ -38,7 +38,7 @@ AnyPath = str | os.PathLike[str]
 CHECKSUM = "layerkit.crc32"
 """The metadata entry that holds the checksum; `load` and `metadata` take it out again.
 
-It is the CRC-32 after metadata, names, types and shapes, and after the values of each array in the order of their names:
+It is the CRC-32 after metadata, names, types and shapes, then after the values of each array in the order of names:
 `1a2b3c4d 5e6f7a8b ...`. The last is that of everything; the others only tell where a damaged file begins to differ.
 """
 

@@ -275,8 +275,8 @@ def newest_state(folder: str | os.PathLike[str]) -> Path | None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process left of snapshots that it was writing to a run's folder."""
-    for path in Path(folder).glob(".iter_*.safetensors.*.tmp"):
+    """Remove what a killed process left of files that it was writing to a run's folder, as arrayfile names them."""
+    for path in Path(folder).glob(".*.????????.tmp"):
         path.unlink(missing_ok=True)
 
 
