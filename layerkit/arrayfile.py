@@ -183,6 +183,8 @@ def _members(path: AnyPath, archive: zipfile.ZipFile) -> Iterator[tuple[str, zip
         raise SnapshotError(f"{_name(path)} is damaged: it lists fewer arrays than it counts")
     seen = set()
     for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others take what memory they ask
+            raise SnapshotError(f"{_name(path)} is no NumPy .npz file: {info.filename!r} is packed in another way")
         name = info.filename.removesuffix(".npy")
         if name == info.filename or name in seen:
             raise SnapshotError(

@@ -89,9 +89,12 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
-            events.append({**event, "event": event["event"], "iter": event["iter"]})
-        except (ValueError, TypeError, KeyError):
-            raise DataError(f"{os.fspath(path)}:{number}: this line is no event") from None
+            sound = isinstance(event["event"], str) and isinstance(event["iter"], int)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            sound = False
+        if not sound:
+            raise DataError(f"{os.fspath(path)}:{number}: this line is no event")
+        events.append(event)
     return events
 
 
