@@ -61,7 +61,9 @@ class Scratch:
 class State:
     """A private array that `forward` changes (a carry, a position), found at `self.state.NAME`; starts at zero.
 
-    It is saved with the solver's state, and restored before a forward pass is recomputed.
+    It is saved with the solver's state, and restored before a forward pass is recomputed. Planned again for another
+    batch size it keeps what it holds: it grows along axis 0 where more is planned, with zeros, and is not cut where
+    less is, so that a layer uses as many rows as it planned. Where its other axes change it starts at zero.
     """
 
     name: str
@@ -128,6 +130,8 @@ class Layer:
     """Whether it reads or writes files, as no layer of a snapshot's net may."""
     predict_type: ClassVar[str | None] = None
     """loss: the type that takes its place on bottom 0 in the derived predict phase, with same-named parameters."""
+    predict_bottoms: ClassVar[int] = 1
+    """loss, metric: how many of its first bottoms are predictions, with which a predict net of nothing else answers."""
     allow_python: bool = False
     """Whether whoever made the net allows it to run code that its file names; given before planning."""
     top_names: Sequence[str] = ()

@@ -23,7 +23,7 @@ from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer
 from layerkit.programs import Programs
 from layerkit.spec import Origin
-from layerkit.storage import BlobStore, Named
+from layerkit.storage import BlobStore, Named, provide_state
 from layerkit.weights import WeightStore, read_weights
 
 DTYPES = ("float32", "float64")
@@ -147,7 +147,8 @@ class Net:
         layer.weights = self.flat.params[node.name]
         layer.rng = self.generator(node.name, 1)
         layer.generator = lambda *key: self.generator(node.name, 2, *key)
-        layer.state = SimpleNamespace(**{s.name: np.zeros(s.shape, s.dtype or self.dtype) for s in node.plan.state})
+        layer.state = SimpleNamespace()
+        provide_state(layer, node.plan.state, self.dtype)
         layer.bodies = {name: self._body(node, name) for name in node.bodies}
 
     def _body(self, node: Node, name: str) -> RunningBody:
@@ -167,7 +168,7 @@ class Net:
     def reshape(self, **shapes: Sequence[int]) -> None:
         """Plan again for other shapes of inputs, by name; without any, for the shapes that the input blobs have now.
 
-        Weights stay. Raises ShapeError, naming the layer, where a shape does not fit; nothing is changed then.
+        Weights and states stay. Raises ShapeError, naming the layer, where a shape does not fit, and changes nothing.
         """
         wanted = shapes or {name: self.blobs[name].shape for name in self.inputs}
         self._force({self._input(name): as_shape(name, shape) for name, shape in wanted.items()})
@@ -193,6 +194,7 @@ class Net:
         self.graph = graph
         self.program = self._programs.program(graph, self._store)
         for node in graph.nodes:
+            provide_state(node.layer, node.plan.state, self.dtype)
             for name, body in node.layer.bodies.items():
                 body.reshape(node.bodies[name].shapes)
 

@@ -6,7 +6,7 @@ Either each blob has memory of its own, or a plan lays them all into one arena, 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.memory import Key, MemoryPlan
 from layerkit.graph.units import Unit
+from layerkit.layer import Layer, State
 from layerkit.passes import BackwardPass, Reader
 
 
@@ -304,3 +305,15 @@ class BlobStore:
         for name, ref in newest.items():
             if ref.version > 0:
                 self.public[name].diff[...] = self.versions[ref].diff
+
+
+def provide_state(layer: Layer, planned: Iterable[State], dtype: np.dtype[Any]) -> None:
+    """Give a layer the state that it plans. What it holds already stays, and grows along axis 0 where it must."""
+    for each in planned:
+        held: Array | None = getattr(layer.state, each.name, None)
+        array = np.zeros(each.shape, each.dtype or dtype)
+        if held is not None and held.ndim == array.ndim and held.shape[1:] == array.shape[1:]:
+            if held.shape[:1] >= array.shape[:1]:
+                continue
+            array[: len(held)] = held
+        setattr(layer.state, each.name, array)

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerkit.datasets import describe, open_source
+from layerkit.datasets import describe, open_source, shakespeare
 from layerkit.errors import DataError
 
-MADE = ("digit_pairs", "shapes")
+MADE = ("digit_pairs", "parity", "shakespeare", "shapes")
 
 
 def everything(name: str, part: Any) -> tuple[Any, ...]:
     source = open_source(name, None, part)
-    return source.read(np.arange(len(source)))
+    return source.read(np.arange(len(source)))[:2]
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -60,3 +60,38 @@ def test_every_kind_of_figure_is_there_and_differs_from_the_ground() -> None:
     assert min(share[1:]) > 0.04
     contrast = [abs(data[i].mean(0)[label[i] > 0] - data[i].mean(0)[label[i] == 0].mean()).mean() for i in range(50)]
     assert np.mean(contrast) > 40
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_parity_counts_marked_bits_since_the_last_beginning(part: Any) -> None:
+    source = open_source("parity", None, part)
+    data, label, cont = source.read(np.arange(len(source)))
+    assert list(source.header.shapes) == ["data", "label", "cont"]
+    assert not cont[:, 0].any()
+    assert 0.92 < cont[:, 1:].mean() < 0.95
+    for bits, answers, goes_on in zip(data[:50], label, cont, strict=False):
+        begins = np.flatnonzero(goes_on == 0)
+        for start, end in zip(begins, [*begins[1:], len(bits)], strict=True):
+            marked = [bit for bit, mark in bits[start:end] if mark]
+            assert answers[end - 1] == sum(marked) % 2
+    assert 0.35 < label.mean() < 0.5
+
+
+def test_the_text_is_hamlet_and_a_label_is_the_next_character() -> None:
+    names = describe("shakespeare", None, "train").class_names
+    train, test = (everything("shakespeare", part) for part in ("train", "test"))
+    first = "".join(names[number] for number in train[0][0])
+    assert first.startswith("HAMLET, PRINCE OF DENMARK\n\nby William Shakespeare")
+    for data, label in (train, test):
+        assert (data[:, 1:] == label[:, :-1]).all()
+    assert (train[1][:-1, 15] == train[0][1:, 0]).all()  # windows begin 16 characters apart
+    assert (test[1][:-1, -1] == test[0][1:, 0]).all()  # one behind the other
+    whole = "".join(names[number] for number in test[0].ravel())
+    assert "the rest is silence." in whole
+    assert len(set(names)) == len(names) == 65
+
+
+def test_a_damaged_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(shakespeare, "FILE", tmp_path / "shakespeare.npz")
+    with pytest.raises(DataError, match="the bundled text cannot be read; install layerkit again: "):
+        open_source("shakespeare", None, "test")

@@ -3,6 +3,7 @@
 import gzip
 import re
 import struct
+import textwrap
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PHASES = ("train", "test", "predict")
 TRAINED = ("lenet", "mlp", "sigmoid_perceptron")
+TOLD = (*TRAINED, "char_transformer", "lstm_sequence")
 
 
 def config(name: str) -> Path:
@@ -41,16 +43,11 @@ def small_mnist(tmp_path) -> str:
 
 
 def test_these_are_the_shipped_configs():
-    assert CONFIGS == [
-        "autoencoder",
-        "branch",
-        "lenet",
-        "linear_classifier",
-        "mlp",
-        "segmentation",
-        "siamese",
-        "sigmoid_perceptron",
-    ]
+    assert [
+        *("alexnet", "autoencoder", "branch", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
+        *("googlenet", "lenet", "linear_classifier", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
+        *("segmentation", "siamese", "sigmoid_perceptron", "vgg16"),
+    ] == CONFIGS
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -76,7 +73,7 @@ def test_a_config_checks_and_can_be_summed_up(command, name):
     assert command("summary", f"configs/{name}.yaml").status == 0
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", TOLD)
 def test_what_its_comments_tell_to_try_can_be_tried(command, small_mnist, name):
     """Every `layerkit` command in a config's comments runs; trainings are cut to a few iterations."""
     told = re.findall(r"^#\s+layerkit (\w+ configs/\S+(?: --\S+ \S+)*)", config(name).read_text(), re.MULTILINE)
@@ -181,10 +178,10 @@ def test_the_linear_classifiers_scores_are_exact_arithmetic():
 
 def told_in_python(name: str) -> str:
     """The Python in a config's comments: the indented lines from `import layerkit` on."""
-    lines = [line.removeprefix("#").strip() for line in config(name).read_text().splitlines()]
-    start = lines.index("import layerkit as lk")
-    end = next(i for i in range(start, len(lines)) if not lines[i])
-    return "\n".join(lines[start:end])
+    lines = [line.removeprefix("#").rstrip() for line in config(name).read_text().splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.strip() == "import layerkit as lk")
+    end = next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
+    return textwrap.dedent("\n".join(lines[start:end]))
 
 
 def test_the_linear_classifiers_comments(folder, capsys):
@@ -291,3 +288,42 @@ def test_the_u_net_finds_figures():
     assert solver.net.blobs["up1/crop"].shape == (10, 12, 32, 32)
     assert crop.params.offset == [1]
     solver.close()
+
+
+# -- lstm_sequence -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_gates_hold_a_bit_for_many_steps(kind):
+    solver = lk.Solver(config("lstm_sequence"), overrides=[f"net.layers.lstm.type={kind}", "solver.max_iter=400"])
+    before, after = solver.test(), solver.solve()
+    assert before["accuracy"] < 0.6
+    assert after["accuracy"] >= 0.97
+    solver.close()
+
+
+# -- char_transformer ----------------------------------------------------------------------------------------------
+
+
+def test_a_smaller_transformer_learns_more_than_how_often_characters_stand():
+    solver = lk.Solver(
+        config("char_transformer"),
+        overrides=["net.layers.block.repeat=1", "net.layers.text.batch_size.train=16", "solver.max_iter=120"],
+    )
+    before, after = solver.test(), solver.solve()
+    assert before["loss"] > 4
+    assert after["loss"] < 2.9  # of a net that knows how often each stands: 3.2
+    assert after["accuracy"] > 0.2
+    solver.close()
+
+
+def test_the_transformer_writes(folder, capsys):
+    runs = folder / "runs" / "char_transformer"
+    runs.mkdir(parents=True)
+    solver = lk.Solver(config("char_transformer"))
+    solver.snapshot(runs / "iter_2000")
+    solver.close()
+    exec(told_in_python("char_transformer"), {})
+    written = capsys.readouterr().out
+    assert written.startswith("Ham.\nTo be, ")
+    assert len(written) == 301

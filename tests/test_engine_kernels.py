@@ -36,6 +36,7 @@ HAVE_KERNELS = {
     "InnerProduct",
     "LRN",
     "LayerNorm",
+    "MatMul",
     "PReLU",
     "Pooling",
     "Power",

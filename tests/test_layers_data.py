@@ -11,6 +11,7 @@ import pytest
 from data_tools import RNG, batches, layer, net, write_files, write_h5, write_images
 
 import layerkit as lk
+from layerkit import prediction
 from layerkit.errors import ConfigError, DataError, SnapshotError, UsageError
 
 
@@ -310,4 +311,7 @@ def test_it_is_no_part_of_predict_and_of_no_snapshot():
     ]
     assert list(net(*layers, phase="predict").layers) == ["x", "fc", "relu"]
     with pytest.raises(SnapshotError, match="it has a HDF5Output layer, and a snapshot reads no other files"):
-        lk.net.prediction.build({"net": {"layers": layers}}, {})
+        prediction.build({"net": {"layers": layers}}, {})
+    loss = {"name": "loss", "type": "InfogainLoss", "bottom": ["fc", "x"], "source": "secret.npy"}
+    with pytest.raises(SnapshotError, match="it has a InfogainLoss layer"):
+        prediction.build({"net": {"layers": [*layers[:2], loss]}}, {})

@@ -41,7 +41,8 @@ def test_licence_and_author():
 def test_data_lies_beside_the_code():
     package = Path(layerkit.__file__).parent
     assert (package / "py.typed").exists()
-    assert 0 < (package / "datasets" / "digits.npz").stat().st_size < 100_000
+    for name in ("digits", "shakespeare"):
+        assert 0 < (package / "datasets" / f"{name}.npz").stat().st_size < 100_000
     assert (new._configs() / "mlp.yaml").exists()
 
 

@@ -240,6 +240,20 @@ def test_a_layer_that_is_only_for_training_or_not_for_use_is_not_there():
     assert list(trees(*layers)) == ["digits", "f", "t"]
 
 
+def test_a_rectifier_in_place_is_no_reader_that_keeps_what_only_a_loss_read():
+    layers = [
+        "{name: in, type: Input, top: [data, target], shape: [[2, 4], [2, 3]]}",
+        "{name: f, type: InnerProduct, bottom: data, num_output: 5}",
+        "{name: r, type: ReLU, bottom: f, top: f}",
+        "{name: g, type: InnerProduct, bottom: f, num_output: 3}",
+        "{name: loss, type: EuclideanLoss, bottom: [g, target]}",
+    ]
+    graph = built(*layers, phase="predict")
+    assert (graph.inputs, graph.outputs) == (["data"], ["g"])
+    in_place = [*layers[:4], "{name: s, type: ReLU, bottom: g, top: g}", layers[4]]
+    assert [node.name for node in built(*in_place, phase="predict").nodes] == ["in", "f", "r", "g", "s"]
+
+
 def test_what_says_include_predict_wins():
     layers = [
         DIGITS,

@@ -64,6 +64,17 @@ def test_lion_does_not_move_where_nothing_pulls() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_shows_in_the_weights(rule: str, value: float) -> None:
+    solver = tiny(**fields_of(rule))
+    gradient = np.full(8, 0.1)
+    gradient[2] = value
+    with np.errstate(all="ignore"):
+        after = feed(solver, gradient, 0.1)
+    assert np.flatnonzero(~np.isfinite(after)).tolist() == [2]
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_decay_is_coupled_or_not_as_the_rule_says(rule: str) -> None:
     """Without a gradient only decay moves: a decoupled one multiplies weights by 1 - lr decay, whatever they are."""
     solver = tiny(weight_decay=0.1, **fields_of(rule))

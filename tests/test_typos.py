@@ -1,4 +1,4 @@
-"""A typo in any key of any shipped config gives one sentence with its line."""
+"""A typo in any key that a shipped config has gives one sentence with its line."""
 
 from __future__ import annotations
 
@@ -43,12 +43,22 @@ def _typos(word):
     yield word[: last // 2] + word[last // 2] * 2 + word[last // 2 + 1 :]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_typo_in_a_key_is_one_sentence(path):
-    written = path.read_text(encoding="utf-8")
-    keys = list(_keys(yaml.compose(written)))
-    assert len(keys) > 10
-    for word, mark, beside in keys:
+def _new_keys():
+    """Each config with the keys that no smaller config has: a large net says the same in layer after layer."""
+    told = set()
+    for path in sorted(CONFIGS, key=lambda path: path.stat().st_size):
+        written = path.read_text(encoding="utf-8")
+        new = {}
+        for word, mark, beside in _keys(yaml.compose(written)):
+            if word not in told:
+                new.setdefault(word, (mark, beside))
+        told |= new.keys()
+        yield pytest.param(written, new, id=path.stem)
+
+
+@pytest.mark.parametrize(("written", "keys"), list(_new_keys()))
+def test_a_typo_in_a_key_is_one_sentence(written, keys):
+    for word, (mark, beside) in keys.items():
         for typo in sorted({*_typos(word)} - {word, "", *beside}):
             text = written[: mark.index] + typo + written[mark.index + len(word) :]
             with pytest.raises(ConfigError) as caught:
@@ -58,3 +68,9 @@ def test_a_typo_in_a_key_is_one_sentence(path):
             assert re.match(rf"{mark.line + 1}:\d+: ", said), (typo, said)
             assert f"'{typo}'" in said
             assert "did you mean" in said, said
+
+
+def test_there_are_keys_of_every_kind():
+    words = {word for _, keys in ([*param.values] for param in _new_keys()) for word in keys}
+    assert len(words) > 60
+    assert words >= {"name", "layers", "kernel_size", "weight_filler", "std", "lr_mult", "solver", "base_lr"}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerkit.datasets import cifar10, digit_pairs, digits, mnist, npz, registered, shapes
+from layerkit.datasets import cifar10, digit_pairs, digits, mnist, npz, parity, registered, shakespeare, shapes
 from layerkit.datasets.source import ArraySource, Header, Part, Source
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
@@ -27,6 +27,8 @@ _BUILT_IN: dict[str, _BuiltIn] = {
     "digit_pairs": digit_pairs,
     "digits": digits,
     "mnist": mnist,
+    "parity": parity,
+    "shakespeare": shakespeare,
     "shapes": shapes,
 }
 

@@ -101,18 +101,19 @@ class _Derivation:
                 kept += self.activation(spec, kept)
             elif not spec.cls.metric and spec.top:
                 kept.append(spec)
-        read_before = _read_names(self.specs)
+        read_before = _read_by_others(self.specs)
         kept = self.without_orphans(kept)
         pruned = _without_unread(kept, read_before, self.wanted)
         for measure in ("loss", "metric"):
             if any(spec.bottom for spec in pruned):
                 break  # otherwise nothing is computed any more, so what was measured is the answer
-            answers = {spec.bottom[0] for spec in self.specs if getattr(spec.cls, measure) and spec.bottom}
+            measures = [spec for spec in self.specs if getattr(spec.cls, measure) and spec.bottom]
+            answers = {answer for spec in measures for answer in (spec.bottom or [])[: spec.cls.predict_bottoms]}
             answering = _without_unread(kept, read_before - answers, self.wanted)
             pruned = answering if _read_names(answering) <= _made_names(answering) else pruned
         given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
         read = _read_names(pruned)
-        inputs = ((spec, {*read, *self.unread_by_all(spec, read_before)} - given) for spec in pruned)
+        inputs = ((spec, {*read, *self.unread_by_all(spec)} - given) for spec in pruned)
         return [self.as_input(spec, tops) for spec, tops in inputs if self.is_wanted(spec, tops, given)], self.samples
 
     def is_wanted(self, spec: LayerSpec, wanted: Collection[str], given: Collection[str]) -> bool:
@@ -131,8 +132,9 @@ class _Derivation:
                 return stay
             kept = stay
 
-    def unread_by_all(self, spec: LayerSpec, read_before: Collection[str]) -> list[str]:
+    def unread_by_all(self, spec: LayerSpec) -> list[str]:
         """An Input's tops that the test net did not read either: whoever wrote them wants them."""
+        read_before = _read_names(self.specs)
         return [top for top in spec.top or [] if spec.type == "Input" and top not in read_before]
 
     def activation(self, loss: LayerSpec, kept: list[LayerSpec]) -> list[LayerSpec]:
@@ -183,6 +185,11 @@ def _read_names(specs: Sequence[LayerSpec]) -> set[str]:
     return {bottom for spec in specs for bottom in spec.bottom or []}
 
 
+def _read_by_others(specs: Sequence[LayerSpec]) -> set[str]:
+    """The names that are read by more than layers that work on them in place, which only add a version."""
+    return {bottom for spec in specs for bottom in spec.bottom or [] if bottom not in (spec.top or [])}
+
+
 def _made_names(specs: Sequence[LayerSpec]) -> set[str]:
     return {top for spec in specs for top in spec.top or []}
 
@@ -190,7 +197,7 @@ def _made_names(specs: Sequence[LayerSpec]) -> set[str]:
 def _without_unread(specs: list[LayerSpec], read_before: Collection[str], kept: Collection[str]) -> list[LayerSpec]:
     """Drop layers whose tops were read once and are read no more, until none is left."""
     while True:
-        read = _read_names(specs)
+        read = _read_by_others(specs)
         stay = [
             spec
             for spec in specs

@@ -27,6 +27,9 @@ class Lion(Updater):
         """One step of the rule."""
         mean, gradient, step = chunk.history["mean"], chunk.diff, chunk.spare
         np.multiply(np.subtract(mean, gradient, out=step), self.rule["momentum"], out=step)
-        np.sign(np.add(step, gradient, out=step), out=step)
-        np.subtract(chunk.data, np.multiply(step, lr, out=step), out=chunk.data)
+        np.add(step, gradient, out=step)
         blend_in(mean, self.rule["momentum2"], gradient, gradient)
+        # x / |x| is the sign of x, 0 of 0, and nan of what is not finite; np.sign takes far longer
+        size = np.maximum(np.abs(step, out=gradient), np.finfo(step.dtype).tiny, out=gradient)
+        np.divide(step, size, out=step)
+        np.subtract(chunk.data, np.multiply(step, lr, out=step), out=chunk.data)

@@ -28,7 +28,7 @@ class ImageData(BatchedSource):
     function of the seed, the epoch and the image. Needs Pillow: pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: images (N, 3, H, W), or (N, 1, H, W) without is_color, and labels (N,), which may be left out.
-    Raises DataError, naming the line of the list, for a line or file that cannot be used, and where a crop does not fit.
+    Raises DataError, naming the line of the list, for a line or file that cannot be used, or a crop that does not fit.
 
     Example: {name: data, type: ImageData, top: [data, label], source: train.txt, batch_size: 32, new_height: 256,
       new_width: 256, crop_size: 227, mirror: true, mean_value: [104, 117, 123], shuffle: true}

@@ -58,6 +58,7 @@ class InfogainLoss(Layer):
     tops = (1, 2)
     loss = True
     predict_type = "Softmax"
+    uses_files = True
 
     _stored: Array | None = None  # what the file holds, once it was read
 

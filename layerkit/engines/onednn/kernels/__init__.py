@@ -26,6 +26,7 @@ from layerkit.engines.onednn.kernels.eltwise import eltwise
 from layerkit.engines.onednn.kernels.inner_product import inner_product
 from layerkit.engines.onednn.kernels.layer_norm import layer_norm
 from layerkit.engines.onednn.kernels.lrn import lrn
+from layerkit.engines.onednn.kernels.mat_mul import mat_mul
 from layerkit.engines.onednn.kernels.pooling import pooling
 from layerkit.engines.onednn.kernels.prelu import prelu
 from layerkit.engines.onednn.kernels.shape import concat, flatten, slices
@@ -54,6 +55,7 @@ KERNELS: dict[tuple[str, ...], Make] = {
     ("Deconvolution", "ReLU6"): deconvolution,
     ("InnerProduct",): inner_product,
     ("InnerProduct", "ReLU"): inner_product,
+    ("MatMul",): mat_mul,
     ("Pooling",): pooling,
     ("ReLU",): relu,
     ("ReLU6",): relu6,

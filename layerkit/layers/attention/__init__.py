@@ -1,0 +1,1 @@
+"""Attention: each place of a sequence looks at the others."""

@@ -1,0 +1,1 @@
+"""Recurrent layers: sequences, one step after the other."""
