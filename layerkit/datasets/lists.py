@@ -12,7 +12,6 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.errors import DataError
 
-
 _MOST = 2**31 - 1
 
 
