@@ -218,7 +218,7 @@ def restore(
         try:
             trial: Any = np.random.PCG64()
             trial.state = info.generators[key]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SnapshotError(f"{name}: the state of the generator {key!r} cannot be used") from None
     flat.load(weights, os.fspath(weights_of(path)))
     if average is not None:

@@ -269,7 +269,15 @@ def test_a_broken_generator_is_refused_before_anything_changes(tmp_path: Path) -
     state = saved(tmp_path, run_text("dropout"))
     arrays, notes = arrayfile.load(state)
     about = json.loads(notes["layerkit"])
-    for broken in ({}, {"bit_generator": "MT19937"}, {**about["generators"]["train.drop"], "state": {"state": "x"}}):
+    good = about["generators"]["train.drop"]
+    broken_ones = (
+        {},
+        {"bit_generator": "MT19937"},
+        {**good, "state": {"state": "x"}},
+        {**good, "uinteger": 10**30},
+        {**good, "state": {**good["state"], "inc": -1}},
+    )
+    for broken in broken_ones:
         changed = {**about, "generators": {"train.drop": broken}}
         arrayfile.save(state, arrays, {"layerkit": json.dumps(changed)})
         assert "the state of the generator 'train.drop' cannot be used" in refused(
