@@ -9,8 +9,6 @@ from typing import NamedTuple
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import SnapshotError, did_you_mean
 
-TITLES = ("weight", "in the file", "in the net", "")
-
 
 class Row(NamedTuple):
     """One weight: its shapes as texts, "" where it is not there, and what became of it."""
@@ -35,6 +33,11 @@ class Match:
     """In both, with different shapes."""
     rows: list[Row] = field(default_factory=list, repr=False)
     """The net's weights in order, then what is skipped."""
+
+    @property
+    def titles(self) -> tuple[str, str, str, str]:
+        """Of the columns of `rows`."""
+        return "weight", f"in {self.source}", "in the net", ""
 
     @property
     def summary(self) -> str:
@@ -64,7 +67,7 @@ class Match:
             raise SnapshotError(f"{self.source} has a weight {name!r}, which the net has not; strict allows no others")
 
     def __str__(self) -> str:
-        table = [TITLES, *self.rows]
+        table = [self.titles, *self.rows]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
         return "\n".join([*lines, self.summary])

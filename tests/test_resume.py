@@ -230,6 +230,13 @@ def test_another_number_of_threads_is_noted(tmp_path: Path, monkeypatch: pytest.
     assert lk.Solver(run_text()).restore(state) == [f"threads: {now} -> {now + 1} (the last bits may differ)"]
 
 
+def test_other_versions_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = saved(tmp_path, run_text())
+    now = snapshot.versions()
+    monkeypatch.setattr(snapshot, "versions", lambda: {**now, "numpy": "99.0"})
+    assert lk.Solver(run_text()).restore(state) == [f"numpy: {now['numpy']} -> 99.0 (the last bits may differ)"]
+
+
 def test_a_weight_that_was_frozen_starts_its_history_afresh(tmp_path: Path) -> None:
     frozen = run_text().replace("num_output: 12,", "num_output: 12, param: [{lr_mult: 0}],")
     solver = lk.Solver(run_text(max_iter=50))

@@ -230,6 +230,7 @@ def test_metadata_that_cannot_be_used_is_one_sentence(trained: lk.Solver, tmp_pa
     good, bad = tmp_path / "run" / "iter_6.safetensors", tmp_path / "bad.safetensors"
     for changes, part in [
         ({"format": 99}, "written by a newer layerkit (format 99, this one reads 1)"),
+        ({"format": 0}, "the snapshot's metadata cannot be used: format: "),
         ({"format": "new"}, "the snapshot's metadata cannot be used: format: "),
         ({"digest": ...}, "the snapshot's metadata cannot be used: digest: Field required"),
         ({"samples": {"data": {"scale": 1}}}, "the snapshot's metadata cannot be used: samples.data.shape"),

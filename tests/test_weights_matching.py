@@ -65,12 +65,12 @@ def test_what_agrees_by_name_is_loaded_and_the_rest_stays(old: Path) -> None:
 def test_the_table_lists_the_nets_weights_in_order_and_then_what_is_skipped(old: Path) -> None:
     found = lk.Net(NEW).flat.match({**arrayfile.load(old)[0], "fc1.bias": np.zeros(4)}, "old.safetensors")
     assert str(found).splitlines() == [
-        "weight         in the file  in the net",
-        "fc1.weight     5x3          5x3         loaded",
-        "fc1.bias       4            5           wrong shape",
-        "answer.weight               2x5         missing",
-        "answer.bias                 2           missing",
-        *(f"{name:<15}{shape:<25}skipped" for name, shape in sorted([("fc2.weight", "7x5"), ("fc2.bias", "7")])),
+        "weight         in old.safetensors  in the net",
+        "fc1.weight     5x3                 5x3         loaded",
+        "fc1.bias       4                   5           wrong shape",
+        "answer.weight                      2x5         missing",
+        "answer.bias                        2           missing",
+        *(f"{name:<15}{shape:<32}skipped" for name, shape in sorted([("fc2.weight", "7x5"), ("fc2.bias", "7")])),
         "1 of 4 weights from old.safetensors; 2 missing, 2 skipped",
     ]
 
@@ -162,12 +162,12 @@ def test_fine_tuning_prints_a_table(command) -> None:
     answer = command("train", MLP, *ONE_STEP, "--weights", "old.npz")
     assert answer.status == 0
     assert answer.out.splitlines()[:6] == [
-        "weight      in the file  in the net",
-        "fc1.weight  128x64       128x64      loaded",
-        "fc1.bias    128          128         loaded",
-        "fc2.weight  10x128       10x128      loaded",
-        "fc2.bias                 10          missing",
-        "ip.weight   3x4                      skipped",
+        "weight      in old.npz  in the net",
+        "fc1.weight  128x64      128x64      loaded",
+        "fc1.bias    128         128         loaded",
+        "fc2.weight  10x128      10x128      loaded",
+        "fc2.bias                10          missing",
+        "ip.weight   3x4                     skipped",
     ]
     assert answer.err == "3 of 4 weights from old.npz; 1 missing, 1 skipped\n"
     started = arrayfile.load("runs/mlp/iter_1.safetensors")[0]

@@ -116,7 +116,6 @@ def _restore(solver: Solver, state: Path, progress: Progress) -> None:
 def _start_from(solver: Solver, files: str, strict: bool, progress: Progress) -> None:
     """Copy the weights whose names agree from each file in turn, and show how they do."""
     from layerkit.errors import UsageError
-    from layerkit.matching import TITLES
     from layerkit.weights import read_weights
 
     arrays, flat = {}, solver.net.flat
@@ -124,7 +123,7 @@ def _start_from(solver: Solver, files: str, strict: bool, progress: Progress) ->
         held = read_weights(file)
         found = flat.match(held, file)
         if not progress.quiet:
-            table.show(TITLES, found.rows)
+            table.show(found.titles, found.rows)
         found.expect(strict=False)
         if not found.loaded:
             raise UsageError(f"{file}: no weight in it has the name of one of this net's: {', '.join(found.missing)}")
