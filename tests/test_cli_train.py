@@ -299,6 +299,33 @@ def test_weights_to_start_from_come_from_several_files(command):
     assert not np.array_equal(started["fc2.bias"], trained["fc2.bias"])
 
 
+# -- a folder that is given ----------------------------------------------------------------------------------------
+
+
+def test_a_given_folder_takes_the_run_and_is_gone_on_in(command):
+    command("train", MLP, *SHORT, "--folder", "whole")
+    answer = command("train", MLP, *SHORT, *sets(max_iter=10), "--folder", "deep/here")
+    assert (answer.status, answer.err) == (0, "")
+    assert not Path("runs").exists()
+    answer = command("train", MLP, *SHORT, "--folder", "deep/here", "--resume")
+    assert answer.err.startswith("going on from deep/here/iter_10.state.safetensors at iteration 10\n")
+    assert same("whole/iter_20.safetensors", "deep/here/iter_20.safetensors")
+
+
+def test_a_given_folder_is_only_replaced_by_force(command):
+    assert command("train", MLP, "--folder", "here", "--resume").err == (
+        "nothing to resume: the folder here holds no snapshot\n"
+    )
+    Path("here").mkdir()
+    answer = command("train", MLP, *SHORT, "--folder", "here")
+    assert (answer.status, answer.err) == (
+        2,
+        "here exists; go on in it with --resume, or replace what is in it with --force\n",
+    )
+    assert command("train", MLP, *SHORT, "--folder", "here", "--force").status == 0
+    assert Path("here/iter_20.safetensors").exists()
+
+
 # -- test ----------------------------------------------------------------------------------------------------------
 
 
