@@ -24,6 +24,8 @@ from fuzz_tools import edited, header_edited, mutated
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
 from layerkit.datasets import cifar10, hdf5, images, lists, mnist, npz
+from layerkit.events import EventLog
+from layerkit.sweep import results
 
 RUN = """
 name: fuzzed
@@ -274,8 +276,9 @@ def test_an_event_log(run: Path, tmp_path: Path) -> None:
         rows[i] = json.dumps(edited(json.loads(rows[i]), draw)).encode() if draw.random() < 0.5 else b"[" * 100_000
         return b"\n".join(rows) + b"\n"
 
-    fuzz(path, (run / path.name).read_bytes(), [events.read, lambda path: events.EventLog(path).rewind()])
-    fuzz(path, (run / path.name).read_bytes(), [events.read], lines)
+    readers: list[Read] = [events.read, lambda path: results.read(path.parent), lambda path: EventLog(path).rewind()]
+    for change in (mutated, lines):
+        fuzz(path, (run / path.name).read_bytes(), readers, change)
 
 
 # -- datasets ------------------------------------------------------------------------------------------------------
