@@ -57,7 +57,7 @@ def solver() -> lk.Solver:
 
 @pytest.fixture(autouse=True)
 def _bounded() -> Iterator[None]:
-    """Fail a test in which a reader hangs, or takes hundreds of megabytes."""
+    """Fail a test in which a reader hangs, or takes a gigabyte (Pillow lets an image have 89 million pixels)."""
 
     def hang(*_: Any) -> None:
         pytest.fail("a reader hangs")
@@ -72,7 +72,7 @@ def _bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, handler)
     unit = 1 if sys.platform == "darwin" else 1024
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    assert grown < 300e6, f"the readers took {grown / 1e6:.0f} MB"
+    assert grown < 1e9, f"the readers took {grown / 1e6:.0f} MB"
 
 
 def fuzz(path: Path, whole: bytes, readers: list[Read], change: Any = mutated, rounds: int = ROUNDS) -> None:
@@ -89,7 +89,7 @@ def fuzz(path: Path, whole: bytes, readers: list[Read], change: Any = mutated, r
                 read(path)
             except lk.LayerkitError as error:
                 refused += 1
-                if "\n" in str(error) or len(str(error)) > 1000:
+                if "\n" in str(error) or len(str(error)) > 2000:  # it may quote long names
                     pytest.fail(f"round {number}: this is no short sentence: {error}")
             except Exception as error:
                 pytest.fail(f"round {number}: {type(error).__name__}: {error}")
