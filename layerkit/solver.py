@@ -77,7 +77,7 @@ class Solver:
     def from_net(cls, net: Net, spec: SolverSpec, *, test_net: Net | None = None) -> Self:
         """A solver over nets that exist already; snapshots then hold no predict net and need a path."""
         solver = cls.__new__(cls)
-        solver._init(net, {} if test_net is None else {"test": test_net}, spec, None, {}, None)
+        solver._init(net, {} if test_net is None else {next(iter(spec.tests)): test_net}, spec, None, {}, None)
         return solver
 
     def _init(
@@ -92,6 +92,9 @@ class Solver:
         expect_something_to_train(net)
         self.net = net
         self._tests = Tests(test_nets, spec.tests)
+        self.test_nets = self._tests.nets
+        """The test nets by name: the stages of each test_state, or `test`."""
+        self.test_net = next(iter(self.test_nets.values()), None)
         self._schedule = Schedule(spec, net)
         self.spec = spec = self._schedule.spec
         self.run = run
@@ -190,7 +193,7 @@ class Solver:
             wanted = self.spec.snapshot_after_train or not ended
             if wanted and self.folder is not None and self._saved_at != self.iteration:
                 self.snapshot()
-            if ended and self._tests.nets:
+            if ended and self.test_nets:
                 outputs = self._last_test()
             self.reason = self._why()
             self.events.emit("stop", self.iteration, reason=self.reason, **self._keeper.about())
@@ -259,16 +262,6 @@ class Solver:
 
     # -- tests ---------------------------------------------------------------------------------------------------
 
-    @property
-    def test_nets(self) -> dict[str, Net]:
-        """The test nets by name: the stages of each test_state, or `test`."""
-        return self._tests.nets
-
-    @property
-    def test_net(self) -> Net | None:
-        """The first test net."""
-        return next(iter(self._tests.nets.values()), None)
-
     def test(self) -> Outputs:
         """Run the test nets over test_iter batches; returns each scalar output over all samples, as `evaluate` does.
 
@@ -281,7 +274,7 @@ class Solver:
 
     def _test(self) -> Outputs | None:
         """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
-        if not self._tests.nets:
+        if not self.test_nets:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
         before = self._must_end()
         with in_place(self.average):

@@ -64,6 +64,15 @@ def test_test_iter_is_for_all_or_for_each() -> None:
         assert seen == [samples]
 
 
+def test_a_net_that_exists_already_is_tested_as_its_state_says() -> None:
+    whole = lk.Solver(digits_run(test_state={"stage": "a"}, test_iter=1))
+    solver = lk.Solver.from_net(whole.net, whole.spec, test_net=whole.test_net)
+    seen: list[int] = []
+    solver.events.listen(lambda event: seen.append(event["samples"]))
+    assert solver.test() == whole.test()
+    assert seen == [180]
+
+
 def test_metrics_of_policies_name_their_net() -> None:
     assert lk.Solver(two(keep_best=True)).best.metric == "new.accuracy"
     assert lk.Solver(two(early_stopping="seen.loss")).best._sign == -1
