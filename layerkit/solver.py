@@ -19,6 +19,7 @@ from layerkit.errors import DataError, LayerkitError, UsageError
 from layerkit.evaluation import Outputs, batch_size, evaluate, scalars
 from layerkit.events import EventLog
 from layerkit.given import Keep
+from layerkit.magnitudes import DebugInfo, expect_readable, l2_norm
 from layerkit.net import Net
 from layerkit.passes import remember
 from layerkit.policies import Plateau, PlateauState, learning_rate
@@ -98,6 +99,8 @@ class Solver:
         folder: str | os.PathLike[str] | None,
     ) -> None:
         _expect_something_to_train(net)
+        if spec.debug_info:
+            expect_readable(net)
         self.net = net
         self.test_net = test_net
         self.spec = spec
@@ -149,18 +152,21 @@ class Solver:
                 outputs = self._test()
                 if outputs is None:
                     break
-                if self._plateau is not None:
-                    self._plateau.see(outputs)
+                self._follow(outputs)
+            debug: DebugInfo | None = None
             begun = time.perf_counter()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss tells, in one sentence
                 loss = self._gradients()
                 if self._due(self.spec.display):
                     self._display(begun)
+                    debug = DebugInfo(self.net) if self.spec.debug_info else None
                     begun = time.perf_counter()
                 self.updater.update(self.lr)
                 if self.average is not None:
                     self.average.take(self.iteration + 1)
             self._seconds += time.perf_counter() - begun
+            if debug is not None:
+                self.events.emit("debug_info", self.iteration, **debug.after_update())
             self.iteration += 1
             if self._due(self.spec.display or 100):
                 self._expect_finite_weights()
@@ -233,6 +239,8 @@ class Solver:
             loss=sum(self._losses) / len(self._losses),
             lr=self.lr,
             samples_per_s=round(self._samples / max(seconds, 1e-9), 1),
+            grad_norm=l2_norm(self.net.flat.diff) / self.spec.iter_size,
+            weight_norm=l2_norm(self.net.flat.values),
             outputs={name: float(value) for name, value in scalars(self.net)},
         )
         self._samples, self._seconds = 0, 0.0
@@ -266,16 +274,29 @@ class Solver:
         """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
         if self.test_net is None:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
-        before, undo = self.stopping, remember(node for _, node in self.test_net.nodes())
+        begun, before = time.perf_counter(), self.stopping
+        undo = remember(node for _, node in self.test_net.nodes())
         with self._averaged():
             found = evaluate(self.test_net, self.spec.test_iter, stop=lambda: self.stopping and not before)
         if self.stopping and not found.samples:
             undo()
             return None
         tables = {name: table.tolist() for name, table in found.tables.items() if table.size <= LOGGED}
-        about = {"tables": tables} if tables else {}
+        speed = round(found.samples / max(time.perf_counter() - begun, 1e-9), 1)
+        about = {"lr": self.lr, "samples_per_s": speed, **({"tables": tables} if tables else {})}
         self.events.emit("test", self.iteration, outputs=found.outputs, samples=found.samples, **about)
         return found.outputs
+
+    def _follow(self, outputs: Outputs) -> None:
+        """Let the policy plateau, if it is the run's, take in what a test gave; a rate that falls is told."""
+        if self._plateau is None:
+            return
+        was, metric = self.lr, self._plateau.spec.metric
+        factor = self._plateau.state.factor
+        self._plateau.see(outputs)
+        if self._plateau.state.factor != factor:
+            best = self._plateau.state.best
+            self.events.emit("lr", self.iteration, lr=self.lr, was=was, metric=metric, best=best)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """While inside, the nets have the weights that tests and snapshots use: averaged ones, if there are any."""

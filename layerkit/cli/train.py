@@ -14,6 +14,8 @@ from layerkit.cli import folders, options
 
 if TYPE_CHECKING:
     from layerkit.cli.progress import Progress
+    from layerkit.events import Event
+    from layerkit.report.tensorboard import Board
     from layerkit.solver import Solver
 
 
@@ -40,6 +42,9 @@ def train(
     given: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="The run's folder, instead of runs/NAME.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Also write what TensorBoard shows to DIR.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     range_test: Annotated[
         bool, typer.Option("--find-lr", help="Only try ever greater rates on a copy, and suggest one.")
@@ -62,6 +67,8 @@ def train(
     With --find-lr nothing is trained for good: the learning rate grows until the loss diverges, and a table, a plot and
     the rate at which the loss fell fastest are printed. The whole table goes to runs/NAME-find-lr/find_lr.csv.
 
+    `layerkit log` shows the event log as tables, and writes it as CSV or for TensorBoard.
+
     Example: layerkit train configs/mlp.yaml --set solver.base_lr=0.05
     """
     from layerkit import graph, text
@@ -70,6 +77,7 @@ def train(
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
     from layerkit.report import doctor
+    from layerkit.report.tensorboard import Board
     from layerkit.solver import Solver
     from layerkit.threads import use
 
@@ -97,8 +105,12 @@ def train(
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
     use(run.threads, "blas")
-    solver = Solver(loaded, folder=folder, keep=(), allow_python=allow_python)
+    debug = run.solver is not None and run.solver.debug_info
+    board = None if tensorboard is None else Board(tensorboard)
+    solver = Solver(loaded, folder=folder, keep="all" if debug else (), allow_python=allow_python)
     progress = Progress(folder, quiet)
+    if debug:
+        progress.note("note: debug_info reads every blob, so that memory is not planned; training takes more of it")
     solver.open()
     if solver.predict_missing is not None:
         progress.note(f"note: snapshots will hold no predict net: {solver.predict_missing}")
@@ -115,7 +127,7 @@ def train(
     if advice is not None:
         progress.note(f"note: {advice}")
     solver.events.listen(progress.show)
-    with progress, _stopping(solver, progress) as stopped_by:
+    with progress, _drawing(board, solver, progress), _stopping(solver, progress) as stopped_by:
         solver.solve()
     solver.close()
     if solver.stopping and not solver.finished:
@@ -142,6 +154,33 @@ def _start_from(solver: Solver, files: str, progress: Progress) -> None:
             raise UsageError(f"{file}: no weight in it has the name of one of this net's: {', '.join(missing)}")
         kept = f"; not in it: {', '.join(missing)}" if missing else ""
         progress.note(f"{total - len(missing)} of {total} weights from {file}{kept}")
+
+
+@contextmanager
+def _drawing(board: Board | None, solver: Solver, progress: Progress) -> Iterator[None]:
+    """While inside, the board takes every event. Where it cannot be written, training goes on without it."""
+    if board is None:
+        yield
+        return
+    from layerkit.errors import DataError
+
+    lost = False
+
+    def take(event: Event) -> None:
+        nonlocal lost
+        if lost:
+            return
+        try:
+            board.take(event)
+        except DataError as error:
+            lost = True
+            progress.note(f"note: {error}; training goes on without, and `layerkit log` can write it later")
+
+    solver.events.listen(take)
+    try:
+        yield
+    finally:
+        board.close()
 
 
 @contextmanager

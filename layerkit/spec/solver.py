@@ -163,6 +163,7 @@ class SolverSpec(Strict):
     max_iter: int = Field(gt=0, description="Iterations to run.")
     display: int = Field(100, ge=0, description="Iterations between displays; 0 is never.")
     average_loss: int = Field(1, gt=0, description="Iterations over which the displayed loss is averaged.")
+    debug_info: bool = Field(False, description="Show with each display how large the numbers in every layer are.")
     test_interval: int = Field(
         0, ge=0, description="Iterations between tests; 0 is only at the end.", validate_default=True
     )
@@ -244,6 +245,13 @@ class SolverSpec(Strict):
     def _of_a_warmup(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and info.data.get("warmup_iter", 1) == 0:
             raise ValueError("without warmup_iter it is not used")
+        return value
+
+    @field_validator("debug_info")
+    @classmethod
+    def _with_displays(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("display", 1) == 0:
+            raise ValueError("comes with displays; let display be above 0")
         return value
 
     @field_validator("test_interval")
