@@ -99,7 +99,7 @@ class Solver:
         folder: str | os.PathLike[str] | None,
     ) -> None:
         _expect_something_to_train(net)
-        if spec.debug_info:
+        if spec.debug_info and spec.display:
             expect_readable(net)
         self.net = net
         self.test_net = test_net

@@ -9,6 +9,18 @@ import typer
 
 from layerkit.cli import folders, table
 
+_WORDS = {
+    "NumIters": "iteration",
+    "Seconds": "seconds",
+    "LearningRate": "lr",
+    "SmoothedLoss": "mean loss",
+    "SamplesPerSecond": "samples/s",
+    "GradNorm": "gradient norm",
+    "WeightNorm": "weight norm",
+    "Samples": "samples",
+}
+"""Titles of the CSV -> titles in print, which fold between words."""
+
 
 def log(
     run: Annotated[
@@ -24,9 +36,9 @@ def log(
         typer.Option("--tensorboard", metavar="DIR", help="Write a file for TensorBoard to DIR instead of printing."),
     ] = None,
 ) -> None:
-    """Print the displays and the tests of a run, finished or not, as tables.
+    """Print the displays and tests of a run as tables.
 
-    The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard shows what --tensorboard
+    The run may still go on. The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard shows what --tensorboard
     wrote with `tensorboard --logdir DIR`; `layerkit train --tensorboard DIR` writes it while training.
 
     Example: layerkit log runs/mlp --csv mlp
@@ -49,7 +61,8 @@ def log(
     if csv is None and tensorboard is None:
         for name, each in found.items():
             typer.echo(f"{name}:")
-            table.show(each.titles, cells(each), each.titles)
+            titles = [_WORDS.get(title, title) for title in each.titles]
+            table.show(titles, cells(each), titles)
             typer.echo("")
     typer.echo(how_it_ended(record), err=csv is not None or tensorboard is not None)
 

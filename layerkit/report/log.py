@@ -91,7 +91,7 @@ def to_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def cells(table: Table, written: Callable[[Cell], str] = lambda value: f"{value:.5g}") -> Iterable[list[str]]:
+def cells(table: Table, written: Callable[[Cell], str] = lambda value: f"{value:.6g}") -> Iterable[list[str]]:
     """A table's rows as text; whole numbers are written whole."""
     for row in table.rows:
         yield ["" if value is None else str(value) if isinstance(value, int) else written(value) for value in row]

@@ -251,7 +251,7 @@ class SolverSpec(Strict):
     @classmethod
     def _with_displays(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("display", 1) == 0:
-            raise ValueError("comes with displays; let display be above 0")
+            raise ValueError("must be false where display is 0, since it comes with displays")
         return value
 
     @field_validator("test_interval")
