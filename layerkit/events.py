@@ -5,13 +5,13 @@ has `event` (its kind), `iter` (updates made so far) and `time` (wall time, in s
 order in which they can come at one iteration:
 
     start       name, max_iter, weights (how many numbers are trained), seed, resumed, threads, engine
+    snapshot    weights, state (file names), of what the updates so far have led to
     test        outputs (name -> mean over samples), samples (count), lr (of the next update), samples_per_s (of the
                 test), and where metrics count by class tables (name -> rows)
     lr          the policy plateau lowered the rate: lr (new), was, metric, best (the best test so far)
     display     loss (mean over the last average_loss iterations), lr, samples_per_s (of training, since the last
                 display), grad_norm, weight_norm, outputs (name -> value, of the last batch)
     debug_info  forward, backward, update, norms: see `layerkit.magnitudes`
-    snapshot    weights, state (file names)
     stop        reason: finished, interrupted
     error       message
 

@@ -292,3 +292,11 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     event = {"event": "display", "iter": 0, "time": 1.0, "loss": 1.0}
     with pytest.raises(lk.DataError, match=r"cannot write a file for TensorBoard to .*: No space left on device"):
         board.take(event)
+
+
+def test_a_run_that_cannot_begin_leaves_no_curves(command) -> None:
+    command("train", "configs/mlp.yaml", "--weights", "missing.safetensors", "--tensorboard", "board")
+    assert not Path("board").exists()
+    answer = command("train", "configs/mlp.yaml", "--find-lr", "--tensorboard", "board")
+    assert answer.status == 2
+    assert "--find-lr starts afresh" in answer.err

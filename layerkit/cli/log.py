@@ -38,8 +38,9 @@ def log(
 ) -> None:
     """Print the displays and tests of a run as tables.
 
-    The run may still go on. The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard shows what --tensorboard
-    wrote with `tensorboard --logdir DIR`; `layerkit train --tensorboard DIR` writes it while training.
+    The run may still go on. The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard
+    shows what --tensorboard wrote with `tensorboard --logdir DIR`; `layerkit train --tensorboard DIR` writes it while
+    training.
 
     Example: layerkit log runs/mlp --csv mlp
     """

@@ -84,7 +84,7 @@ def train(
     if sum((resume, state is not None, weights is not None)) > 1:
         raise UsageError("give one of --resume, --snapshot and --weights")
     course = (first, last, iterations)
-    if range_test and (resume or force or state is not None):
+    if range_test and (resume or force or state is not None or tensorboard is not None):
         raise UsageError("--find-lr starts afresh or from --weights, and replaces no run; leave the other option out")
     if course != (None, None, None) and not range_test:
         raise UsageError("--from, --to and --iterations say how --find-lr goes; give it too, or leave them out")
@@ -106,7 +106,6 @@ def train(
         options.refuse_inputs(loaded.graphs["train"], "trained")
     use(run.threads, "blas")
     debug = run.solver is not None and run.solver.debug_info
-    board = None if tensorboard is None else Board(tensorboard)
     solver = Solver(loaded, folder=folder, keep="all" if debug else (), allow_python=allow_python)
     progress = Progress(folder, quiet)
     if debug:
@@ -118,6 +117,7 @@ def train(
         _restore(solver, state, progress)
     if weights is not None:
         _start_from(solver, weights, progress)
+    board = None if tensorboard is None else Board(tensorboard)
     if not resume:
         if given is None and folder.name != run.name:
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
