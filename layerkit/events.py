@@ -136,11 +136,20 @@ def _parsed(line: bytes) -> Any:
 
 
 def _is_event(event: Any) -> bool:
-    """Whether it has what every event has."""
+    """Whether what every reader counts on is there."""
     if not isinstance(event, dict):
         return False
-    kind, iteration, when = (event.get(name) for name in ("event", "iter", "time"))
-    return isinstance(kind, str) and isinstance(iteration, int) and isinstance(when, (int, float))
+    kind, iteration, when, outputs = (event.get(name) for name in ("event", "iter", "time", "outputs"))
+    numbers = [event.get("loss"), *(outputs.values() if isinstance(outputs, dict) else ())]
+    return (
+        isinstance(kind, str)
+        and isinstance(iteration, int)
+        and 0 <= iteration < 2**63
+        and isinstance(when, (int, float))
+        and abs(when) < 1e12
+        and ("outputs" not in event or isinstance(outputs, dict))
+        and all(number is None or isinstance(number, (int, float)) for number in numbers)
+    )
 
 
 @contextlib.contextmanager

@@ -300,3 +300,17 @@ def test_a_run_that_cannot_begin_leaves_no_curves(command) -> None:
     answer = command("train", "configs/mlp.yaml", "--find-lr", "--tensorboard", "board")
     assert answer.status == 2
     assert "--find-lr starts afresh" in answer.err
+
+
+HOLES: list[Any] = [None, 0, "text", [], {}, [1], [{}], [{"layer": 1, "top": []}], 10**400, 1e300, True]
+
+
+@pytest.mark.parametrize("value", HOLES, ids=[str(hole)[:20] for hole in HOLES])
+def test_readers_pass_over_what_they_do_not_know(command, folder: Path, value: Any) -> None:
+    log = EventLog(folder / "log")
+    for kind in ("start", "display", "test", "debug_info", "lr", "stop", "error", "anew"):
+        for field in ("lr", "samples_per_s", "samples", "grad_norm", "forward", "update", "norms", "reason", "message"):
+            log.emit(kind, 1, **{field: value})
+    assert command("log", "log").status == 0
+    assert command("log", "log", "--csv", "table").status == 0
+    assert command("log", "log", "--tensorboard", "board").status == 0

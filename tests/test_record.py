@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,17 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
         events.read(tmp_path / "log")
 
 
-@pytest.mark.parametrize(
-    "line", ["", "{}", "1", "null", '{"event": 1, "iter": 0, "time": 0}', '{"event": "a", "iter": "0", "time": 0}',
-             '{"event": "a", "iter": 0}', '{"event": "a", "iter": 0, "time": "now"}', "[" * 100_000],
-)  # fmt: skip
+SOUND = {"event": "a", "iter": 0, "time": 1.5}
+UNSOUND: list[dict[str, Any]] = [
+    {"event": 1}, {"event": None}, {"iter": "0"}, {"iter": -1}, {"iter": 2**63}, {"iter": 0.5}, {"time": "now"},
+    {"time": None}, {"time": 1e13}, {"outputs": [1]}, {"outputs": {"b": []}}, {"loss": "0"},
+]  # fmt: skip
+LINES = ["", "{}", "1", "null", "[" * 100_000, *(json.dumps({**SOUND, **change}) for change in UNSOUND)]
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[-30:])
 def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
-    good = b'{"event": "a", "iter": 0, "time": 1}\n'
+    good = json.dumps(SOUND).encode() + b"\n"
     (tmp_path / "log").write_bytes(HEADER + good + line.encode() + b"\n" + good)
     with pytest.raises(lk.DataError, match=r"log:3: this line is no event$"):
         events.read(tmp_path / "log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -71,8 +72,7 @@ def log(
 def _write_board(record: list[dict[str, object]], folder: Path) -> None:
     from layerkit.report.tensorboard import Board
 
-    board = Board(folder)
-    for event in record:
-        board.take(event)
-    board.close()
+    with closing(Board(folder)) as board:
+        for event in record:
+            board.take(event)
     typer.echo(f"to look at it: tensorboard --logdir {folder}", err=True)

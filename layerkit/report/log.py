@@ -59,23 +59,18 @@ def _seconds(record: Sequence[Event]) -> list[float]:
 
 def _table(record: Sequence[Event], seconds: Sequence[float], kind: str, own: Mapping[str, str]) -> Table:
     chosen = [(event, at) for event, at in zip(record, seconds, strict=True) if event["event"] == kind]
-    names = list(dict.fromkeys(name for event, _ in chosen for name in _outputs(event)))
+    names = list(dict.fromkeys(name for event, _ in chosen for name in event.get("outputs", {})))
     rows = [
         [
             event["iter"],
             at,
             _number(event.get("lr")),
-            *(_number(_outputs(event).get(name)) for name in names),
+            *(_number(event.get("outputs", {}).get(name)) for name in names),
             *(_number(event.get(field)) for field in own.values()),
         ]
         for event, at in chosen
     ]
     return Table([*_SHARED, *names, *own], rows)
-
-
-def _outputs(event: Event) -> Mapping[str, Any]:
-    outputs = event.get("outputs")
-    return outputs if isinstance(outputs, dict) else {}
 
 
 def _number(value: Any) -> Cell:

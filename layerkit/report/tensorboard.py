@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import socket
 import time
@@ -11,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from layerkit.errors import DataError, UsageError
 from layerkit.events import Event
 
+_GREATEST = float(np.finfo(np.float32).max)
+"""What an event file can hold."""
 _OF_SOLVER = ("loss", "lr", "samples_per_s", "grad_norm", "weight_norm")
 
 
@@ -82,8 +85,8 @@ class Board:
 
 
 def scalars(event: Event) -> Iterator[tuple[str, float]]:
-    """The finite numbers of an event, each with its curve's name."""
-    return ((tag, value) for tag, value in _named(event) if isinstance(value, (int, float)) and math.isfinite(value))
+    """The numbers of an event that can be drawn, each with its curve's name."""
+    return ((tag, value) for tag, value in _named(event) if isinstance(value, (int, float)) and abs(value) <= _GREATEST)
 
 
 def _named(event: Event) -> Iterator[tuple[str, Any]]:
@@ -95,7 +98,12 @@ def _named(event: Event) -> Iterator[tuple[str, Any]]:
         yield from ((f"{phase}/{name}", value) for name, value in event.get("outputs", {}).items())
     if kind == "debug_info":
         for part in ("forward", "backward", "update"):
-            for each in event[part]:
-                blob = next(each[name] for name in ("top", "bottom", "weight") if name in each)
+            for each in _lines(event.get(part)):
+                blob = next((each[name] for name in ("top", "bottom", "weight") if name in each), "")
                 for what in ("data", "diff"):
-                    yield f"debug_info/{part}_{what}/{each['layer']}/{blob}", each.get(what)
+                    yield f"debug_info/{part}_{what}/{each.get('layer')}/{blob}", each.get(what)
+
+
+def _lines(part: Any) -> list[dict[str, Any]]:
+    """The lines of a part of `debug_info`, as far as it has any."""
+    return [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
