@@ -19,6 +19,7 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Layer
+from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
 from layerkit.spec import Origin
@@ -44,6 +45,7 @@ class Net:
         phase: str = "train",
         *,
         weights: str | os.PathLike[str] | None = None,
+        strict: bool | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         engine: str | None = None,
@@ -53,18 +55,16 @@ class Net:
     ):
         """A net from a YAML file's path, a YAML text or a dict.
 
-        `weights` is a snapshot to load; `seed` replaces the run's random_seed; `dtype` is float32 or float64; `engine`
-        (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a pass; with a list of
-        names only those, inputs and outputs, and the memory of the others is used again, which is faster and smaller.
-        With `allow_python`, layers of type Python run the code that the source names.
-        Raises ConfigError with everything that is wrong with the source.
+        `weights` is a file for `load_weights`, with `strict`; `seed` replaces the run's random_seed; `dtype` is float32
+        or float64; `engine` (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a
+        pass; with a list of names only those, inputs and outputs, and others take turns in memory, which is faster and
+        smaller. With `allow_python`, layers of type Python run code. Raises ConfigError with everything that is wrong.
         """
         run, loaded = graphs.load(source, [phase], overrides, allow_python=allow_python)
-        if seed is None:
-            seed = run.solver.random_seed if run.solver else 0
+        seed = seed if seed is not None else run.solver.random_seed if run.solver else 0
         self._init(loaded[phase], seed, dtype, engine=engine or run.engine, keep=keep)
         if weights is not None:
-            self.load_weights(weights)
+            self.load_weights(weights, strict)
 
     @classmethod
     def from_graph(
@@ -202,10 +202,12 @@ class Net:
             raise UnknownNameError("input", name, self.inputs)
         return Ref(name)
 
-    def load_weights(self, weights: str | os.PathLike[str] | Mapping[str, Array], strict: bool = True) -> list[str]:
-        """Copy weights in by name from a snapshot's path or a mapping; returns the names that it lacks.
+    def load_weights(self, weights: str | os.PathLike[str] | Mapping[str, Array], strict: bool | None = None) -> Match:
+        """Copy weights in by name from a file's path or a mapping; returns what was loaded, skipped and missing.
 
-        Raises SnapshotError for a file that cannot be read, another shape, or if `strict` a weight that is missing.
+        With None every weight of the net must be there, and others are skipped: a train net's snapshot fits its predict
+        net. False is Caffe's rule, for fine-tuning: what is missing stays as it is. True allows no others either.
+        Raises SnapshotError for a file that cannot be read and for another shape; nothing is changed then.
         """
         if isinstance(weights, Mapping):
             return self.flat.load(weights, "the mapping", strict)
@@ -381,8 +383,7 @@ class Net:
         if self.graph.state.phase != "predict":
             raise UsageError("predict needs a net in the predict phase: Net(..., phase='predict')")
         if len(self.inputs) != 1:
-            listed = ", ".join(self.inputs)
-            raise UsageError(f"predict needs a net with one input, not {len(self.inputs)} ({listed}); use forward")
+            raise UsageError(f"predict needs one input, not {len(self.inputs)} ({', '.join(self.inputs)}); use forward")
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]

@@ -381,7 +381,7 @@ def test_a_number_that_is_not_finite_is_null_in_the_file_only(tmp_path: Path) ->
     heard: list[Any] = []
     log.listen(heard.append)
     log.emit("test", 1, outputs={"a": math.inf}, tables={"b": [1.5, math.nan]})
-    (event,) = events.read(tmp_path / "log")
+    [event] = events.read(tmp_path / "log")
     assert (event["outputs"], event["tables"]) == ({"a": None}, {"b": [1.5, None]})
     assert heard[0]["outputs"]["a"] == math.inf
 
