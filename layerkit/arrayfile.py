@@ -5,7 +5,8 @@ disk and then renamed, so a process killed at any moment leaves either the old f
 
 The format is written here rather than by the safetensors library because that library writes a strided array's bytes
 in the wrong order, orders metadata differently in every process, and does not flush; it does all the reading.
-Files written here carry a CRC-32 of names, types, shapes and values, which `load` checks.
+Files written here carry a CRC-32 of metadata, names, types, shapes and values, which `load` checks; it is noted how it
+stood after each array, so that the array that is damaged can be named.
 
 Source: the format's description, https://github.com/huggingface/safetensors#format.
 """
@@ -35,7 +36,11 @@ Array = npt.NDArray[Any]
 AnyPath = str | os.PathLike[str]
 
 CHECKSUM = "layerkit.crc32"
-"""The metadata entry that holds the checksum; `load` and `metadata` take it out again."""
+"""The metadata entry that holds the checksum; `load` and `metadata` take it out again.
+
+It is the CRC-32 after metadata, names, types and shapes, then after the values of each array in the order of names:
+`1a2b3c4d 5e6f7a8b ...`. The last is that of everything; the others only tell where a damaged file begins to differ.
+"""
 
 BOMB_SIZE = 1 << 30
 BOMB_RATIO = 200
@@ -104,8 +109,8 @@ def load(path: AnyPath) -> tuple[dict[str, Array], dict[str, str]]:
         arrays = {name: file.get_tensor(name) for name in _headers(path, file)}
         notes = dict(sorted((file.metadata() or {}).items()))
     checksum = notes.pop(CHECKSUM, None)
-    if checksum is not None and checksum != _checksum(arrays, notes):
-        raise SnapshotError(f"{_name(path)} is damaged: its contents do not match its checksum")
+    if checksum is not None:
+        _check(path, checksum, arrays, notes)
     return arrays, notes
 
 
@@ -178,6 +183,8 @@ def _members(path: AnyPath, archive: zipfile.ZipFile) -> Iterator[tuple[str, zip
         raise SnapshotError(f"{_name(path)} is damaged: it lists fewer arrays than it counts")
     seen = set()
     for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others take what memory they ask
+            raise SnapshotError(f"{_name(path)} is no NumPy .npz file: {info.filename!r} is packed in another way")
         name = info.filename.removesuffix(".npy")
         if name == info.filename or name in seen:
             raise SnapshotError(
@@ -216,6 +223,19 @@ def _npy_header(path: AnyPath, file: IO[bytes], file_size: int, name: str) -> Ar
     return ArrayHeader(tuple(shape), dtype)
 
 
+def _first_cut_off(path: AnyPath) -> str | None:
+    """The first array of a .safetensors file whose values do not all lie within the file; None if that is not known."""
+    with contextlib.suppress(Exception), open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        start, size = 8 + length, os.path.getsize(path)
+        if start > size:
+            return None
+        ends = {name: entry["data_offsets"][1] for name, entry in json.loads(file.read(length)).items()
+                if name != "__metadata__"}  # fmt: skip
+        return next((name for name in sorted(ends, key=ends.__getitem__) if start + ends[name] > size), None)
+    return None
+
+
 @contextlib.contextmanager
 def _reading(path: AnyPath, kind: str) -> Iterator[None]:
     """Turn whatever reading a broken file raises into one sentence."""
@@ -233,6 +253,9 @@ def _reading(path: AnyPath, kind: str) -> Iterator[None]:
         raise SnapshotError(f"cannot read {_name(path)}: {_reason(error)}") from error
     except Exception as error:
         # zipfile, zlib, numpy and safetensors each have their own exceptions for broken bytes, some undocumented
+        cut = _first_cut_off(path) if kind == "safetensors" else None
+        if cut is not None:
+            raise SnapshotError(f"{_name(path)} is cut short: it ends before the values of {cut!r} do") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SnapshotError(f"{_name(path)} is damaged or no {kind} file: {reason[:200]}") from error
 
@@ -288,10 +311,20 @@ def _raw(array: Array) -> memoryview:
 
 def _checksum(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> str:
     about = [(name, _CODES[arrays[name].dtype.newbyteorder("=")], arrays[name].shape) for name in sorted(arrays)]
-    crc = zlib.crc32(json.dumps([sorted(notes.items()), about]).encode())
+    crcs = [zlib.crc32(json.dumps([sorted(notes.items()), about]).encode())]
     for name in sorted(arrays):
-        crc = zlib.crc32(_raw(arrays[name]), crc)
-    return f"{crc:08x}"
+        crcs.append(zlib.crc32(_raw(arrays[name]), crcs[-1]))
+    return " ".join(f"{crc:08x}" for crc in crcs)
+
+
+def _check(path: AnyPath, said: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
+    """Raise SnapshotError where a file's contents differ from its checksum, naming the first array that is to blame."""
+    now, then = _checksum(arrays, notes).split(), said.split()
+    if now[-1:] == then[-1:]:
+        return
+    first = next((i for i, (a, b) in enumerate(zip(now, then, strict=False)) if a != b), 0)
+    what = f"the values of {sorted(arrays)[first - 1]!r}" if first and len(now) == len(then) else "its contents"
+    raise SnapshotError(f"{_name(path)} is damaged: {what} do not match its checksum")
 
 
 def _suffix(path: AnyPath, known: tuple[str, ...], verb: str) -> str:

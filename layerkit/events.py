@@ -89,10 +89,24 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
-            events.append({**event, "event": event["event"], "iter": event["iter"]})
-        except (ValueError, TypeError, KeyError):
-            raise DataError(f"{os.fspath(path)}:{number}: this line is no event") from None
+            sound = _is_event(event)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            sound = False
+        if not sound:
+            raise DataError(f"{os.fspath(path)}:{number}: this line is no event")
+        events.append(event)
     return events
+
+
+def _is_event(event: Any) -> bool:
+    """Whether what every reader counts on is there; raises where it is no object, or lacks a field."""
+    numbers = [event.get("loss"), *event.get("outputs", {}).values()]
+    return (
+        isinstance(event["event"], str)
+        and isinstance(event["iter"], int)
+        and abs(event["time"]) < 1e12
+        and all(number is None or isinstance(number, int | float) for number in numbers)
+    )
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Layer
-from layerkit.passes import ForwardStep, name_layer
+from layerkit.matching import Match
+from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
 from layerkit.spec import Origin
 from layerkit.storage import BlobStore, Named, provide_state
@@ -44,6 +45,7 @@ class Net:
         phase: str = "train",
         *,
         weights: str | os.PathLike[str] | None = None,
+        strict: bool | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         engine: str | None = None,
@@ -53,18 +55,16 @@ class Net:
     ):
         """A net from a YAML file's path, a YAML text or a dict.
 
-        `weights` is a snapshot to load; `seed` replaces the run's random_seed; `dtype` is float32 or float64; `engine`
-        (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a pass; with a list of
-        names only those, inputs and outputs, and the memory of the others is used again, which is faster and smaller.
-        With `allow_python`, layers of type Python run the code that the source names.
-        Raises ConfigError with everything that is wrong with the source.
+        `weights` is a file for `load_weights`, with `strict`; `seed` replaces the run's random_seed; `dtype` is float32
+        or float64; `engine` (auto, numpy or onednn) replaces the run's. With keep="all" every blob can be read after a
+        pass; with a list of names only those, inputs and outputs, and others take turns in memory, which is faster and
+        smaller. With `allow_python`, layers of type Python run code. Raises ConfigError with everything that is wrong.
         """
         run, loaded = graphs.load(source, [phase], overrides, allow_python=allow_python)
-        if seed is None:
-            seed = run.solver.random_seed if run.solver else 0
+        seed = seed if seed is not None else run.solver.random_seed if run.solver else 0
         self._init(loaded[phase], seed, dtype, engine=engine or run.engine, keep=keep)
         if weights is not None:
-            self.load_weights(weights)
+            self.load_weights(weights, strict)
 
     @classmethod
     def from_graph(
@@ -111,6 +111,7 @@ class Net:
             self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
             self.params: dict[str, Weights] = Named("layer", self.flat.params)
             self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
+            self._files = [each for each in self.layers.values() if each.uses_files and each.bottoms != (0, 0)]
             for node in graph.nodes:
                 self._bind(node)
             self._programs = Programs(graph, self.engine, known_names(graph, keep), self.dtype)
@@ -201,10 +202,12 @@ class Net:
             raise UnknownNameError("input", name, self.inputs)
         return Ref(name)
 
-    def load_weights(self, weights: str | os.PathLike[str] | Mapping[str, Array], strict: bool = True) -> list[str]:
-        """Copy weights in by name from a snapshot's path or a mapping; returns the names that it lacks.
+    def load_weights(self, weights: str | os.PathLike[str] | Mapping[str, Array], strict: bool | None = None) -> Match:
+        """Copy weights in by name from a file's path or a mapping; returns what was loaded, skipped and missing.
 
-        Raises SnapshotError for a file that cannot be read, another shape, or if `strict` a weight that is missing.
+        With None every weight of the net must be there, and others are skipped: a train net's snapshot fits its predict
+        net. False is Caffe's rule, for fine-tuning: what is missing stays as it is. True allows no others either.
+        Raises SnapshotError for a file that cannot be read and for another shape; nothing is changed then.
         """
         if isinstance(weights, Mapping):
             return self.flat.load(weights, "the mapping", strict)
@@ -213,13 +216,13 @@ class Net:
     def open(self) -> None:
         """Open the sources; the first forward does it too. Raises DataError, naming the layer."""
         for layer in self.layers.values():
-            if layer.name not in self._opened:
-                try:
-                    layer.open()
-                except Exception as error:
-                    name_layer(error, layer)
-                    raise
-                self._opened.add(layer.name)
+            with naming(layer):
+                self._open(layer)
+
+    def _open(self, layer: Layer) -> None:
+        if layer.name not in self._opened:
+            layer.open()
+            self._opened.add(layer.name)
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -284,6 +287,8 @@ class Net:
         """Run the units whose last layers stand from `first` to `last`."""
         layer: Layer | None = None
         try:
+            for layer in self._files:
+                self._open(layer)
             for i, step in enumerate(self.program.steps):  # another program may take this one's place, unit by unit
                 if not first <= step.last <= last or (given and not given.isdisjoint(step.makes)):
                     continue
@@ -320,9 +325,7 @@ class Net:
 
     def offer_bounds(self, step: ForwardStep) -> None:
         """Open a source; give tops whose shapes the layer decides their full size, whatever the last pass left."""
-        if step.layer.name not in self._opened:
-            step.layer.open()
-            self._opened.add(step.layer.name)
+        self._open(step.layer)
         for top, bound in zip(step.tops, self.graph.nodes[step.last].plan.tops, strict=True):
             top.resize(tuple(bound))
 
@@ -380,8 +383,7 @@ class Net:
         if self.graph.state.phase != "predict":
             raise UsageError("predict needs a net in the predict phase: Net(..., phase='predict')")
         if len(self.inputs) != 1:
-            listed = ", ".join(self.inputs)
-            raise UsageError(f"predict needs a net with one input, not {len(self.inputs)} ({listed}); use forward")
+            raise UsageError(f"predict needs one input, not {len(self.inputs)} ({', '.join(self.inputs)}); use forward")
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]

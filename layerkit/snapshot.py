@@ -1,9 +1,9 @@
 """Snapshots: weights with everything needed to use them, and the solver's state with everything needed to go on.
 
-A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with the run as
-resolved, the predict net with its shapes, what the source did to its samples, and class names. A solver's state is a
-second file beside it. Nothing in either names code to run, but for layers of type Python, which only a caller who
-allows it can load. Each is written whole or not at all.
+A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with a format version,
+the run as resolved, the predict net with its shapes, what the source did to its samples, class names, and the versions
+of what wrote it. A solver's state is a second file beside it. Nothing in either names code to run, but for layers of
+type Python, which only a caller who allows it can load. Each is written whole or not at all.
 
 The two files of a pair are written one after the other, and a process can be killed between them. So the state names
 the weights that it belongs to by their digest, and a state is only restored together with those.
@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
-from layerkit import arrayfile, events, graph, prediction
+from layerkit import __version__, arrayfile, events, graph, prediction
 from layerkit.averaging import Average
 from layerkit.blob import Array
 from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
@@ -48,12 +49,13 @@ Nets = Mapping[str, Net]
 class WeightsInfo(Strict):
     """What a snapshot says beside its weights."""
 
-    format: int = Field(description="Version of this metadata.")
+    format: int = Field(ge=1, description="Version of this metadata.")
     kind: Literal["weights"] = "weights"
     iteration: int = Field(description="Updates made.")
     averaged: int = Field(0, description="How often weights were taken into the average that these are; 0: no average.")
     digest: str = Field(description="Digest of names, types, shapes and values of the arrays.")
     shared: dict[str, str] = Field({}, description="Further uses of shared weights -> the name that they stand under.")
+    versions: dict[str, str] = Field({}, description="Versions of layerkit, numpy and Python that wrote it.")
     run: dict[str, Any] = Field({}, description="The run as resolved.")
     predict: dict[str, Any] | None = Field(None, description="The predict net as a run of plain layers.")
     predict_missing: str = Field("it was saved without a run", description="Why there is no predict net.")
@@ -63,10 +65,11 @@ class WeightsInfo(Strict):
 class StateInfo(Strict):
     """What a solver's state says beside its arrays."""
 
-    format: int = Field(description="Version of this metadata.")
+    format: int = Field(ge=1, description="Version of this metadata.")
     kind: Literal["state"] = "state"
     iteration: int = Field(ge=0, description="Updates made.")
     weights: str = Field(description="Digest of the weights that it belongs to.")
+    versions: dict[str, str] = Field({}, description="Versions of layerkit, numpy and Python that wrote it.")
     run: dict[str, Any] = Field({}, description="The run as resolved.")
     threads: int = Field(description="Threads of matrix products.")
     engine: str = Field("numpy", description="What ran the layers.")
@@ -87,9 +90,10 @@ def save_weights(
     Returns their digest. Raises SnapshotError.
     """
     arrays = net.flat.arrays()
-    own = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": _digest(arrays)}
+    digest = _digest(arrays)
+    own = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": digest, "versions": versions()}
     arrayfile.save(path, arrays, {KEY: json.dumps({**own, "shared": net.flat.shared(), **(about or {})})})
-    return str(own["digest"])
+    return digest
 
 
 def describe(run: RunSpec, predict: graph.Graph | None = None, *, allow_python: bool = False) -> dict[str, Any]:
@@ -175,6 +179,7 @@ def save_state(
         format=FORMAT,
         iteration=iteration,
         weights=weights,
+        versions=versions(),
         run=run.resolved() if run else {},
         threads=threads(),
         engine=nets["train"].engine.name,
@@ -194,8 +199,8 @@ def restore(
 ) -> tuple[StateInfo, list[str]]:
     """Put back a solver's state and the weights beside it; what the state lacks starts afresh.
 
-    Returns what the state says, and notes on what it lacks. Nothing is changed unless everything fits. Raises
-    SnapshotError for files that do not belong together or do not fit the nets.
+    Returns what the state says, and notes on what it lacks and on other versions that wrote it. Nothing is changed
+    unless everything fits. Raises SnapshotError for files that do not belong together or do not fit the nets.
     """
     name, info = os.fspath(path), read_state_info(path)
     kept, _ = arrayfile.load(path)
@@ -213,7 +218,7 @@ def restore(
         try:
             trial: Any = np.random.PCG64()
             trial.state = info.generators[key]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SnapshotError(f"{name}: the state of the generator {key!r} cannot be used") from None
     flat.load(weights, os.fspath(weights_of(path)))
     if average is not None:
@@ -224,7 +229,13 @@ def restore(
     for key in generators.keys() & info.generators.keys():
         generators[key].bit_generator.state = info.generators[key]
     lacking = [*(key for key in wanted if key not in kept), *(key for key in generators if key not in info.generators)]
-    return info, [f"{key}: not in the state, so it starts afresh" for key in lacking]
+    notes = [f"{key}: not in the state, so it starts afresh" for key in lacking]
+    notes += [
+        f"{what}: {was} -> {versions()[what]} (the last bits may differ)"
+        for what, was in info.versions.items()
+        if was != versions().get(what, was)
+    ]
+    return info, notes
 
 
 def _expect_no_new_layer(net: Net, weights: Mapping[str, Array], state: str) -> None:
@@ -264,8 +275,8 @@ def newest_state(folder: str | os.PathLike[str]) -> Path | None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process left of snapshots that it was writing to a run's folder."""
-    for path in Path(folder).glob(".iter_*.safetensors.*.tmp"):
+    """Remove what a killed process left of files that it was writing to a run's folder, as arrayfile names them."""
+    for path in Path(folder).glob(".*.????????.tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -314,6 +325,11 @@ def _generators(nets: Nets) -> dict[str, np.random.Generator]:
 def threads() -> int:
     """How many threads matrix products use; another number may give other last bits."""
     return threads_in_force()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, which a snapshot notes: another one may give other last bits."""
+    return {"layerkit": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
 def _validated(kind: type[Info], about: dict[str, Any], path: str | os.PathLike[str]) -> Info:

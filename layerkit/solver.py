@@ -44,6 +44,8 @@ class Solver:
         source: Origin | RunSpec | graph.Loaded,
         *,
         folder: str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        strict: bool = False,
         overrides: Iterable[str] = (),
         dtype: str = "float32",
         engine: str | None = None,
@@ -52,6 +54,7 @@ class Solver:
     ):
         """A solver for a run from a YAML file's path, a YAML text or a dict (`overrides` are for these), or a RunSpec.
 
+        `weights` is a file to start from, loaded as `Net.load_weights` does: without `strict`, what agrees by name.
         With what `graph.load` gave, graphs are not built again; one solver can be made from it. `engine` replaces the
         run's; `keep` says which blobs of the nets can be read, and `allow_python` whether they may hold Python layers,
         as in Net. Raises ConfigError, and UsageError for a run without a solver, or with nothing to train.
@@ -78,6 +81,8 @@ class Solver:
                     keep=keep,
                     share=nets.get("train"),
                 )
+        if weights is not None:
+            nets["train"].load_weights(weights, strict)
         about = snapshot.describe(run, graphs.get("predict"), allow_python=allow_python)
         self._init(nets["train"], nets.get("test"), run.solver, run, about, folder)
 

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from layerkit import arrayfile, threads
 from layerkit.blob import Array, Blob, Shape, Stamp, WeightBlob, Weights, aligned, shape_text
-from layerkit.errors import ShapeError, SnapshotError, did_you_mean
+from layerkit.errors import ShapeError, SnapshotError
 from layerkit.fillers import PART, Filler
 from layerkit.graph import Node
+from layerkit.matching import Match, match
 
 FORMAT = 1
 KEY = "layerkit"
@@ -194,28 +195,23 @@ class WeightStore:
         """For each further use of a shared weight, `layer.weight` -> the name that `arrays` has it under."""
         return {use.key: key for key, slot in self.slots.items() for use in slot.uses[1:]}
 
-    def load(self, arrays: Mapping[str, npt.ArrayLike], source: str, strict: bool = True) -> list[str]:
-        """Copy weights in by name, and return the names of those that `arrays` lacks.
+    def match(self, arrays: Mapping[str, npt.ArrayLike], source: str) -> Match:
+        """How arrays from `source` match these weights by name. Raises SnapshotError for values that are no numbers."""
+        found = {key: np.asarray(array) for key, array in arrays.items()}
+        return match(found, {key: slot.shape for key, slot in self.slots.items()}, self.shared(), source)
 
-        Nothing is changed unless everything fits. Raises SnapshotError for another shape or values that are no real
-        numbers, and if `strict` for a weight that is missing.
+    def load(self, arrays: Mapping[str, npt.ArrayLike], source: str, strict: bool | None = None) -> Match:
+        """Copy weights in by name; returns what was loaded, skipped and missing.
+
+        Nothing is changed unless everything fits. Raises SnapshotError as `match` does, and for what `strict` does not
+        allow, as `Net.load_weights` says.
         """
-        found = {key: np.asarray(arrays[key]) for key in self.slots if key in arrays}
-        missing = [key for key in self.slots if key not in found]
-        if strict and missing:
-            raise SnapshotError(f"{source} has no weight {missing[0]!r}{did_you_mean(missing[0], arrays)}")
-        for key, array in found.items():
-            shape = self.slots[key].shape
-            if array.shape != shape:
-                raise SnapshotError(
-                    f"{source}: {key!r} is {shape_text(array.shape)}, but the net's is {shape_text(shape)}"
-                )
-            if array.dtype.kind not in "fiub":
-                raise SnapshotError(f"{source}: {key!r} holds values of type {array.dtype}, not real numbers")
-        for key, array in found.items():
-            self.slots[key].blob.values[...] = array
+        found = self.match(arrays, source)
+        found.expect(strict)
+        for key in found.loaded:
+            self.slots[key].blob.values[...] = np.asarray(arrays[key])
             self.slots[key].stamp.change()
-        return missing
+        return found
 
 
 def _fill(slots: Sequence[Slot], generator: Generator) -> None:

@@ -219,14 +219,61 @@ def attempt(read, path: Path):
     return None
 
 
-def test_a_flipped_value_is_noticed(tmp_path):
-    old = tmp_path / "x.safetensors"
-    arrayfile.save(old, {"x": np.ones(3)})
-    content = bytearray(old.read_bytes())
-    content[-1] ^= 1
-    old.write_bytes(content)
-    with pytest.raises(SnapshotError, match="is damaged: its contents do not match its checksum"):
-        arrayfile.load(old)
+@pytest.fixture
+def three(tmp_path):
+    """A file of three arrays, whose values lie in the order b, c, a."""
+    path = tmp_path / "x.safetensors"
+    arrayfile.save(path, {"a": np.ones(6, np.uint8), "b": np.ones(3), "c": np.ones(2)}, {"iter": "7"})
+    return path
+
+
+def start_of_values(content: bytes) -> int:
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(SnapshotError) as error:
+        arrayfile.load(path)
+    return one_sentence(error, path)
+
+
+@pytest.mark.parametrize(("places", "name"), [([3], "b"), ([30], "c"), ([45], "a"), ([30, 41], "a"), ([30, 3], "b")])
+def test_the_first_array_by_name_with_a_flipped_value_is_named(three, places, name):
+    content = bytearray(three.read_bytes())
+    for place in places:
+        content[start_of_values(content) + place] ^= 1
+    three.write_bytes(content)
+    assert f"is damaged: the values of {name!r} do not match its checksum" in refused(three)
+
+
+def test_a_change_of_the_header_is_noticed(three):
+    content = three.read_bytes()
+    for old, new in ((b'"iter":"7"', b'"iter":"8"'), (b'"c":', b'"d":'), (b'"F64"', b'"I64"')):
+        three.write_bytes(content.replace(old, new, 1))
+        assert "is damaged: its contents do not match its checksum" in refused(three)
+
+
+def test_the_first_array_that_is_cut_off_is_named(three):
+    content = three.read_bytes()
+    start = start_of_values(content)
+    for end, name in ((start, "b"), (start + 23, "b"), (start + 24, "c"), (len(content) - 1, "a")):
+        three.write_bytes(content[:end])
+        assert f"is cut short: it ends before the values of {name!r} do" in refused(three)
+
+
+def test_a_checksum_of_the_whole_alone_is_enough(three):
+    content = three.read_bytes()
+    checksum = content[content.index(b'crc32":"') + 8 :][: 4 * 9 - 1]
+    assert checksum.count(b" ") == 3
+    for whole, flip in ((True, False), (True, True), (False, False)):
+        shorter = checksum[-8:] if whole else checksum[:8]
+        changed = bytearray(content.replace(checksum, shorter.ljust(len(checksum))))
+        changed[-1] ^= flip
+        three.write_bytes(changed)
+        if whole and not flip:
+            assert arrayfile.load(three)[1] == {"iter": "7"}
+        else:
+            assert "its contents do not match its checksum" in refused(three)
 
 
 def test_pickled_objects_are_never_loaded(tmp_path):

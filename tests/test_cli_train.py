@@ -184,7 +184,11 @@ def test_a_full_disk_is_one_sentence(command, monkeypatch):
         ([MLP, "--snapshot", "none.state.safetensors"], "there is no file 'none.state.safetensors'\n"),
         ([MLP, "--weights", "none.safetensors"], "there is no file 'none.safetensors'\n"),
         ([MLP, "--weights", "other.npz"], "fc1.weight, fc1.bias, fc2.weight, fc2.bias\n"),
-        ([MLP, "--weights", "wrong.npz"], "'fc1.weight' is 3x4, but the net's is 128x64\n"),
+        (
+            [MLP, "--weights", "wrong.npz"],
+            "but the net's is 128x64; to train layer 'fc1' afresh, give it another name\n",
+        ),
+        ([MLP, "--strict"], "--strict says what --weights may differ in; give that too, or leave --strict out\n"),
         ([MLP, *sets(base_lr="1e30")], "lower base_lr, or look for extreme values in the data\n"),
     ],
 )
@@ -285,11 +289,41 @@ def test_weights_to_start_from_come_from_several_files(command):
         "train", MLP, *sets(max_iter=1, base_lr=0, test_interval=0), "--weights", "one.npz,two.npz", "--seed", "7"
     )
     assert answer.status == 0
-    assert "1 of 4 weights from one.npz; not in it: fc1.bias, fc2.weight, fc2.bias" in answer.err
+    assert answer.err.splitlines()[:2] == [
+        "1 of 4 weights from one.npz; 3 missing",
+        "1 of 4 weights from two.npz; 3 missing, 1 skipped",
+    ]
     started = weights("runs/mlp-2/iter_1.safetensors")
     assert np.array_equal(started["fc1.weight"], trained["fc1.weight"])
     assert np.array_equal(started["fc2.weight"], trained["fc2.weight"])
     assert not np.array_equal(started["fc2.bias"], trained["fc2.bias"])
+
+
+# -- a folder that is given ----------------------------------------------------------------------------------------
+
+
+def test_a_given_folder_takes_the_run_and_is_gone_on_in(command):
+    command("train", MLP, *SHORT, "--folder", "whole")
+    answer = command("train", MLP, *SHORT, *sets(max_iter=10), "--folder", "deep/here")
+    assert (answer.status, answer.err) == (0, "")
+    assert not Path("runs").exists()
+    answer = command("train", MLP, *SHORT, "--folder", "deep/here", "--resume")
+    assert answer.err.startswith("going on from deep/here/iter_10.state.safetensors at iteration 10\n")
+    assert same("whole/iter_20.safetensors", "deep/here/iter_20.safetensors")
+
+
+def test_a_given_folder_is_only_replaced_by_force(command):
+    assert command("train", MLP, "--folder", "here", "--resume").err == (
+        "nothing to resume: the folder here holds no snapshot\n"
+    )
+    Path("here").mkdir()
+    answer = command("train", MLP, *SHORT, "--folder", "here")
+    assert (answer.status, answer.err) == (
+        2,
+        "here exists; go on in it with --resume, or replace what is in it with --force\n",
+    )
+    assert command("train", MLP, *SHORT, "--folder", "here", "--force").status == 0
+    assert Path("here/iter_20.safetensors").exists()
 
 
 # -- test ----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ LABELLED = {  # bottoms with labels at bottom 1 (of ContrastiveLoss: 2), for fiv
 def lone(type_, *bottoms, dtype=np.float64, num_tops=1, **params):
     """The prepared lone layer, after its forward pass."""
     prepared = prepare(Case(type_, "lone", bottoms, params, num_tops=num_tops, no_formula="asserted here"), dtype)
+    prepared.layer.open()
     prepared.forward()
     return prepared
 

@@ -82,6 +82,11 @@ def test_it_lists_every_verb():
     assert sorted(shown) == sorted(typer.main.get_command(app).commands)
 
 
+def test_it_says_how_many_layer_types_there_are():
+    built_in = [name for name in lk.layer_types() if registry.family(name) != "plug-in"]
+    assert f"Layers: {len(built_in)} types" in README
+
+
 def test_every_link_to_a_file_leads_to_one():
     for name in ("README.md", "configs/README.md", "tools/README.md"):
         path = ROOT / name

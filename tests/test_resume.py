@@ -1,15 +1,9 @@
-"""Interrupted and resumed equals uninterrupted, bit for bit: in one process, and in processes that are killed."""
+"""Interrupted and resumed equals uninterrupted, bit for bit, in one process; test_resume_killed.py kills real ones."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +230,13 @@ def test_another_number_of_threads_is_noted(tmp_path: Path, monkeypatch: pytest.
     assert lk.Solver(run_text()).restore(state) == [f"threads: {now} -> {now + 1} (the last bits may differ)"]
 
 
+def test_other_versions_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = saved(tmp_path, run_text())
+    now = snapshot.versions()
+    monkeypatch.setattr(snapshot, "versions", lambda: {**now, "numpy": "99.0"})
+    assert lk.Solver(run_text()).restore(state) == [f"numpy: {now['numpy']} -> 99.0 (the last bits may differ)"]
+
+
 def test_a_weight_that_was_frozen_starts_its_history_afresh(tmp_path: Path) -> None:
     frozen = run_text().replace("num_output: 12,", "num_output: 12, param: [{lr_mult: 0}],")
     solver = lk.Solver(run_text(max_iter=50))
@@ -275,7 +276,15 @@ def test_a_broken_generator_is_refused_before_anything_changes(tmp_path: Path) -
     state = saved(tmp_path, run_text("dropout"))
     arrays, notes = arrayfile.load(state)
     about = json.loads(notes["layerkit"])
-    for broken in ({}, {"bit_generator": "MT19937"}, {**about["generators"]["train.drop"], "state": {"state": "x"}}):
+    good = about["generators"]["train.drop"]
+    broken_ones = (
+        {},
+        {"bit_generator": "MT19937"},
+        {**good, "state": {"state": "x"}},
+        {**good, "uinteger": 10**30},
+        {**good, "state": {**good["state"], "inc": -1}},
+    )
+    for broken in broken_ones:
         changed = {**about, "generators": {"train.drop": broken}}
         arrayfile.save(state, arrays, {"layerkit": json.dumps(changed)})
         assert "the state of the generator 'train.drop' cannot be used" in refused(
@@ -364,10 +373,11 @@ def test_killed_at_any_moment_of_a_snapshot_the_run_resumes(
 
 
 def test_what_a_killed_process_left_half_written_is_swept_away(pair: Path) -> None:
-    litter = pair / ".iter_36.safetensors.0a1b2c3d.tmp"
-    litter.write_bytes(b"half")
+    litter = [pair / f".{name}.0a1b2c3d.tmp" for name in ("iter_36.safetensors", "config.yaml")]
+    for path in (*litter, pair / ".mine.tmp"):
+        path.write_bytes(b"half")
     lk.Solver(run_text(), folder=pair).restore(pair / "iter_36.state.safetensors")
-    assert not litter.exists()
+    assert list(pair.glob(".*")) == [pair / ".mine.tmp"]
 
 
 def test_other_files_in_the_folder_do_no_harm(pair: Path) -> None:
@@ -384,98 +394,3 @@ def test_a_record_that_lost_its_end_is_only_cut_back_to_a_whole_line(pair: Path)
     solver.restore(pair / "iter_36.state.safetensors")
     solver.solve()
     assert events.read(log)[-1]["event"] == "stop"
-
-
-# -- real processes ----------------------------------------------------------------------------------------------
-
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def layerkit(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    source = Path(lk.__file__).parents[1]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_PROCESS")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "layerkit", *arguments],
-        cwd=folder,
-        env={**inherited, **ENVIRONMENT, "PYTHONPATH": str(source)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = child.communicate(timeout=60)
-    return child.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's folder after it went through at once, in a process of its own."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    (folder / "run.yaml").write_text(long_run())
-    status, _, err = finish(layerkit(folder, "train", "run.yaml", "--quiet"))
-    assert status == 0, err
-    return folder / "runs" / "run"
-
-
-def long_run() -> str:
-    return run_text("dropout", max_iter=4000, snapshot=200, display=100, test_interval=500)
-
-
-def assert_same_run(found: Path, wanted: Path) -> None:
-    assert (found / "iter_4000.safetensors").read_bytes() == (wanted / "iter_4000.safetensors").read_bytes()
-    arrays, again = (arrayfile.load(folder / "iter_4000.state.safetensors")[0] for folder in (found, wanted))
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, again[name], err_msg=name)
-    assert course(found) == course(wanted)
-    displays = [event["iter"] for event in course(found) if event["event"] == "display"]
-    assert displays == list(range(0, 4000, 100))
-
-
-def test_killed_again_and_again_the_run_ends_as_if_nothing_had_been(tmp_path: Path, uninterrupted: Path) -> None:
-    (tmp_path / "run.yaml").write_text(long_run())
-    delays = random.Random(1)
-    run, kills = tmp_path / "runs" / "run", 0
-    for _ in range(40):
-        resumable = run.exists() and snapshot.newest_state(run) is not None
-        child = layerkit(tmp_path, "train", "run.yaml", "--quiet", "--resume" if resumable else "--force")
-        if kills < 5:
-            begun = (run / "events.jsonl").stat().st_size if resumable else 0
-            _wait_until(lambda begun=begun: _size(run / "events.jsonl") != begun, child)
-            time.sleep(delays.uniform(0.02, 0.25))
-            child.send_signal(signal.SIGKILL)
-            kills += child.wait() == -signal.SIGKILL
-        status, _, err = finish(child)
-        if status == 0:
-            break
-        assert status == -signal.SIGKILL, err
-    assert kills >= 3
-    assert_same_run(run, uninterrupted)
-
-
-def test_ctrl_c_snapshots_and_ends_cleanly_and_the_run_resumes(tmp_path: Path, uninterrupted: Path) -> None:
-    (tmp_path / "run.yaml").write_text(long_run())
-    run = tmp_path / "runs" / "run"
-    child = layerkit(tmp_path, "train", "run.yaml", "--quiet")
-    _wait_until(lambda: _size(run / "iter_200.state.safetensors") > 0, child)
-    child.send_signal(signal.SIGINT)
-    status, out, err = finish(child)
-    assert status == 130, err
-    assert "Traceback" not in out + err
-    last = events.read(run / "events.jsonl")[-1]
-    assert (last["event"], last["reason"]) == ("stop", "interrupted")
-    assert snapshot.newest_state(run) == run / f"iter_{last['iter']}.state.safetensors"
-    status, _, err = finish(layerkit(tmp_path, "train", "run.yaml", "--quiet", "--resume"))
-    assert status == 0, err
-    assert_same_run(run, uninterrupted)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _wait_until(ready: Any, child: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
-    while not ready() and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)

@@ -378,8 +378,9 @@ def test_a_number_that_is_not_finite_is_null_in_the_file_only(tmp_path: Path) ->
     log = EventLog(tmp_path / "log")
     heard: list[Any] = []
     log.listen(heard.append)
-    log.emit("test", 1, outputs={"a": math.inf, "b": [1.5, math.nan]})
-    assert events.read(tmp_path / "log")[0]["outputs"] == {"a": None, "b": [1.5, None]}
+    log.emit("test", 1, outputs={"a": math.inf}, tables={"b": [1.5, math.nan]})
+    [event] = events.read(tmp_path / "log")
+    assert (event["outputs"], event["tables"]) == ({"a": None}, {"b": [1.5, None]})
     assert heard[0]["outputs"]["a"] == math.inf
 
 

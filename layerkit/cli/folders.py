@@ -13,18 +13,33 @@ _PATTERNS = ("config.yaml", "events.jsonl", "iter_*.safetensors")
 """What a run leaves in its folder."""
 
 
-def to_train(name: str, force: bool) -> Path:
-    """The folder of a new run: the first free one, or with `force` runs/NAME whatever it holds."""
+def to_train(name: str, force: bool, given: Path | None = None) -> Path:
+    """The folder of a new run: the first free one, or with `force` runs/NAME whatever it holds; or the `given` one.
+
+    Raises UsageError for a given one that is there already, without `force`.
+    """
+    if given is not None:
+        if given.exists() and not force:
+            raise UsageError(f"{given} exists; go on in it with --resume, or replace what is in it with --force")
+        return given
     folder, number = RUNS / name, 2
     while folder.exists() and not force:
         folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
 
 
-def to_resume(name: str) -> tuple[Path, Path]:
-    """The folder of the run of this name that snapshotted last, and its newest state. Raises UsageError for none."""
+def to_resume(name: str, given: Path | None = None) -> tuple[Path, Path]:
+    """The `given` folder, or that of the run of this name that snapshotted last, and its newest state.
+
+    Raises UsageError for none.
+    """
     from layerkit.snapshot import newest_state, read_state_info
 
+    if given is not None:
+        state = newest_state(given)
+        if state is None:
+            raise UsageError(f"nothing to resume: the folder {given} holds no snapshot")
+        return given, state
     states = [newest_state(folder) for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
     own = [state for state in states if state is not None and read_state_info(state).run.get("name") == name]
     if not own:

@@ -16,6 +16,7 @@ from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
 from layerkit.cli.new import new
 from layerkit.cli.summary import summary
+from layerkit.cli.sweep import sweep
 from layerkit.cli.test import test
 from layerkit.cli.time import time
 from layerkit.cli.train import train
@@ -85,7 +86,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, test, check, summary, time):
+for _verb in (train, sweep, test, check, summary, time):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(self, folder: Path, quiet: bool = False):
         self._folder = folder
-        self._quiet = quiet
+        self.quiet = quiet
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
         self._task = TaskID(0)
@@ -29,7 +29,7 @@ class Progress:
         self._numbers = ""
 
     def __enter__(self) -> Self:
-        if self._console.is_interactive and not self._quiet:
+        if self._console.is_interactive and not self.quiet:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
@@ -49,12 +49,12 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say something beside the events."""
-        if not self._quiet:
+        if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        if self._quiet:
+        if self.quiet:
             return
         show = getattr(self, f"_{event['event']}", None)
         if show is not None:

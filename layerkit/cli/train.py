@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from layerkit.cli import folders, options
+from layerkit.cli import folders, options, table
 
 if TYPE_CHECKING:
     from layerkit.cli.progress import Progress
@@ -26,8 +26,13 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="FILE[,FILE]", help="Start from these weights, where names agree."),
+        typer.Option(
+            "--weights", metavar="FILE[,FILE]", help="Start from these weights, where names agree; see --strict."
+        ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let --weights lack no weight of the net, and hold no others.")
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Seed of everything random, instead of solver.random_seed."),
@@ -37,17 +42,40 @@ def train(
     allow_python: options.AllowPython = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot of this run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace runs/NAME instead of making runs/NAME-2.")] = False,
+    given: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="The run's folder, instead of runs/NAME.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    range_test: Annotated[
+        bool, typer.Option("--find-lr", help="Only try ever greater rates on a copy, and suggest one.")
+    ] = False,
+    first: Annotated[
+        float | None, typer.Option("--from", metavar="LR", help="The smallest of --find-lr; 1e-7 if left out.")
+    ] = None,
+    last: Annotated[
+        float | None, typer.Option("--to", metavar="LR", help="The greatest of --find-lr; 10 if left out.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", min=10, help="Updates of --find-lr; 100 if left out.")
+    ] = None,
 ) -> None:
     """Train a net, with tests and snapshots on the way.
 
     The run's folder, runs/NAME, gets the resolved config, the event log and the snapshots. Ctrl-C ends the run with a
     snapshot, from which --resume goes on; a second Ctrl-C ends it at once.
 
+    For fine-tuning, --weights prints a table of what was loaded, of what the file has besides (skipped) and of what it
+    lacks (missing: filled as the net says). A weight of another shape is an error: to train its layer afresh, rename
+    it.
+
+    With --find-lr nothing is trained for good: the learning rate grows until the loss diverges, and a table, a plot and
+    the rate at which the loss fell fastest are printed. The whole table goes to runs/NAME-find-lr/find_lr.csv.
+
     Example: layerkit train configs/mlp.yaml --set solver.base_lr=0.05
     """
     from layerkit import graph, text
     from layerkit.arrayfile import write_text
+    from layerkit.cli.find_lr import find_lr
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
     from layerkit.report import doctor
@@ -56,13 +84,25 @@ def train(
 
     if sum((resume, state is not None, weights is not None)) > 1:
         raise UsageError("give one of --resume, --snapshot and --weights")
+    if strict and weights is None:
+        raise UsageError("--strict says what --weights may differ in; give that too, or leave --strict out")
+    course = (first, last, iterations)
+    if range_test and (resume or force or state is not None):
+        raise UsageError("--find-lr starts afresh or from --weights, and replaces no run; leave the other option out")
+    if course != (None, None, None) and not range_test:
+        raise UsageError("--from, --to and --iterations say how --find-lr goes; give it too, or leave them out")
     if resume and force:
         raise UsageError("--resume goes on with a run and --force replaces it; give one")
     overrides = [*(assignments or []), *([] if seed is None else [f"solver.random_seed={seed}"])]
     overrides += options.run_overrides(threads, engine)
     loaded = graph.load(file, overrides=overrides, allow_python=allow_python)
     run = loaded.run
-    folder, state = folders.to_resume(run.name) if resume else (folders.to_train(run.name, force), state)
+    if range_test:
+        place = given or folders.RUNS / f"{run.name}-find-lr"
+        start = None if weights is None else (lambda solver, notes: _start_from(solver, weights, strict, notes))
+        find_lr(loaded, place, *course, start_from=start, quiet=quiet)
+        return
+    folder, state = folders.to_resume(run.name, given) if resume else (folders.to_train(run.name, force, given), state)
     if force:
         folders.keep_inputs(folder, [Path(path) for path in ([state] if state else (weights or "").split(",")) if path])
     if run.solver is not None:
@@ -76,9 +116,9 @@ def train(
     if state is not None:
         _restore(solver, state, progress)
     if weights is not None:
-        _start_from(solver, weights, progress)
+        _start_from(solver, weights, strict, progress)
     if not resume:
-        if folder.name != run.name:
+        if given is None and folder.name != run.name:
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
         folders.make(folder, replace=force)
     write_text(folder / "config.yaml", text.dump(run.resolved()))
@@ -102,17 +142,23 @@ def _restore(solver: Solver, state: Path, progress: Progress) -> None:
         progress.note(f"that is max_iter already; more: --set solver.max_iter={2 * solver.iteration}")
 
 
-def _start_from(solver: Solver, files: str, progress: Progress) -> None:
-    """Copy the weights whose names agree from each file in turn."""
+def _start_from(solver: Solver, files: str, strict: bool, progress: Progress) -> None:
+    """Copy the weights whose names agree from each file in turn, and show how they do."""
     from layerkit.errors import UsageError
+    from layerkit.weights import read_weights
 
+    arrays, flat = {}, solver.net.flat
     for file in files.split(","):
-        missing = solver.net.load_weights(file, strict=False)
-        total = len(solver.net.flat.slots)
-        if len(missing) == total:
-            raise UsageError(f"{file}: no weight in it has the name of one of this net's: {', '.join(missing)}")
-        kept = f"; not in it: {', '.join(missing)}" if missing else ""
-        progress.note(f"{total - len(missing)} of {total} weights from {file}{kept}")
+        held = read_weights(file)
+        found = flat.match(held, file)
+        if not progress.quiet:
+            table.show(found.titles, found.rows)
+        found.expect(strict=False)
+        if not found.loaded:
+            raise UsageError(f"{file}: no weight in it has the name of one of this net's: {', '.join(found.missing)}")
+        progress.note(found.summary)
+        arrays.update(held)
+    flat.load(arrays, files, strict)
 
 
 @contextmanager

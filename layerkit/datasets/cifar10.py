@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
 
 _RECORD = 1 + 3 * 32 * 32  # bytes of a sample: its label, then red, green and blue, each row by row
+_MOST = 10_000 * _RECORD  # bytes of a file in the archive
 
 
 def describe(source: str | None, part: Part) -> Header:
@@ -83,17 +83,27 @@ def _read(path: Path) -> bytes:
 
 def _read_archive(path: Path, part: Part) -> dict[str, bytes]:
     """The contents of a part's files, by a name for messages."""
-    found = {}
+    wanted, found = [f"{INSIDE}/{name}" for name in FILES[part]], {}
     try:
         with tarfile.open(path, "r:gz") as archive:
-            for name in FILES[part]:
-                member = archive.extractfile(f"{INSIDE}/{name}")
-                found[f"{path}/{name}"] = member.read() if member else b""
-    except KeyError:
-        raise DataError(f"'{path}' is not CIFAR-10's binary version: it holds no {INSIDE}/{name}") from None
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            for member in archive:  # one after the other, so that nothing is unpacked that is too large
+                if member.size > _MOST:
+                    raise DataError(
+                        f"'{path}' is not CIFAR-10's binary version: {member.name[:80]!r} in it is too large"
+                    )
+                if member.name in wanted and member.isreg():
+                    content = archive.extractfile(member)
+                    found[member.name] = content.read() if content else b""
+                if len(found) == len(wanted):
+                    break
+    except DataError:
+        raise
+    except Exception as error:  # gzip, zlib and tarfile each have their own for broken bytes, some undocumented
         raise _broken(str(path), error) from error
-    return found
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"'{path}' is not CIFAR-10's binary version: it holds no {missing[0]}")
+    return {f"{path}/{name}": found[f"{INSIDE}/{name}"] for name in FILES[part]}
 
 
 def _records(name: str, content: bytes) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from layerkit.arrayfile import BOMB_RATIO, BOMB_SIZE
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.lists import Listed, read_files
 from layerkit.datasets.optional import need
@@ -68,7 +69,12 @@ class Files:
             if not isinstance(file.get(name), h5py.Dataset):
                 held = ", ".join(file) or "nothing"
                 raise DataError(f"{listed.place}: {listed.path!r} has no dataset {name!r}; it holds: {held}")
-        return {name: file[name] for name in self._names}
+        found = {name: file[name] for name in self._names}
+        size = sum(dataset.size * dataset.dtype.itemsize for dataset in found.values())
+        if size > max(BOMB_SIZE, BOMB_RATIO * os.path.getsize(listed.path)):
+            what = f"it declares {size / 1e6:,.0f} MB of samples, far more than it holds"
+            raise DataError(f"{listed.place}: {listed.path!r} is damaged: {what}")
+        return found
 
 
 @contextmanager
@@ -79,8 +85,11 @@ def _reading(listed: Listed) -> Iterator[Any]:
     try:
         with h5py.File(listed.path, "r") as file:
             yield file
-    except OSError as error:
-        raise DataError(f"{listed.place}: {listed.path!r} is no HDF5 file that can be read: {error}") from error
+    except DataError:
+        raise
+    except Exception as error:  # of a broken file HDF5 reports whatever it stumbles over, some of it on several lines
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{listed.place}: {listed.path!r} is no HDF5 file that can be read: {reason}") from error
 
 
 class Writer:

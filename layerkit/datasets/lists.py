@@ -12,6 +12,8 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.errors import DataError
 
+_MOST = 2**31 - 1
+
 
 class Listed(NamedTuple):
     """A file that a list names, with its label (0 in a list without labels)."""
@@ -61,7 +63,7 @@ def read_labelled(source: str, root: str = "") -> list[Listed]:
     for line, place in lines(source):
         path, _, label = line.rpartition(" ")
         if not path:
-            raise DataError(f"{place}: must be a path, a space and a label, not {line!r}")
+            raise DataError(f"{place}: must be a path, a space and a label, not {_short(line)}")
         found.append(Listed(root + path.strip(), _whole(label, "the label", place), place))
     return _some(source, found)
 
@@ -77,7 +79,7 @@ def read_windows(source: str, root: str, fg_threshold: float, bg_threshold: floa
     reader = lines(source)
     for line, place in reader:
         if line.split()[0] != "#":
-            raise DataError(f"{place}: an image must begin with '# NUMBER', not {line!r}")
+            raise DataError(f"{place}: an image must begin with '# NUMBER', not {_short(line)}")
         path, place = _next(reader, place, "an image's path")
         images.append(Listed(root + path, 0, place))
         sizes = []
@@ -120,9 +122,17 @@ def _next(reader: Iterator[tuple[str, str]], place: str, what: str) -> tuple[str
 
 def _whole(text: str, what: str, place: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise DataError(f"{place}: {what} must be a whole number, not {text!r}") from None
+        raise DataError(f"{place}: {what} must be a whole number, not {_short(text)}") from None
+    if abs(number) > _MOST:
+        raise DataError(f"{place}: {what} must lie within -{_MOST} to {_MOST}, not {_short(text)}")
+    return number
+
+
+def _short(text: str) -> str:
+    """A text in quotes; of a long one, the beginning."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def _window(line: str, place: str) -> tuple[list[int], float]:
@@ -131,9 +141,11 @@ def _window(line: str, place: str) -> tuple[list[int], float]:
     try:
         label, overlap, *corners = int(words[0]), float(words[1]), *map(int, words[2:])
     except (ValueError, IndexError):
-        corners, overlap = [], math.nan
+        label, corners, overlap = 0, [], math.nan
     if len(corners) != 4 or not math.isfinite(overlap):
-        raise DataError(f"{place}: a window must be 'label overlap x1 y1 x2 y2', not {line!r}")
+        raise DataError(f"{place}: a window must be 'label overlap x1 y1 x2 y2', not {_short(line)}")
+    if max(map(abs, (label, *corners))) > _MOST:
+        raise DataError(f"{place}: the numbers of a window must lie within -{_MOST} to {_MOST}: {_short(line)}")
     if corners[2] < corners[0] or corners[3] < corners[1]:
-        raise DataError(f"{place}: the window is empty, for x2 or y2 is less than x1 or y1: {line!r}")
+        raise DataError(f"{place}: the window is empty, for x2 or y2 is less than x1 or y1: {_short(line)}")
     return [label, *corners], overlap

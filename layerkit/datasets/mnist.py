@@ -27,7 +27,8 @@ CLASS_NAMES = tuple("0123456789")
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _KINDS = {"images": (3, 28, 28), "labels": (1,)}  # number of axes, then the sizes of a sample's
-_MOST = 10_000_000  # samples that a header may declare; beyond that it is damaged
+_MOST = 1_000_000  # samples that a header may declare; beyond that it is damaged
+_PACKED = 1100  # bytes that one byte of a gzipped file can stand for, at most
 
 
 def describe(source: str | None, part: Part) -> Header:
@@ -90,7 +91,8 @@ def _read(path: Path, kind: str) -> Array:
         with _open(path) as file:
             count = _read_header(file, path, kind)
             expected = count * int(np.prod(sizes))
-            data = file.read(expected + 1)  # one more than there should be shows what is left over
+            most = os.path.getsize(path) * (_PACKED if path.suffix == ".gz" else 1)
+            data = file.read(min(expected, most) + 1)  # one more than there should be shows what is left over
     except (OSError, EOFError, zlib.error) as error:
         raise _broken(path, error) from error
     if len(data) != expected:

@@ -139,9 +139,8 @@ class InfogainLoss(Layer):
         return np.moveaxis(self.scratch.gains, -1, self.params.axis)
 
     def _from_file(self, classes: int) -> Array:
-        if self._stored is None:
-            self.open()
-        stored = np.asarray(self._stored)
+        stored = self._stored
+        assert stored is not None  # the net has opened the layer
         if stored.size != classes**2:
             raise DataError(
                 f"the infogain matrix of {classes} classes must be {classes}x{classes}, "
