@@ -14,6 +14,7 @@ The command line prints the message and exits with status 2; a traceback means a
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class Problem:
         return f"{place}{where}{self.message}{uses}"
 
 
+_BATCH = re.compile(r"(?<![\dx])\d+(?=x\d)")
+"""The first length of each shape in a message, which is often all that two phases differ in."""
+
+
 class ConfigError(LayerkitError, ValueError):
     """Everything that is wrong with a config, in the order of its text; one line each."""
 
@@ -106,7 +111,7 @@ class ConfigError(LayerkitError, ValueError):
         found: dict[object, Problem] = {}
         for problem in problems:  # what is wrong in two phases, or in every use of a block, is said once
             place = problem.mark or (problem.uses[0].block if problem.uses else problem)
-            found.setdefault((place, problem.message), problem)
+            found.setdefault((place, _BATCH.sub("", problem.message)), problem)
         self.problems = sorted(found.values(), key=_place)
         super().__init__("\n".join(map(str, self.problems)))
 

@@ -160,6 +160,10 @@ class Layer:
         """What the net must provide for bottoms of these shapes. Pure. Raises ShapeError where they do not fit."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it plans")
 
+    def missing(self) -> str | None:
+        """What this machine lacks for `open` to succeed, in a sentence, or None. Reads headers at the most."""
+        return None
+
     def open(self) -> None:
         """Called once before the first forward: open files. Raises DataError."""
 
@@ -201,10 +205,6 @@ class SourceLayer(Layer):
     def batches(self) -> int:
         """How many forward passes read every sample once, from position 0; after `open`."""
         raise NotImplementedError(f"{type(self).__name__} does not know its length")
-
-    def missing(self) -> str | None:
-        """What this machine lacks for `open` to succeed, in a sentence, or None. Reads headers at the most."""
-        return None
 
     def rewind(self) -> None:
         """Go back to the first sample."""

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 from pydantic import Field
 
@@ -138,8 +139,8 @@ class Plateau:
         if self.spec.metric not in known:
             raise UnknownNameError("output of the test net (of one number)", self.spec.metric, known)
 
-    def see(self, outputs: Mapping[str, float]) -> None:
-        """Take in what a test gave."""
+    def see(self, outputs: Mapping[str, float]) -> bool:
+        """Take in what a test gave; whether the rate falls."""
         value, best, factor = outputs[self.spec.metric], self.state.best, self.state.factor
         sign = 1 if self.spec.mode == "max" else -1
         if math.isfinite(value) and (best is None or sign * (value - best) > self.spec.min_delta):
@@ -148,6 +149,11 @@ class Plateau:
             self.state = PlateauState(best=best, bad=self.state.bad + 1, factor=factor)
         else:
             self.state = PlateauState(best=best, factor=factor * self._gamma)
+        return self.state.factor != factor
+
+    def about(self) -> dict[str, Any]:
+        """What is told of a rate that fell: the metric that decided, and its best value so far."""
+        return {"metric": self.spec.metric, "best": self.state.best}
 
 
 def _pow(base: float, exponent: float) -> float:

@@ -22,6 +22,7 @@ from layerkit.evaluation import Outputs, Tests, batch_size, scalars
 from layerkit.events import EventLog
 from layerkit.given import Keep
 from layerkit.keeping import Keeper, changed_since
+from layerkit.magnitudes import DebugInfo, expect_readable, l2_norm
 from layerkit.net import Net
 from layerkit.nets import nets_of
 from layerkit.policies import Plateau, PlateauState, learning_rate
@@ -90,6 +91,8 @@ class Solver:
         folder: str | os.PathLike[str] | None,
     ) -> None:
         expect_something_to_train(net)
+        if spec.debug_info and spec.display:
+            expect_readable(net)
         self.net = net
         self._tests = Tests(test_nets, spec.tests)
         self.test_nets = self._tests.nets
@@ -154,16 +157,20 @@ class Solver:
             due = self._schedule.test.due(self.iteration) and (self.iteration or self.spec.test_initialization)
             if due and self._tested_at != self.iteration and not self._test_in_turn():
                 break
+            debug: DebugInfo | None = None
             begun = time.perf_counter()
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard tells, in one sentence
                 loss = self._gradients()
                 if self._schedule.display.due(self.iteration):
                     self._display(begun)
+                    debug = DebugInfo(self.net) if self.spec.debug_info else None
                     begun = time.perf_counter()
                 self.updater.update(self.lr)
                 if self.average is not None:
                     self.average.take(self.iteration + 1)
             self._seconds += time.perf_counter() - begun
+            if debug is not None:
+                self.events.emit("debug_info", self.iteration, **debug.after_update())
             self.iteration += 1
             if (self._schedule.display if self.spec.display else Every(100)).due(self.iteration):
                 self._guard.check_weights(self.iteration)
@@ -242,6 +249,8 @@ class Solver:
             loss=sum(self._losses) / len(self._losses),
             lr=self.lr,
             samples_per_s=round(self._samples / max(seconds, 1e-9), 1),
+            grad_norm=l2_norm(self.net.flat.diff) / self.spec.iter_size,
+            weight_norm=l2_norm(self.net.flat.values),
             outputs={name: float(value) for name, value in scalars(self.net)},
         )
         self._samples, self._seconds = 0, 0.0
@@ -276,12 +285,13 @@ class Solver:
         """Outputs of a test, or None if it was cut short; then it is as if it had not begun."""
         if not self.test_nets:
             raise UsageError("there is no test net: neither test_interval nor a layer says anything of tests")
-        before = self._must_end()
+        begun, before = time.perf_counter(), self._must_end()
         with in_place(self.average):
             found = self._tests.run(stop=lambda: self._must_end() and not before)
         if found is None:
             return None
-        self.events.emit("test", self.iteration, **found.record())
+        speed = round(found.samples / max(time.perf_counter() - begun, 1e-9), 1)
+        self.events.emit("test", self.iteration, lr=self.lr, samples_per_s=speed, **found.record())
         return found.outputs
 
     def _test_in_turn(self) -> bool:
@@ -290,8 +300,9 @@ class Solver:
         if outputs is None:
             return False
         self._tested_at, self._outputs = self.iteration, outputs
-        if self._plateau is not None:
-            self._plateau.see(outputs)
+        was = self.lr
+        if self._plateau is not None and self._plateau.see(outputs):
+            self.events.emit("lr", self.iteration, lr=self.lr, was=was, **self._plateau.about())
         self._keeper.follow(outputs, self.iteration, self.events)
         return not self._exhausted
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 
 def iou(a, b, pixel=0.0):
     """Intersection over union of two boxes; in pixels (1) a box is one wider than its corners are apart."""
@@ -50,8 +52,11 @@ def decoded(code, prior, offsets, variance):
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
 
 
-def priors_for(height, width, shapes):
-    """`draw(rng)` of priors (1, 2, height width shapes 4): some reach out of the image; all variances differ."""
+def priors_for(height, width, shapes, trailing=()):
+    """`draw(rng)` of priors (1, 2, height width shapes 4), with axes of 1 behind if `trailing` says so.
+
+    Some reach out of the image; all variances differ.
+    """
 
     def draw(rng):
         boxes = []
@@ -62,6 +67,7 @@ def priors_for(height, width, shapes):
                     half = 0.14 + 0.09 * i + rng.uniform(0, 0.02, 2)
                     boxes.append([x - half[0], y - half[1], x + half[0], y + half[1]])
         count = len(boxes)
-        return [[[value for box in boxes for value in box], rng.uniform(0.1, 0.3, 4 * count)]]
+        priors = [[[value for box in boxes for value in box], rng.uniform(0.1, 0.3, 4 * count)]]
+        return np.reshape(priors, (1, 2, 4 * count, *trailing))
 
     return draw

@@ -9,6 +9,7 @@ import pytest
 
 import layerkit as lk
 from layerkit import engines
+from layerkit.magnitudes import l2_norm
 
 SMALL = 8192
 """Bytes that one layer may take for a while: views, small objects, a few numbers for each sample or channel."""
@@ -73,6 +74,14 @@ def test_a_layers_own_code_takes_no_memory(layers: str, tracing: None) -> None:
     for step in steps.values():
         step()
     assert {name: bytes for name, step in steps.items() if (bytes := taken(step)) > SMALL} == {}
+
+
+def test_the_norms_of_a_display_take_no_memory(tracing: None) -> None:
+    solver = lk.Solver(MLP + SOLVER, engine="numpy", overrides=["solver.display=1"])
+    solver.step(2)
+    assert taken(partial(l2_norm, solver.net.flat.values)) < 2048  # the weights are 2 MB
+    solver.step(2)
+    assert taken(partial(solver.step, 1)) < 8 * SMALL
 
 
 @pytest.mark.parametrize("engine", engines.names())

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 400
     assert ast.get_docstring(ast.parse(text))
+
+
+def test_no_layer_mentions_an_engine() -> None:
+    engines = [path.name for path in (ROOT / "layerkit" / "engines").iterdir() if path.is_dir() and path.name[0] != "_"]
+    named = re.compile(rf"engine|{'|'.join(engines)}", re.IGNORECASE)
+    layers = [path for path in SOURCES if path.is_relative_to(ROOT / "layerkit" / "layers")]
+    assert "onednn" in engines
+    assert layers
+    assert [str(path) for path in layers if named.search(path.read_text(encoding="utf-8"))] == []
 
 
 def _public() -> Iterator[tuple[str, object]]:

@@ -30,6 +30,7 @@ class TestPage:
     def test_summary_is_one_short_sentence(self, name):
         summary = catalogue.page(name).summary
         assert summary.endswith(".")
+        assert not summary.startswith(f"{name}:")  # it stands behind the name already
         assert len(summary) <= 90, summary
 
     def test_example_is_valid(self, name):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import layerkit
@@ -162,6 +163,19 @@ def test_check_notes_missing_samples_and_is_content(command):
     assert len(notes) == 2
     assert all(line.startswith("note: configs/lenet.yaml:") for line in notes)
     assert "train-images-idx3-ubyte" in notes[0]
+
+
+def test_check_notes_a_missing_file_of_a_loss(command):
+    Path("net.yaml").write_text(
+        "layers:\n"
+        "  - {name: data, type: Input, top: [x, label], shape: [[2, 3], [2]]}\n"
+        "  - {name: loss, type: InfogainLoss, bottom: [x, label], source: h.npy}\n"
+    )
+    answer = command("check", "net.yaml")
+    assert answer.status == 0
+    assert answer.err == "note: net.yaml:3:5: layer 'loss' (InfogainLoss): there is no file 'h.npy'\n"
+    np.save("h.npy", np.eye(3))
+    assert command("check", "net.yaml").err == ""
 
 
 def test_check_prints_the_net_of_a_phase_as_yaml_that_is_a_net(command):

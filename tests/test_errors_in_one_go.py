@@ -42,3 +42,19 @@ def test_faults_of_every_stage_are_said_in_one_go_without_what_follows_from_them
         "15:27: use of block 'b': there is no argument 'm'; it takes n",
         "20:34: solver: max_iter must be greater than 0, not 0",
     ]
+
+
+def test_a_fault_of_two_phases_that_differ_in_their_batch_is_said_once():
+    with pytest.raises(ConfigError) as caught:
+        load(
+            "layers:\n"
+            "  - {name: a, type: Input, top: a, shape: {train: [4, 3, 9], test: [5, 3, 9]}}\n"
+            "  - {name: b, type: Input, top: b, shape: {train: [4, 2, 7], test: [5, 2, 7]}}\n"
+            "  - {name: s, type: Eltwise, bottom: [a, b]}\n"
+            "  - {name: c, type: Crop, bottom: [a, b], axis: 1, offset: {train: 2, test: 3}}\n"
+        )
+    assert str(caught.value).split("\n") == [
+        "4:38: layer 's' (Eltwise): the bottoms must have one shape, but bottom 0 is 4x3x9 and bottom 1 is 4x2x7",
+        "5:68: layer 'c' (Crop): 2 elements from 2 on do not lie within axis 1 of bottom 0, 4x3x9",
+        "5:77: layer 'c' (Crop): 2 elements from 3 on do not lie within axis 1 of bottom 0, 5x3x9",
+    ]

@@ -107,8 +107,7 @@ def test_it_stops_between_batches() -> None:
 def test_the_log_records_what_counts_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def logged(folder: Path) -> list[Any]:
         lk.Solver(run(7), folder=folder).solve()
-        events = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
-        return [event.get("tables") for event in events if event["event"] == "test"]
+        return [event.get("tables") for event in lk.events.read(folder / "events.jsonl") if event["event"] == "test"]
 
     assert logged(tmp_path / "a") == [{"by_class": by_hand(0, 1, 2)[1]}] * 3
     monkeypatch.setattr("layerkit.evaluation.LOGGED", 2)

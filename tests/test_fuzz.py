@@ -25,6 +25,8 @@ import layerkit as lk
 from layerkit import arrayfile, events, snapshot
 from layerkit.datasets import cifar10, hdf5, images, lists, mnist, npz
 from layerkit.events import EventLog
+from layerkit.report.log import tables, to_csv
+from layerkit.report.tensorboard import scalars
 from layerkit.sweep import results
 
 RUN = """
@@ -276,7 +278,15 @@ def test_an_event_log(run: Path, tmp_path: Path) -> None:
         rows[i] = json.dumps(edited(json.loads(rows[i]), draw)).encode() if draw.random() < 0.5 else b"[" * 100_000
         return b"\n".join(rows) + b"\n"
 
-    readers: list[Read] = [events.read, lambda path: results.read(path.parent), lambda path: EventLog(path).rewind()]
+    def shown(path: Path) -> None:
+        record = events.read(path)
+        for table in tables(record).values():
+            to_csv(table)
+        for event in record:
+            dict(scalars(event))
+
+    record: list[Read] = [events.read, lambda path: EventLog(path).rewind(), shown]
+    readers = [*record, lambda path: results.read(path.parent)]
     for change in (mutated, lines):
         fuzz(path, (run / path.name).read_bytes(), readers, change)
 

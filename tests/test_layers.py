@@ -1,5 +1,6 @@
 """Every check on every case, and that the tables leave no type and no parameter out."""
 
+import contextlib
 import inspect
 import re
 
@@ -7,6 +8,8 @@ import pytest
 from cases import CASES
 
 from layerkit.checks import CHECKS, check_layer
+from layerkit.checks.case import prepare
+from layerkit.errors import ShapeError
 from layerkit.registry import family, layer_class, layer_types
 
 NO_CASES = {
@@ -18,6 +21,18 @@ IN_PARTS = ("Convolution", "Deconvolution", "DepthwiseConvolution", "Im2col", "P
 """Types that go through a few images at a time, as many as a buffer holds."""
 
 TYPES = [name for name in layer_types() if family(name) != "plug-in"]
+LENGTHS = (2, 6, 4, 5, 3)
+
+
+def accepts(case, axes):
+    """Whether the layer of this row also takes a bottom 0 of so many axes, and others that may go with it."""
+    x = LENGTHS[:axes]
+    for other in (x, x[:1], x[:2], (*x[:1], *x[2:])):
+        layer = case.layer_type(case.layer_type.Params.model_validate(dict(case.params)), case.phase, case.num_tops)
+        with contextlib.suppress(ShapeError):
+            layer.plan(x, *[other] * (len(case.bottoms) - 1))
+            return True
+    return False
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
@@ -53,6 +68,12 @@ class TestType:
         for field, info in layer_class(name).Params.model_fields.items():
             default = info.get_default(call_default_factory=True)
             assert any(getattr(model, field) != default for model in models), f"no row of {name} sets {field}"
+
+    def test_has_cases_for_every_number_of_axes(self, name):
+        rows = [case for case in CASES if case.layer_type is layer_class(name) and case.bottoms]
+        covered = {prepare(case).bottom[0].data.ndim for case in rows}
+        accepted = {axes for axes in range(len(LENGTHS) + 1) if any(accepts(case, axes) for case in rows)}
+        assert accepted - covered == set(), f"no row of {name} has a bottom 0 of so many axes"
 
     def test_every_parameter_is_described(self, name):
         for field, info in layer_class(name).Params.model_fields.items():

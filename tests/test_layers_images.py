@@ -297,8 +297,10 @@ def test_a_missing_image_of_windows_is_named():
 
 def test_windows_need_a_size():
     write_windows()
+    with pytest.raises(ConfigError, match="needs the field 'crop_size'"):
+        net({name: value for name, value in WINDOWS.items() if name != "crop_size"})
     for fields, match in (
-        ({"crop_size": 0}, "needs crop_size"),
+        ({"crop_size": 0}, "crop_size must be greater than 0, not 0"),
         ({"context_pad": 3}, "crop_size must be more than twice context_pad, but they are 6 and 3"),
     ):
         with pytest.raises(ConfigError, match=match):

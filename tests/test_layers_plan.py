@@ -32,7 +32,7 @@ REFUSED = [
     ("Slice", {"axis": -3}, [(4, 5)], 2, "axis", "axis -3 does not exist"),
     ("Slice", {"slice_dim": 4}, [(4, 5)], 2, "slice_dim", "slice_dim 4 does not exist"),
     ("Slice", {}, [(4, 5)], 2, "axis", "axis 1 of 4x5 does not come out even in 2 tops"),
-    ("Slice", {"slice_point": [1, 2]}, [(4, 5)], 2, "slice_point", "2 tops need 1 slice points, but slice_point has 2"),
+    ("Slice", {"slice_point": [1, 2]}, [(4, 5)], 2, "slice_point", "less than there are tops: 1, not 2"),
     (
         "Slice",
         {"slice_point": [3, 2]},

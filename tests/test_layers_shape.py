@@ -54,7 +54,7 @@ REFUSED = [
     ("Crop", {"offset": 2}, [(1, 1, 6, 5), (1, 1, 4, 4)], 1, "offset", "4 elements from 2 on do not lie within axis 3"),
     ("BatchReindex", {}, [(), (2,)], 1, "bottom", "bottom 0 must have rows, but it is a scalar"),
     ("BatchReindex", {}, [(4, 3), (2, 1)], 1, "bottom", "bottom 1 must have one axis, a number for each row, not 2x1"),
-    ("Filter", {}, [(4, 3), (4, 2), (4,)], 1, "top", "2 bottoms and a selector need 2 tops, not 1"),
+    ("Filter", {}, [(4, 3), (4, 2), (4,)], 1, "top", "needs a top: there must be 2, not 1"),
     ("Filter", {}, [(4, 3), (4, 2)], 1, "bottom", "the selector must have one entry a row, but it is 4x2"),
     ("Filter", {}, [(4, 3), ()], 1, "bottom", "one entry a row, but it is scalar"),
     ("Filter", {}, [(4, 3), (5, 3), (4,)], 2, "bottom", "the selector has 4 rows, but bottom 1 is 5x3"),

@@ -38,6 +38,25 @@ def names(*layers, **state):
     return [node.name for node in built(*layers, **state).nodes]
 
 
+@pytest.mark.parametrize(
+    ("silenced", "left"),
+    [("[rest]", ["rest"]), ("[label, rest]", ["rest"]), ("[label]", None), ("[aside]", None)],
+)
+def test_what_is_silenced_is_no_output_of_the_predict_net_either(silenced, left):
+    layers = [
+        "{name: in, type: Data, top: [data, label], dataset: digits, batch_size: 4}",
+        "{name: parts, type: Slice, bottom: data, top: [used, rest], axis: 2}",
+        "{name: aside, type: TanH, bottom: used}",
+        f"{{name: quiet, type: Silence, bottom: {silenced}}}",
+        "{name: fc, type: InnerProduct, bottom: used, num_output: 10}",
+        "{name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}",
+    ]
+    made = trees(*layers)
+    assert made.get("quiet", {}).get("bottom") == left
+    assert ("aside" in made) == (silenced != "[aside]")
+    assert made["in"]["top"] == ["data"]
+
+
 # -- include and exclude --------------------------------------------------------------------------------------------
 
 

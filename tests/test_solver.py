@@ -341,9 +341,11 @@ def test_the_event_log_holds_what_it_promises(tmp_path: Path) -> None:
     common = {"event", "iter", "time"}
     assert set(by_kind["start"]) == common | {"name", "max_iter", "weights", "seed", "resumed", "threads", "engine"}
     assert (by_kind["start"]["name"], by_kind["start"]["weights"], by_kind["start"]["resumed"]) == ("d", 650, False)
-    assert set(by_kind["display"]) == common | {"loss", "lr", "samples_per_s", "outputs"}
+    norms = {"grad_norm", "weight_norm"}
+    assert set(by_kind["display"]) == common | norms | {"loss", "lr", "samples_per_s", "outputs"}
     assert by_kind["display"]["lr"] == 0.05
     assert by_kind["display"]["samples_per_s"] > 0
+    assert set(by_kind["test"]) == common | {"outputs", "samples", "samples_per_s", "lr"}
     assert set(by_kind["test"]["outputs"]) == {"loss", "accuracy"}
     assert by_kind["test"]["samples"] == 360
     assert by_kind["snapshot"]["weights"] == "iter_4.safetensors"
@@ -390,7 +392,7 @@ def test_a_log_that_cannot_be_read_or_written_is_one_sentence(tmp_path: Path, mo
         EventLog(tmp_path / "file" / "log").emit("one", 1)
     with pytest.raises(lk.DataError, match=r"cannot read the event log .*: No such file"):
         events.read(tmp_path / "missing")
-    with pytest.raises(lk.DataError, match=r"file:1: this line is no event"):
+    with pytest.raises(lk.DataError, match=r"file is not an event log of layerkit: its first line does not say so"):
         events.read(tmp_path / "file")
 
 

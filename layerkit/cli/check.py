@@ -27,7 +27,7 @@ def check(
 ) -> None:
     """Validate a file: all its errors, with line and column.
 
-    Every phase of the net is built, without reading any samples; samples that are not there are noted on standard
+    Every phase of the net is built, without reading any samples; files that are not there are noted on standard
     error. With --phase, prints the net of that phase as YAML (predict is derived from the test net); with --expand,
     the layers of all phases, out of their blocks, with names, bottoms and tops filled in.
 
@@ -51,7 +51,7 @@ def check(
         typer.echo(f"{file}: ok (layers: {listed})")
     if memory:
         _print_memory(graphs, run)
-    _note_missing_samples(graphs.values())
+    _note_missing_files(graphs.values())
 
 
 def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:
@@ -67,14 +67,12 @@ def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:
         table.show_bytes(net, f"{phase}: ", without=() if net is train else ("weights",))
 
 
-def _note_missing_samples(graphs: Iterable[Graph]) -> None:
-    """Say which samples are not on this machine: the file is right all the same."""
-    from layerkit.layer import SourceLayer
-
+def _note_missing_files(graphs: Iterable[Graph]) -> None:
+    """Say which files are not on this machine: the config is right all the same."""
     notes: dict[str, None] = {}
     for graph in graphs:
         for node in graph.nodes:
-            missing = node.layer.missing() if isinstance(node.layer, SourceLayer) else None
+            missing = node.layer.missing()
             if missing is not None:
                 notes[f"note: {node.spec.problem(missing)}"] = None
     for note in notes:

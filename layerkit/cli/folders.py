@@ -48,6 +48,21 @@ def to_resume(name: str, given: Path | None = None) -> tuple[Path, Path]:
     return newest.parent, newest
 
 
+def event_log(run: str) -> Path:
+    """The event log of a run that is given by its folder, its name in `runs`, or the log itself.
+
+    Raises UsageError where there is none.
+    """
+    from layerkit.snapshot import EVENTS
+
+    path = Path(run)
+    tried = [path / EVENTS, RUNS / run / EVENTS]
+    found = next((each for each in ([path] if path.is_file() else tried) if each.exists()), None)
+    if found is None:
+        raise UsageError(f"there is no record of a run: neither {tried[0]} nor {tried[1]} exists")
+    return found
+
+
 def keep_inputs(folder: Path, inputs: Iterable[Path]) -> None:
     """Raise UsageError if replacing a run's folder would remove a file that the new run is to start from."""
     for path in inputs:

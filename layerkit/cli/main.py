@@ -14,6 +14,7 @@ from layerkit import __version__
 from layerkit.cli.check import check
 from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
+from layerkit.cli.log import log
 from layerkit.cli.new import new
 from layerkit.cli.summary import summary
 from layerkit.cli.sweep import sweep
@@ -86,7 +87,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, check, summary, time):
+for _verb in (train, sweep, test, check, summary, time, log):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

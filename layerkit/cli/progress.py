@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from layerkit.events import Event
+from layerkit.report.debug_info import magnitude_lines
 
 
 class Progress:
@@ -82,6 +83,14 @@ class Progress:
     def _best(self, event: Event) -> None:
         best = f"best {event['metric']} {event['value']:.4f}"
         self._line(f"{self._at(event)}  {best}  {self._folder / event['weights']}")
+
+    def _lr(self, event: Event) -> None:
+        best = "" if event["best"] is None else f", {event['metric']} was no better than {event['best']:.4f}"
+        self._line(f"{self._at(event)}  lr {event['was']:.4g} -> {event['lr']:.4g}{best}")
+
+    def _debug_info(self, event: Event) -> None:
+        for line in magnitude_lines(event):
+            self._line(line)
 
     def _snapshot(self, event: Event) -> None:
         self._line(f"{self._at(event)}  snapshot {self._folder / event['weights']}")

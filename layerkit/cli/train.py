@@ -14,6 +14,8 @@ from layerkit.cli import folders, options, table
 
 if TYPE_CHECKING:
     from layerkit.cli.progress import Progress
+    from layerkit.events import Event
+    from layerkit.report.tensorboard import Board
     from layerkit.solver import Solver
 
 
@@ -45,6 +47,9 @@ def train(
     given: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="The run's folder, instead of runs/NAME.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Also write what TensorBoard shows to DIR.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     range_test: Annotated[
         bool, typer.Option("--find-lr", help="Only try ever greater rates on a copy, and suggest one.")
@@ -71,6 +76,8 @@ def train(
     With --find-lr nothing is trained for good: the learning rate grows until the loss diverges, and a table, a plot and
     the rate at which the loss fell fastest are printed. The whole table goes to runs/NAME-find-lr/find_lr.csv.
 
+    `layerkit log` shows the event log as tables, and writes it as CSV or for TensorBoard.
+
     Example: layerkit train configs/mlp.yaml --set solver.base_lr=0.05
     """
     from layerkit import graph, text
@@ -79,6 +86,7 @@ def train(
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
     from layerkit.report import doctor
+    from layerkit.report.tensorboard import Board
     from layerkit.solver import Solver
     from layerkit.threads import use
 
@@ -87,7 +95,7 @@ def train(
     if strict and weights is None:
         raise UsageError("--strict says what --weights may differ in; give that too, or leave --strict out")
     course = (first, last, iterations)
-    if range_test and (resume or force or state is not None):
+    if range_test and (resume or force or state is not None or tensorboard is not None):
         raise UsageError("--find-lr starts afresh or from --weights, and replaces no run; leave the other option out")
     if course != (None, None, None) and not range_test:
         raise UsageError("--from, --to and --iterations say how --find-lr goes; give it too, or leave them out")
@@ -108,8 +116,11 @@ def train(
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
     use(run.threads, "blas")
-    solver = Solver(loaded, folder=folder, keep=(), allow_python=allow_python)
+    debug = run.solver is not None and run.solver.debug_info
+    solver = Solver(loaded, folder=folder, keep="all" if debug else (), allow_python=allow_python)
     progress = Progress(folder, quiet)
+    if debug:
+        progress.note("note: debug_info reads every blob, so that memory is not planned; training takes more of it")
     solver.open()
     if solver.predict_missing is not None:
         progress.note(f"note: snapshots will hold no predict net: {solver.predict_missing}")
@@ -117,6 +128,7 @@ def train(
         _restore(solver, state, progress)
     if weights is not None:
         _start_from(solver, weights, strict, progress)
+    board = None if tensorboard is None else Board(tensorboard)
     if not resume:
         if given is None and folder.name != run.name:
             progress.note(f"{folders.RUNS / run.name} exists, so this run goes to {folder} (--force replaces it)")
@@ -126,7 +138,7 @@ def train(
     if advice is not None:
         progress.note(f"note: {advice}")
     solver.events.listen(progress.show)
-    with progress, _stopping(solver, progress) as stopped_by:
+    with progress, _drawing(board, solver, progress), _stopping(solver, progress) as stopped_by:
         solver.solve()
     solver.close()
     if solver.reason == "interrupted":
@@ -163,6 +175,33 @@ def _start_from(solver: Solver, files: str, strict: bool, progress: Progress) ->
         progress.note(found.summary)
         arrays.update(held)
     flat.load(arrays, files, strict)
+
+
+@contextmanager
+def _drawing(board: Board | None, solver: Solver, progress: Progress) -> Iterator[None]:
+    """While inside, the board takes every event. Where it cannot be written, training goes on without it."""
+    if board is None:
+        yield
+        return
+    from layerkit.errors import DataError
+
+    lost = False
+
+    def take(event: Event) -> None:
+        nonlocal lost
+        if lost:
+            return
+        try:
+            board.take(event)
+        except DataError as error:
+            lost = True
+            progress.note(f"note: {error}; training goes on without, and `layerkit log` can write it later")
+
+    solver.events.listen(take)
+    try:
+        yield
+    finally:
+        board.close()
 
 
 @contextmanager

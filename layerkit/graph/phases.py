@@ -114,7 +114,18 @@ class _Derivation:
         given = {top for spec in self.specs if spec.name in self.explicit for top in spec.top or []}
         read = _read_names(pruned)
         inputs = ((spec, {*read, *self.unread_by_all(spec)} - given) for spec in pruned)
-        return [self.as_input(spec, tops) for spec, tops in inputs if self.is_wanted(spec, tops, given)], self.samples
+        derived = [self.as_input(spec, tops) for spec, tops in inputs if self.is_wanted(spec, tops, given)]
+        return [*derived, *self.silences(derived)], self.samples
+
+    def silences(self, derived: Sequence[LayerSpec]) -> list[LayerSpec]:
+        """The Silences of what is still made, so that it is no output here either."""
+        unread = _made_names(derived) - _read_by_others(derived)
+        found = []
+        for spec in self.specs:
+            silent = [bottom for bottom in spec.bottom or [] if bottom in unread]
+            if silent and spec.cls.tops == (0, 0) and not spec.cls.uses_files and spec.name not in self.explicit:
+                found.append(spec.replace(bottom=silent, propagate_down=None, include=[], exclude=[]))
+        return found
 
     def is_wanted(self, spec: LayerSpec, wanted: Collection[str], given: Collection[str]) -> bool:
         """Whether a layer is not a source in whose place explicit layers give all that is wanted of it."""

@@ -196,6 +196,7 @@ class SolverSpec(Strict):
     )
     display: Interval = Field(100, description="Iterations (or `1 epoch`) between displays; 0 is never.")
     average_loss: int = Field(1, gt=0, description="Iterations over which the displayed loss is averaged.")
+    debug_info: bool = Field(False, description="Show with each display how large the numbers in every layer are.")
     test_interval: Interval = Field(
         0, description="Iterations (or `1 epoch`) between tests; 0 is only at the end.", validate_default=True
     )
@@ -307,6 +308,13 @@ class SolverSpec(Strict):
     def _one_length(cls, value: int | None, info: ValidationInfo) -> int | None:
         if "max_iter" in info.data and (value is None) == (info.data["max_iter"] is None):
             raise ValueError("needs max_iter or max_epochs" if value is None else "max_iter says it; leave one out")
+        return value
+
+    @field_validator("debug_info")
+    @classmethod
+    def _with_displays(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("display", 1) == 0:
+            raise ValueError("must be false where display is 0, since it comes with displays")
         return value
 
     @field_validator("test_interval")

@@ -92,6 +92,12 @@ def share_kept(bottoms, weights, p):
     return [bottoms[0] * (1 if p.scale_train else 1 - p.dropout_ratio)]
 
 
+def further(type_, formula, shapes, params=None, **options):
+    """Rows for other numbers of axes."""
+    return [Case(type_, f"{len(x)}-axes", [x], params or {}, formula=formula, **options) for x in shapes]
+
+
+VECTOR, LINE, VOLUME = (7,), (3, 4, 5), (2, 3, 4, 6, 5)
 DRAWN = "which values are dropped is drawn; test_dropout.py checks the share and the values that stay"
 
 CASES = [
@@ -215,4 +221,24 @@ CASES = [
         phase="test",
         formula=share_kept,
     ),
+    *further("ReLU", leaky, [VECTOR]),
+    *further("ReLU6", up_to_6, [VECTOR, LINE], span=(-4.0, 9.0), kinks=(0.0, 6.0)),
+    *further("Sigmoid", logistic, [VECTOR, LINE, VOLUME]),
+    *further("TanH", lambda b, w, p: [np.tanh(b[0])], [VECTOR, LINE, VOLUME]),
+    *further("Power", power, [VECTOR, VOLUME], {"power": 2, "shift": 1.5}),
+    *further("AbsVal", each(lambda x, p: abs(x)), [VECTOR, LINE]),
+    *further("BNLL", each(bnll), [VECTOR, LINE]),
+    *further("Clip", each(clip), [VECTOR], {"min": -0.6, "max": 1.1}, kinks=(-0.6, 1.1)),
+    *further("ELU", each(elu), [VECTOR]),
+    *further("Exp", each(exponential), [VECTOR]),
+    *further("Log", each(logarithm), [VECTOR, LINE], span=(0.2, 3.0)),
+    *further("Swish", each(swish), [VECTOR]),
+    *further("Threshold", each(lambda x, p: float(x > p.threshold)), [VECTOR, LINE]),
+    *further("GELU", each(gelu), [VECTOR, LINE]),
+    *further("HardSwish", each(hard_swish), [VECTOR, LINE], span=(-5.0, 6.0), kinks=(-3.0, 3.0)),
+    *further("Softplus", each(softplus), [VECTOR]),
+    *further("Dropout", share_kept, [(), VECTOR, VOLUME], {"dropout_ratio": 0.3}, phase="test"),
+    Case("Dropout", "train-volume", [VOLUME], no_formula=DRAWN),
+    Case("Dropout", "train-vector", [VECTOR], no_formula=DRAWN),
+    Case("Dropout", "train-scalar", [()], no_formula=DRAWN),
 ]

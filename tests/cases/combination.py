@@ -59,7 +59,7 @@ def reduction(bottoms, weights, p):
 def bias(bottoms, weights, p):
     """Every element of the top with its own term, looked up by the element's index."""
     x, (term,) = bottoms[0], [*bottoms[1:], *weights]
-    first = p.axis % x.ndim
+    first = p.axis % max(1, x.ndim)  # of a scalar nothing is looked up
     if len(bottoms) == 1:
         assert term.shape == (x.shape[first:] if p.num_axes == -1 else x.shape[first : first + p.num_axes])
     y = np.empty(x.shape)
@@ -78,6 +78,7 @@ NO_BIAS_ROWS = "bottom 1 has the shape of axis 1 on, which has rows"
 CASES = [
     Case("Eltwise", "sum", [(2, 3, 4, 5)] * 3, formula=eltwise),
     Case("Eltwise", "sum-two", [(3, 5)] * 2, {"operation": "sum"}, formula=eltwise),
+    Case("Eltwise", "sum-vector", [(7,)] * 2, formula=eltwise),
     Case("Eltwise", "sum-scalar", [()] * 2, formula=eltwise),
     Case("Eltwise", "sum-coeff", [(2, 3, 4, 5)] * 3, {"coeff": [1, -0.5, 2]}, formula=eltwise),
     Case("Eltwise", "sum-coeff-two", [(2, 3, 5)] * 2, {"coeff": [0.3, -1]}, formula=eltwise),
@@ -127,6 +128,8 @@ CASES = [
             reduced(operation, "samples", (2, 3, 4, 5), axis=1, coeff=2.5),
             reduced(operation, "channels", (2, 3, 4, 5, 6), axis=2),
             reduced(operation, "last", (2, 3, 4, 6, 5), axis=-1, coeff=-0.5),
+            reduced(operation, "rows", (4, 3), axis=1),
+            reduced(operation, "line", (2, 3, 5), axis=-2),
             reduced(operation, "vector", (5,)),
         )
     ),
@@ -139,6 +142,7 @@ CASES = [
     Case("Bias", "axis-2-on", [(4, 3, 2, 5)], {"axis": -2, "num_axes": -1}, formula=bias),
     Case("Bias", "scalar", [(4, 3, 2, 5)], {"num_axes": 0}, formula=bias),
     Case("Bias", "scalar-no-axis-1", [(4,)], {"num_axes": 0}, formula=bias),
+    Case("Bias", "scalar-to-scalar", [()], {"num_axes": 0}, formula=bias),
     Case("Bias", "by-bottom", [(4, 3, 2, 5), (3, 2)], formula=bias, no_zero_rows=NO_BIAS_ROWS),
     Case("Bias", "by-bottom-rows", [(4, 3, 2, 5), (4, 3)], {"axis": 0}, formula=bias),
     Case("Bias", "by-bottom-whole", [(4, 3, 2, 5), (4, 3, 2, 5)], {"axis": 0}, formula=bias),

@@ -37,6 +37,7 @@ NARROW = FOLDER / "narrow.txt"
 NARROW.write_text("".join(f"# {i}\n{i}.png\n3\n6\n7\n2\n{i + 1} 0.6 2 0 4 4\n7 0.3 3 1 5 5\n" for i in range(5)))
 
 H5 = FOLDER / "files.txt"
+OUTPUT = FOLDER / "out.h5"
 H5.write_text(f"{FOLDER / 'a.h5'}\n{FOLDER / 'b.h5'}\n")
 for name, part in (("a", slice(0, 2)), ("b", slice(2, 5))):
     with h5py.File(FOLDER / f"{name}.h5", "w") as file:
@@ -211,7 +212,10 @@ CASES = [
         num_tops=2,
         formula=shuffled_files,
     ),
-    Case("HDF5Output", "rows", [(3, 2, 4), (3,)], {"file_name": str(FOLDER / "out.h5")}, num_tops=0, no_formula=WRITES),
+    *(
+        Case("HDF5Output", f"{len(x)}-axes", [x, (3,)], {"file_name": str(OUTPUT)}, num_tops=0, no_formula=WRITES)
+        for x in ((3,), (3, 4), (3, 2, 4), (3, 1, 2, 4), (3, 5, 1, 2, 4))
+    ),
     Case(
         "ImageData",
         "as they are",

@@ -84,6 +84,7 @@ def cols(name, shape, **params):
 
 IMAGES = (2, 3, 5, 7)
 AXIS0 = "axis 0 holds the channels"
+ALONE = {"kernel_size": 1, "axis": 0}
 
 CASES = [
     deconv("2d", IMAGES, num_output=4, kernel_size=3),
@@ -119,6 +120,7 @@ CASES = [
     deconv("3d, group, dilation", (2, 4, 2, 3, 5), num_output=6, kernel_size=2, dilation=[1, 2, 3], group=2),
     deconv("4d", (1, 2, 2, 3, 4, 5), num_output=3, kernel_size=2, stride=2),
     deconv("no spatial axes", (2, 3), num_output=4, kernel_size=1),
+    Case("Deconvolution", "channels alone", [(3,)], {**ALONE, "num_output": 4}, formula=deconvolve, no_zero_rows=AXIS0),
     deconv("axis 2", (2, 3, 4, 5, 7), num_output=6, kernel_size=2, axis=2, pad=1),
     deconv("axis from behind", (2, 3, 4, 5), num_output=6, kernel_size=2, axis=-2),
     Case(
@@ -154,6 +156,7 @@ CASES = [
     cols("axis 3", (2, 3, 4, 5, 7), kernel_size=2, axis=3),
     cols("axis from behind", IMAGES, kernel_size=2, axis=-2),
     cols("force_nd_im2col", IMAGES, kernel_size=2, force_nd_im2col=True),
+    Case("Im2col", "one image", [(3, 7)], {"kernel_size": 2, "axis": 0}, formula=columns, no_zero_rows=AXIS0),
     Case(
         "Im2col",
         "axis 0",

@@ -146,8 +146,9 @@ def prior(name, **params):
 
 
 def output(name, *, loc_classes=1, trailing=(), classes=3, **params):
-    """Two images, ten priors."""
-    bottoms = [(2, 10 * 4 * loc_classes, *trailing), (2, 10 * classes, *trailing), priors_for(1, 5, 2)]
+    """Two images, ten priors; `trailing` are axes behind the predictions, the first of them also behind the priors."""
+    priors = priors_for(1, 5, 2, trailing[:1])
+    bottoms = [(2, 10 * 4 * loc_classes, *trailing), (2, 10 * classes, *trailing), priors]
     params = {"num_classes": classes, **params}
     return Case("DetectionOutput", name, bottoms, params, "test", formula=detections)
 
@@ -187,7 +188,8 @@ CASES = [
     prior("step height and width", step_h=8.0, step_w=11.0),
     prior("offset", offset=0.25),
     output("plain"),
-    output("four axes", trailing=(1, 1)),
+    output("three axes, priors four", trailing=(1,)),
+    output("four axes, priors too", trailing=(1, 1)),
     output("corner size", code_type="CORNER_SIZE"),
     output("center size", code_type="CENTER_SIZE"),
     output("variance in target", code_type="CENTER_SIZE", variance_encoded_in_target=True),

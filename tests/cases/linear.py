@@ -86,6 +86,7 @@ CASES = [
     table("rows", [[1, 5], [0, 2], [5, 5], [1, 1]], 6, **FILLED),
     table("no bias", [3, 0, 3, 8], 9, bias_term=False),
     table("one number", 2, 4),
+    table("three axes", np.arange(24).reshape(4, 3, 2) % 7, 7),
     table("map", np.arange(48).reshape(2, 4, 3, 2) % 7, 7),
     table("five axes", np.arange(48).reshape(2, 4, 1, 3, 2) % 5, 7),
     product("matrices", (4, 3), (3, 5)),

@@ -88,7 +88,7 @@ def losses(type_, formula, **common):
     return case
 
 
-MAP, DEEP = (2, 4, 5, 3), (2, 4, 5, 3, 6)
+LINE, MAP, DEEP = (3, 4, 5), (2, 4, 5, 3), (2, 4, 5, 3, 6)
 EPSILON = 3e-4  # ContrastiveLoss adds Caffe's 1e-4 to a distance, in the gradient only
 
 plain = losses("EuclideanLoss", euclidean)
@@ -100,6 +100,7 @@ divergence = losses("KLDivergence", kl)
 
 CASES = [
     plain("plain", (4, 3, 2), (4, 3, 2)),
+    plain("rows", (4, 3), (4, 3)),
     plain("map", MAP, MAP),
     plain("five axes", DEEP, DEEP),
     plain("one axis", (7,), (7,)),
@@ -123,16 +124,27 @@ CASES = [
     margin("plain", (5, 4), classes(4, 5)),
     margin("L2", (5, 4), classes(4, 5), norm="L2"),
     margin("labels with axes of one", (5, 4), classes(4, 5, 1, 1)),
+    margin("three axes", LINE, classes(20, 3)),
     margin("map", MAP, classes(60, 2)),
     margin("map, L2", MAP, classes(60, 2), norm="L2"),
     margin("five axes", DEEP, classes(360, 2), norm="l2"),
     multinomial("plain", (5, 4), classes(4, 5)),
     multinomial("labels with axes of one", (5, 4), classes(4, 5, 1, 1)),
+    multinomial("three axes", LINE, classes(20, 3)),
     multinomial("map", MAP, classes(60, 2)),
     multinomial("five axes", DEEP, classes(360, 2)),
     divergence("plain", distributions(5, 4, zeros=False), distributions(5, 4)),
     divergence("map", distributions(*MAP, zeros=False), distributions(*MAP)),
     divergence("five axes", distributions(*DEEP, zeros=False), distributions(*DEEP)),
+    divergence("three axes", distributions(*LINE, zeros=False), distributions(*LINE)),
+    divergence(
+        "one axis",
+        distributions(5, axis=0, zeros=False),
+        distributions(5, axis=0),
+        axis=0,
+        normalization="FULL",
+        no_zero_rows="axis 0 holds the classes",
+    ),
     divergence("logarithms", (5, 4), distributions(5, 4), prediction="LOG_PROBABILITIES"),
     divergence("logarithms, map", MAP, distributions(*MAP), prediction="LOG_PROBABILITIES", normalization="FULL"),
     divergence("scores", (5, 4), distributions(5, 4), prediction="scores"),

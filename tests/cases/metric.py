@@ -135,6 +135,7 @@ AXIS0 = "axis 0 holds the classes"
 DEEP, DEEP_LABELS = (2, 4, 5, 3, 6), classes(4, 2, 5, 3, 6)
 LAST, LAST_LABELS = (3, 5, 2, 4), classes(4, 3, 5, 2)
 FEW, FEW_LABELS = (3, 7), np.array([2, 5, 2])  # most classes do not occur
+LINE, LINE_LABELS = (3, 4, 5), classes(4, 3, 5)
 MAP, MAP_LABELS = (3, 4, 5, 2), classes(4, 3, 5, 2)
 
 CASES = [
@@ -142,6 +143,7 @@ CASES = [
     case("labels with axes of one", (9, 4), classes(4, 9, 1, 1)),
     case("top 3", (9, 4), classes(4, 9), top_k=3),
     case("top all", (9, 4), classes(4, 9), top_k=4),
+    case("line", LINE, LINE_LABELS),
     case("map", MAP, MAP_LABELS),
     case("map, top 2, labels with a channel", MAP, classes(4, 3, 1, 5, 2), top_k=2),
     case("five axes", (2, 4, 5, 3, 6), classes(4, 2, 5, 3, 6)),
@@ -158,6 +160,7 @@ CASES = [
     case("ties, top 2", np.array([[1, 1, 0], [2, 0, 2], [0, 0, 0], [1, 0, 0]]), np.array([0, 2, 1, 0]), top_k=2),
     matrix("plain", (9, 4), classes(4, 9)),
     matrix("labels with axes of one", (9, 4), classes(4, 9, 1, 1)),
+    matrix("line", LINE, LINE_LABELS),
     matrix("map", MAP, MAP_LABELS),
     matrix("five axes", DEEP, DEEP_LABELS),
     matrix("axis from behind", LAST, LAST_LABELS, axis=-1),
@@ -169,6 +172,7 @@ CASES = [
     pr("plain", (9, 4), classes(4, 9), num_tops=3),
     pr("precision alone", (9, 4), classes(4, 9)),
     pr("precision and recall", (9, 4), classes(4, 9), num_tops=2),
+    pr("line", LINE, LINE_LABELS, num_tops=3),
     pr("map", MAP, MAP_LABELS, num_tops=3),
     pr("five axes", DEEP, DEEP_LABELS, num_tops=3),
     pr("axis from behind", LAST, LAST_LABELS, num_tops=3, axis=-1),
@@ -181,12 +185,14 @@ CASES = [
     pr("by class", MAP, MAP_LABELS, num_tops=3, average="NONE"),
     pr("by class, classes that do not occur", FEW, FEW_LABELS, num_tops=3, average="none"),
     pr("threshold, one answer", (9, 1), yes_or_no(9), num_tops=3, threshold=0.25),
+    pr("threshold, one axis", (7,), yes_or_no(7), num_tops=3, threshold=0.0, axis=0, no_zero_rows=AXIS0),
     pr("threshold, several answers", (9, 4), yes_or_no(9, 4), num_tops=3, threshold=0.0),
     pr("threshold, by answer", (9, 4), yes_or_no(9, 4), num_tops=3, threshold=-0.5, average="NONE"),
     pr("threshold, micro, ignore", (9, 4), signs(9, 4), num_tops=3, threshold=0.0, average="MICRO", ignore_label=-1),
     pr("threshold, map, ignore", MAP, signs(*MAP), num_tops=3, threshold=0.0, ignore_label=-1),
     pr("threshold, axis from behind", MAP, yes_or_no(*MAP), num_tops=3, threshold=0.0, axis=-1, average="NONE"),
     overlap("plain", (9, 4), classes(4, 9)),
+    overlap("line", LINE, LINE_LABELS),
     overlap("map", MAP, MAP_LABELS),
     overlap("map, labels with a channel", MAP, classes(4, 3, 1, 5, 2), num_tops=2),
     overlap("five axes", DEEP, DEEP_LABELS, num_tops=2),

@@ -85,7 +85,12 @@ def mined(numbers, overlap, losses, boxes, params):
 
 
 def multibox(bottoms, weights, params):
-    loc, conf, (priors, variances), rows = bottoms[0], bottoms[1], bottoms[2][0], bottoms[3].reshape(-1, 8)
+    loc, conf, (priors, variances), rows = (
+        bottoms[0],
+        bottoms[1],
+        bottoms[2][0].reshape(2, -1),
+        bottoms[3].reshape(-1, 8),
+    )
     n, p = len(loc), len(priors.ravel()) // 4
     boxes_of = params.num_classes if not params.share_location else 1
     loc, conf = loc.reshape(n, p, boxes_of, 4), conf.reshape(n, p, -1)
@@ -136,10 +141,11 @@ def multibox(bottoms, weights, params):
 
 
 def case(name, *, boxes=1, classes=CLASSES, trailing=(), objects=OBJECTS, **params):
+    """`trailing` are axes of 1 behind the predictions, the first of them also behind the priors."""
     bottoms = [
         (IMAGES, PRIORS * boxes * 4, *trailing),
         (IMAGES, PRIORS * classes, *trailing),
-        priors_for(ROWS, COLUMNS, SHAPES),
+        priors_for(ROWS, COLUMNS, SHAPES, trailing[:1]),
         objects,
     ]
     params = {"num_classes": classes, **params}
@@ -152,7 +158,8 @@ MORE = {"overlap_threshold": 0.2}  # more matches
 
 CASES = [
     case("plain"),
-    case("four axes", trailing=(1, 1)),
+    case("three axes, priors four", trailing=(1,)),
+    case("four axes, priors too", trailing=(1, 1)),
     case("L2", loc_loss_type="L2"),
     case("loc weight", loc_weight=2.5),
     case("bipartite", match_type="BIPARTITE", **MORE),

@@ -65,7 +65,7 @@ def scale(bottoms, weights, p):
     x, learned = bottoms[0], list(weights)
     factor = bottoms[1] if len(bottoms) == 2 else learned.pop(0)
     term = learned.pop(0) if p.bias_term else np.zeros_like(factor)
-    first = p.axis % x.ndim
+    first = p.axis % max(1, x.ndim)  # of a scalar nothing is looked up
     if len(bottoms) == 1:
         assert factor.shape == (x.shape[first:] if p.num_axes == -1 else x.shape[first : first + p.num_axes])
     y = np.zeros_like(x)
@@ -253,6 +253,7 @@ CASES = [
     Case("Scale", "all-axes", [(4, 3, 2, 5)], {"axis": 0, "num_axes": -1, "bias_term": True}, formula=scale),
     Case("Scale", "scalar", [(4, 3, 2, 5)], {"num_axes": 0, "bias_term": True}, formula=scale),
     Case("Scale", "scalar-no-axis-1", [(4,)], {"num_axes": 0}, formula=scale),
+    Case("Scale", "scalar-to-scalar", [()], {"num_axes": 0, "bias_term": True}, formula=scale),
     Case("Scale", "vector", [(4,)], {"axis": 0}, formula=scale),
     Case("Scale", "by-bottom", [(4, 3, 2, 5), (3, 2)], formula=scale, no_zero_rows=NO_SMALL_ROWS),
     Case("Scale", "by-bottom-bias", [(4, 3, 2), (3,)], {"bias_term": True}, formula=scale, no_zero_rows=NO_SMALL_ROWS),

@@ -105,6 +105,7 @@ def pooling(name, shape, *, phase="train", num_tops=1, **params):
 
 IMAGES = (2, 3, 5, 7)
 AXIS0 = "axis 0 holds the channels"
+ALONE = {"kernel_size": 1, "axis": 0}
 
 CASES = [
     conv("2d", IMAGES, num_output=4, kernel_size=3),
@@ -125,6 +126,7 @@ CASES = [
     conv("3d", (2, 3, 4, 5, 6), num_output=7, kernel_size=[2, 3, 1], stride=[1, 2, 3], pad=[1, 0, 1]),
     conv("4d", (1, 2, 3, 4, 5, 6), num_output=3, kernel_size=2, stride=2),
     conv("no spatial axes", (2, 3), num_output=4, kernel_size=1),
+    Case("Convolution", "channels alone", [(3,)], {**ALONE, "num_output": 4}, formula=convolve, no_zero_rows=AXIS0),
     conv("axis 2", (2, 3, 4, 5, 7), num_output=6, kernel_size=2, axis=2, pad=1),
     conv("axis 3", (2, 3, 4, 5, 7), num_output=6, kernel_size=2, axis=3),
     conv("axis from behind", (2, 3, 4, 5), num_output=6, kernel_size=2, axis=-2),

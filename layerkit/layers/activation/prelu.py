@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
+from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
 
 
@@ -51,15 +52,14 @@ class PReLU(Layer):
             in_place=True,
         )
 
-    def _slope(self, axes: int) -> Array:
-        """The slopes with axes of length 1 behind, so that they stretch over x: (C, 1, ...) or ()."""
-        slope = self.weights.slope.values
-        return slope.reshape(-1, *[1] * (axes - 2)) if slope.ndim else slope
+    def _slope(self, x: Array) -> Array:
+        """The slopes, so that they stretch over x: (C, 1, ...) or ()."""
+        return stretched(self.weights.slope.values, 1, x)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, below = bottom[0].data, self.scratch.below
         np.minimum(x, 0, out=below)
-        np.multiply(below, self._slope(x.ndim), out=below)
+        np.multiply(below, self._slope(x), out=below)
         y = np.maximum(x, 0, out=top[0].data)
         np.add(y, below, out=y)
 
@@ -72,6 +72,6 @@ class PReLU(Layer):
             np.sum(below, tuple(axis for axis in range(x.ndim) if axis != 1 or not dslope.ndim), out=dslope)
         if propagate_down[0]:  # last: this diff may lie where dy does
             slope = np.less_equal(x, 0, out=below)
-            np.multiply(slope, self._slope(x.ndim), out=slope)
+            np.multiply(slope, self._slope(x), out=slope)
             np.add(slope, np.greater(x, 0, out=self.scratch.positive), out=slope)  # 1 or the learned one
             np.multiply(dy, slope, out=bottom[0].diff)

@@ -56,6 +56,9 @@ class WindowData(SourceLayer):
     class Params(ImageParams):
         source: str = Field(description="Window file: images and, of each, windows with their overlaps.")
         batch_size: int = Field(gt=0, description="Windows a batch, N.")
+        crop_size: int = Field(
+            gt=0, description="Side of the square that windows are warped to, more than twice context_pad."
+        )
         fg_threshold: float = Field(0.5, description="Least overlap of a foreground window.")
         bg_threshold: float = Field(0.5, description="What a background window's overlap must be less than.")
         fg_fraction: float = Field(0.25, ge=0, le=1, description="Share of foreground windows in a batch.")
@@ -67,14 +70,10 @@ class WindowData(SourceLayer):
         root_folder: str = Field("", description="What is put in front of every path; a folder must end in '/'.")
 
         @model_validator(mode="after")
-        def _has_a_size(self) -> WindowData.Params:
+        def _has_room(self) -> WindowData.Params:
             if self.crop_size <= 2 * self.context_pad:
-                raise ValueError(
-                    f"crop_size must be more than twice context_pad, but they are {self.crop_size} and "
-                    f"{self.context_pad}"
-                    if self.context_pad
-                    else "needs crop_size, the side of the square that windows are warped to"
-                )
+                given = f"{self.crop_size} and {self.context_pad}"
+                raise ValueError(f"crop_size must be more than twice context_pad, but they are {given}")
             return self
 
     tops = (1, 2)

@@ -14,7 +14,7 @@ from layerkit.registry import register
 
 @register
 class DetectionOutput(Layer):
-    """DetectionOutput: the boxes that SSD found, each object once, by image and class.
+    """The boxes that SSD found, each object once, by image and class.
 
     The predicted offsets are decoded into boxes. For each class but the background, the boxes with more confidence
     than `confidence_threshold` go, best first, through non-maximum suppression. Of an image's remaining boxes, all

@@ -27,7 +27,7 @@ from layerkit.registry import register
 
 @register
 class MultiBoxLoss(Layer):
-    """MultiBoxLoss: how far SSD's predictions are from the objects that are in the images.
+    """How far SSD's predictions are from the objects that are in the images.
 
         loss = (loc_weight * sum over matched priors of l(offset - encode(prior, object))
                 + sum over priors that count of cross entropy(confidences, label)) / D

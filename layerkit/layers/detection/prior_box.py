@@ -18,7 +18,7 @@ SAME = 1e-6  # aspect ratios closer than this are one
 
 @register
 class PriorBox(Layer):
-    """PriorBox: boxes of several sizes and shapes around every place of a feature map.
+    """Boxes of several sizes and shapes around every place of a feature map.
 
     Around the center ((w + offset) step_w, (h + offset) step_h) of each place lie, for each min_size in turn, boxes of
 

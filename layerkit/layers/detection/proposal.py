@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Proposal(Layer):
-    """Proposal: regions of an image that may hold an object, from a region proposal network.
+    """Regions of an image that may hold an object, from a region proposal network.
 
     Around every place of the feature map lie A anchors, boxes of each `ratio` and, for each, `scale`. The predicted
     offsets move them (as CENTER_SIZE of MultiBoxLoss does), the image's border cuts them off. Of the best

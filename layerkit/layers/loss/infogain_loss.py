@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -89,6 +90,10 @@ class InfogainLoss(Layer):
             reads_bottoms=(),
             reads_tops=(),
         )
+
+    def missing(self) -> str | None:
+        source = self.params.source
+        return None if source is None or Path(source).is_file() else f"there is no file {source!r}"
 
     def open(self) -> None:
         """Read the file. Raises DataError for one that is missing, broken or no matrix of finite numbers."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, LayerParams, Metric, Plan, Scratch
+from layerkit.layers.loss.gains import one_class
 from layerkit.layers.loss.labels import check_labels, read_labels
 from layerkit.registry import register
 
@@ -50,7 +51,7 @@ class Accuracy(Metric):
             raise ShapeError(
                 f"top_k {self.params.top_k} is more than the {scores[axis]} classes of {shape_text(scores)}", "top_k"
             )
-        places = (*scores[:axis], 1, *scores[axis + 1 :])
+        places = one_class(scores, axis)
         return self.plan_sums(
             (2, scores[axis]),
             [(), (scores[axis],)],

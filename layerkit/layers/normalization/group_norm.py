@@ -12,6 +12,7 @@ from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.layers.normalization.moments import standardize, standardize_backward
+from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
 
 
@@ -70,10 +71,6 @@ class GroupNorm(Layer):
         groups = self.params.num_groups
         return x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:], copy=False)
 
-    def _by_channel(self, weight: Array, axes: int) -> Array:
-        """A view of (C,) as (C, 1, ...), which stretches over a bottom with so many axes."""
-        return weight.reshape(-1, *[1] * (axes - 2))
-
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, y, s = bottom[0].data, top[0].data, self.scratch
         if not x.size:
@@ -82,8 +79,8 @@ class GroupNorm(Layer):
         groups, out, work = map(self._grouped, (x, n, s.work))
         standardize(groups, tuple(range(2, work.ndim)), self.params.eps, out, s.std, work)
         if self.params.affine:
-            np.multiply(n, self._by_channel(self.weights.scale.values, x.ndim), out=y)
-            np.add(y, self._by_channel(self.weights.bias.values, x.ndim), out=y)
+            np.multiply(n, stretched(self.weights.scale.values, 1, x), out=y)
+            np.add(y, stretched(self.weights.bias.values, 1, x), out=y)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         dy, dx, s = top[0].diff, bottom[0].diff, self.scratch
@@ -95,6 +92,6 @@ class GroupNorm(Layer):
         if propagate_down[0] and dy.size:  # last: this diff may lie where dy does
             n, g = top[0].data, dy
             if self.params.affine:
-                n, g = s.n, np.multiply(dy, self._by_channel(self.weights.scale.values, dy.ndim), out=dx)
+                n, g = s.n, np.multiply(dy, stretched(self.weights.scale.values, 1, dy), out=dx)
             g, n, out, work = map(self._grouped, (g, n, dx, s.work))
             standardize_backward(g, n, tuple(range(2, work.ndim)), s.std, out, s.means, work)

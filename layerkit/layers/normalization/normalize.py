@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
+from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
 
 
@@ -64,10 +65,9 @@ class Normalize(Layer):
         """The axes that a norm is over."""
         return tuple(range(1, count)) if self.params.across_spatial else (1,)
 
-    def _scale(self, axes: int) -> Array:
-        """The scale with axes of length 1 behind, so that it stretches over x: (C, 1, ...) or ()."""
-        scale = self.weights.scale.values
-        return scale.reshape(-1, *[1] * (axes - 2)) if scale.ndim else scale
+    def _scale(self, x: Array) -> Array:
+        """The scale, so that it stretches over x: (C, 1, ...) or ()."""
+        return stretched(self.weights.scale.values, 1, x)
 
     def _sum(self, values: Array, out: Array) -> None:
         """Sums over what a norm is over; in float64, as there may be millions of values."""
@@ -79,7 +79,7 @@ class Normalize(Layer):
         norm += self.params.eps
         np.sqrt(norm, out=norm)
         np.divide(x, norm, out=n)
-        np.multiply(n, self._scale(x.ndim), out=top[0].data)
+        np.multiply(n, self._scale(x), out=top[0].data)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         dy, dx, s = top[0].diff, bottom[0].diff, self.scratch
@@ -88,7 +88,7 @@ class Normalize(Layer):
             others = tuple(axis for axis in range(dy.ndim) if axis != 1 or not dscale.ndim)
             np.sum(np.multiply(dy, s.n, out=s.work), others, out=dscale)
         if propagate_down[0]:  # last: this diff may lie where dy does
-            g = np.multiply(dy, self._scale(dy.ndim), out=dx)
+            g = np.multiply(dy, self._scale(dy), out=dx)
             self._sum(np.multiply(g, s.n, out=s.work), s.sums)
             np.multiply(s.n, s.sums, out=s.work)
             np.subtract(g, s.work, out=dx)

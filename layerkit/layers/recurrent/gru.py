@@ -8,7 +8,7 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.layer import Bottoms, Scratch, Tops, Weight
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, sigmoid
+from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts, sigmoid
 from layerkit.registry import register
 
 
@@ -57,7 +57,7 @@ class GRU(Recurrent):
         pn = np.add(product[:, 2 * d :], self.weights.b_hn.data, out=self.scratch.pn[t])
         gates[:, : 2 * d] += product[:, : 2 * d]
         sigmoid(gates[:, : 2 * d])
-        r, z, n = _three(gates)  # (N, D) each
+        r, z, n = parts(gates, 3)  # (N, D) each
         n += np.multiply(r, pn, out=part)
         np.tanh(n, out=n)
         np.subtract(carried, n, out=h)
@@ -66,7 +66,7 @@ class GRU(Recurrent):
 
     def slopes(self, dgates: Array) -> None:
         dproducts, carried = self.scratch.dproducts, self.scratch.carried_h
-        (r, z, n), (dr, dz, dn) = _three(self.scratch.gates), _three(dgates)
+        (r, z, n), (dr, dz, dn) = parts(self.scratch.gates, 3), parts(dgates, 3)
         np.square(n, out=dn)
         np.subtract(1, dn, out=dn)
         dn *= np.subtract(1, z, out=dr)
@@ -76,15 +76,15 @@ class GRU(Recurrent):
         dr *= dn
         np.subtract(1, z, out=dz)
         dz *= z
-        dz *= np.subtract(carried, n, out=_three(dproducts)[2])
+        dz *= np.subtract(carried, n, out=parts(dproducts, 3)[2])
         np.copyto(dproducts, dgates)
-        _three(dproducts)[2][...] *= r  # only this one differs between the gates and the product
+        parts(dproducts, 3)[2][...] *= r  # only this one differs between the gates and the product
 
     def step_back(self, t: int, dgates: Array, diffs: Sequence[Array]) -> Array:
         (dh,), dproduct = diffs, self.scratch.dproducts[t]
-        for each in (*_three(dgates), *_three(dproduct)):
+        for each in (*parts(dgates, 3), *parts(dproduct, 3)):
             each *= dh
-        dh *= _three(self.scratch.gates[t])[1]
+        dh *= parts(self.scratch.gates[t], 3)[1]
         result: Array = dproduct
         return result
 
@@ -95,10 +95,4 @@ class GRU(Recurrent):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         super().backward(top, propagate_down, bottom)
         if "b_hn" in self.asked:
-            np.sum(_three(self.scratch.dproducts)[2], axis=(0, 1), out=self.weights.b_hn.diff)
-
-
-def _three(gates: Array) -> list[Array]:
-    """(..., 3 D) as three views (..., D): reset gate, update gate, candidate."""
-    d = gates.shape[-1] // 3
-    return [gates[..., i * d : (i + 1) * d] for i in range(3)]
+            np.sum(parts(self.scratch.dproducts, 3)[2], axis=(0, 1), out=self.weights.b_hn.diff)

@@ -8,7 +8,7 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.layer import Scratch
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, sigmoid
+from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts, sigmoid
 from layerkit.registry import register
 
 
@@ -54,15 +54,15 @@ class LSTM(Recurrent):
         np.add(gates, product, out=gates)
         sigmoid(gates[:, : 3 * d])
         np.tanh(gates[:, 3 * d :], out=gates[:, 3 * d :])
-        i, f, o, g = _four(gates)  # (N, D) each
+        i, f, o, g = parts(gates, 4)  # (N, D) each
         np.multiply(i, g, out=c)
         c += np.multiply(f, self.scratch.carried_c[t], out=part)
         np.multiply(o, np.tanh(c, out=self.scratch.tanh_c[t]), out=h)
 
     def slopes(self, dgates: Array) -> None:
         by_c, tanh_c = self.scratch.by_c, self.scratch.tanh_c
-        i, f, o, g = _four(self.scratch.gates)
-        di, df, do, dg = _four(dgates)
+        i, f, o, g = parts(self.scratch.gates, 4)
+        di, df, do, dg = parts(dgates, 4)
         for gate, slope, factor in ((i, di, g), (f, df, self.scratch.carried_c), (o, do, tanh_c)):
             np.subtract(1, gate, out=slope)
             slope *= gate
@@ -75,17 +75,11 @@ class LSTM(Recurrent):
         by_c *= o  # what c adds to h
 
     def step_back(self, t: int, dgates: Array, diffs: Sequence[Array]) -> Array:
-        (dh, dc), (di, df, do, dg) = diffs, _four(dgates)
+        (dh, dc), (di, df, do, dg) = diffs, parts(dgates, 4)
         dc += np.multiply(dh, self.scratch.by_c[t], out=self.scratch.part)
         for slope in (di, df, dg):
             slope *= dc
         do *= dh
-        dc *= _four(self.scratch.gates[t])[1]
+        dc *= parts(self.scratch.gates[t], 4)[1]
         dh[...] = 0
         return dgates
-
-
-def _four(gates: Array) -> list[Array]:
-    """(..., 4 D) as four views (..., D): input gate, forget gate, output gate, candidate."""
-    d = gates.shape[-1] // 4
-    return [gates[..., i * d : (i + 1) * d] for i in range(4)]

@@ -265,3 +265,9 @@ def sigmoid(x: Array) -> None:
     np.tanh(x, out=x)
     x *= 0.5
     x += 0.5
+
+
+def parts(gates: Array, count: int) -> list[Array]:
+    """(..., count D) as so many views (..., D)."""
+    d = gates.shape[-1] // count
+    return [gates[..., i * d : (i + 1) * d] for i in range(count)]

@@ -36,7 +36,9 @@ class Filter(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         *data, selector = bottoms
         if self.num_tops != len(data):
-            raise ShapeError(f"{len(data)} bottoms and a selector need {len(data)} tops, not {self.num_tops}", "top")
+            raise ShapeError(
+                f"each bottom but the selector needs a top: there must be {len(data)}, not {self.num_tops}", "top"
+            )
         if selector[1:] != (1,) * len(selector[1:]) or not selector:
             raise ShapeError(f"the selector must have one entry a row, but it is {shape_text(selector)}", "bottom")
         for i, shape in enumerate(data):

@@ -64,8 +64,10 @@ class Slice(Layer):
                 raise ShapeError(f"axis {axis} of {shape_text(shape)} does not come out even in {parts} tops", "axis")
             return [length // parts * i for i in range(parts + 1)]
         if len(points) != parts - 1:
-            wants = f"{parts} tops need {parts - 1} slice points"
-            raise ShapeError(f"{wants}, but slice_point has {len(points)}", "slice_point")
+            raise ShapeError(
+                f"slice_point must have one entry less than there are tops: {parts - 1}, not {len(points)}",
+                "slice_point",
+            )
         edges = [0, *points, length]
         if any(start >= end for start, end in pairwise(edges)):
             raise ShapeError(

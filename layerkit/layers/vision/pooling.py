@@ -44,6 +44,7 @@ class Pooling(Layer):
     window that would begin beyond the bottom is left out; for MAX optionally, of the same shape, where each maximum
     lies: its index in the bottom's spatial plane, row by row (-1 for a maximum of NaN).
     Raises ShapeError where the kernel is too large, where pad is not smaller than it, and for padded STOCHASTIC.
+    Without padding Caffe keeps that last window, of no elements, and writes -3.4e38 or nan for it.
 
     Example: {name: pool1, type: Pooling, pool: MAX, kernel_size: 3, stride: 2}
 

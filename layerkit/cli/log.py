@@ -1,0 +1,78 @@
+"""`layerkit log`: what a run has recorded, as tables, as CSV, or for TensorBoard."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerkit.cli import folders, table
+
+_WORDS = {
+    "NumIters": "iteration",
+    "Seconds": "seconds",
+    "LearningRate": "lr",
+    "SmoothedLoss": "mean loss",
+    "SamplesPerSecond": "samples/s",
+    "GradNorm": "gradient norm",
+    "WeightNorm": "weight norm",
+    "Samples": "samples",
+}
+"""Titles of the CSV -> titles in print, which fold between words."""
+
+
+def log(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run's folder, its name in runs, or an event log.", show_default=False),
+    ],
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write FILE.train.csv and FILE.test.csv instead of printing."),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Write a file for TensorBoard to DIR instead of printing."),
+    ] = None,
+) -> None:
+    """Print the displays and tests of a run as tables.
+
+    The run may still go on. The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard
+    shows what --tensorboard wrote with `tensorboard --logdir DIR`; `layerkit train --tensorboard DIR` writes it while
+    training.
+
+    Example: layerkit log runs/mlp --csv mlp
+    """
+    from layerkit import events
+    from layerkit.report.log import cells, how_it_ended, tables
+
+    record = events.read(folders.event_log(run))
+    found = {name: each for name, each in tables(record).items() if each.rows}
+    if csv is not None:
+        from layerkit.arrayfile import write_text
+        from layerkit.report.log import to_csv
+
+        for name, each in found.items():
+            path = csv.with_name(f"{csv.name.removesuffix('.csv')}.{name}.csv")
+            write_text(path, to_csv(each))
+            typer.echo(f"{path}: {len(each.rows)} rows", err=True)
+    if tensorboard is not None:
+        _write_board(record, tensorboard)
+    if csv is None and tensorboard is None:
+        for name, each in found.items():
+            typer.echo(f"{name}:")
+            titles = [_WORDS.get(title, title) for title in each.titles]
+            table.show(titles, cells(each), titles)
+            typer.echo("")
+    typer.echo(how_it_ended(record), err=csv is not None or tensorboard is not None)
+
+
+def _write_board(record: list[dict[str, object]], folder: Path) -> None:
+    from layerkit.report.tensorboard import Board
+
+    with closing(Board(folder)) as board:
+        for event in record:
+            board.take(event)
+    typer.echo(f"to look at it: tensorboard --logdir {folder}", err=True)
