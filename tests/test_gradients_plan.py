@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import layerkit as lk
 from layerkit.graph import Ref, load, loss_seeds
 
 LAYERS = {
@@ -109,3 +110,15 @@ def test_gradients_follow_versions_of_an_in_place_blob():
         (2, (True,)),
         (1, (False,)),
     ]
+
+
+@pytest.mark.parametrize("kind", ["Accuracy", "ArgMax", "Threshold"])
+def test_a_loss_weight_on_what_has_no_gradient_is_refused(kind):
+    bottom = "[x, label]" if kind == "Accuracy" else "x"
+    layers = [
+        "{name: in, type: Input, top: [x, label], shape: [[4, 3], [4]]}",
+        f"{{name: odd, type: {kind}, bottom: {bottom}, loss_weight: 1}}",
+    ]
+    with pytest.raises(lk.ConfigError, match=rf"3:\d+: layer 'odd' \({kind}\): has no gradient, so a loss_weight"):
+        lk.Net("layers:\n" + "".join(f"  - {layer}\n" for layer in layers))
+    lk.Net("layers:\n" + "".join(f"  - {layer}\n" for layer in layers).replace("loss_weight: 1", "loss_weight: 0"))

@@ -191,6 +191,9 @@ def _check_settings(node: Node, unnamed: bool, problems: Problems) -> None:
         if len(entries) > most:
             message = f"{field} has {_count(len(entries), 'entry')} for {_count(most, noun)}"
             problems.found.append(spec.problem(message + (listed if field == "param" else ""), field))
+    can = [node.plan.gradients is None or node.plan.gradients[i] for i in range(len(node.bottoms))]
+    if any(spec.loss_weight or []) and can and not any(can) and not names:
+        problems.found.append(spec.problem("has no gradient, so a loss_weight would train nothing", "loss_weight"))
     if spec.propagate_down is not None and len(spec.propagate_down) != len(node.bottoms):
         given = _count(len(spec.propagate_down), "entry")
         message = f"propagate_down has {given} for {_count(len(node.bottoms), 'bottom')}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
+from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
 
 
@@ -35,10 +36,7 @@ class Sigmoid(Layer):
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        y = np.multiply(bottom[0].data, 0.5, out=top[0].data)
-        np.tanh(y, out=y)
-        np.multiply(y, 0.5, out=y)
-        np.add(y, 0.5, out=y)
+        logistic(bottom[0].data, out=top[0].data)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
 
 
@@ -60,9 +61,6 @@ class Softplus(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             slope, straight = self._scaled(bottom[0].data)
-            np.divide(slope, 2, out=slope)
-            np.tanh(slope, out=slope)
-            np.add(slope, 1, out=slope)
-            np.divide(slope, 2, out=slope)  # 1 / (1 + exp(-beta * x)), which cannot overflow so
+            logistic(slope, out=slope)
             np.copyto(slope, 1, where=straight)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
 
 
@@ -41,11 +42,8 @@ class Swish(Layer):
 
     def _share(self, x: Array) -> Array:
         """The logistic function of beta * x."""
-        share: Array = np.multiply(x, self.params.beta / 2, out=self.scratch.share)
-        np.tanh(share, out=share)
-        np.add(share, 1, out=share)
-        np.divide(share, 2, out=share)
-        return share
+        share: Array = np.multiply(x, self.params.beta, out=self.scratch.share)
+        return logistic(share, out=share)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x = bottom[0].data

@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
+from layerkit.layers.activation.logistic import logistic
 from layerkit.layers.loss.normalization import LossParams, divisor
 from layerkit.registry import register
 
@@ -71,9 +72,7 @@ class SigmoidCrossEntropyLoss(Layer):
         if not propagate_down[0]:
             return
         x, dx, valid = bottom[0].data, bottom[0].diff, self.scratch.valid
-        np.tanh(np.multiply(x, 0.5, out=dx), out=dx)
-        dx += 1
-        dx *= 0.5  # p = (1 + tanh(x / 2)) / 2
+        logistic(x, out=dx)
         dx -= bottom[1].data.reshape(x.shape)
         dx *= top[0].diff / self._divisor(valid)
         np.copyto(dx, 0, where=~valid)

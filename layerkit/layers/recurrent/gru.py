@@ -8,7 +8,8 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.layer import Bottoms, Scratch, Tops, Weight
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts, sigmoid
+from layerkit.layers.activation.logistic import logistic
+from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts
 from layerkit.registry import register
 
 
@@ -56,7 +57,7 @@ class GRU(Recurrent):
         (h,), carried, part, d = states, self.scratch.carried_h[t], self.scratch.part, self.params.num_output
         pn = np.add(product[:, 2 * d :], self.weights.b_hn.data, out=self.scratch.pn[t])
         gates[:, : 2 * d] += product[:, : 2 * d]
-        sigmoid(gates[:, : 2 * d])
+        logistic(gates[:, : 2 * d], out=gates[:, : 2 * d])
         r, z, n = parts(gates, 3)  # (N, D) each
         n += np.multiply(r, pn, out=part)
         np.tanh(n, out=n)

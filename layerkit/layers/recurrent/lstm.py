@@ -8,7 +8,8 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.layer import Scratch
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts, sigmoid
+from layerkit.layers.activation.logistic import logistic
+from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts
 from layerkit.registry import register
 
 
@@ -52,7 +53,7 @@ class LSTM(Recurrent):
     def step(self, t: int, gates: Array, product: Array, states: Sequence[Array]) -> None:
         (h, c), part, d = states, self.scratch.part, self.params.num_output
         np.add(gates, product, out=gates)
-        sigmoid(gates[:, : 3 * d])
+        logistic(gates[:, : 3 * d], out=gates[:, : 3 * d])
         np.tanh(gates[:, 3 * d :], out=gates[:, 3 * d :])
         i, f, o, g = parts(gates, 4)  # (N, D) each
         np.multiply(i, g, out=c)

@@ -9,7 +9,7 @@ import numpy as np
 from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
-from layerkit.layers.recurrent.recurrence import sigmoid
+from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
 
 
@@ -62,7 +62,7 @@ class LSTMUnit(Layer):
         gates[...] = bottom[1].data
         i, f, o, g = np.split(gates, 4, axis=-1)  # views, (..., D) each
         for gate in (i, f, o):
-            sigmoid(gate)
+            logistic(gate, out=gate)
         np.tanh(g, out=g)
         c = np.multiply(i, g, out=top[0].data)
         c += np.multiply(f, carried, out=self.scratch.part)

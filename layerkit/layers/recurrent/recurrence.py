@@ -259,14 +259,6 @@ def _rows(steps: Array) -> Array:
     return steps.reshape(t * n, k, copy=False)
 
 
-def sigmoid(x: Array) -> None:
-    """Overwrite x with 1 / (1 + exp(-x)), computed as (tanh(x / 2) + 1) / 2, which cannot overflow."""
-    x *= 0.5
-    np.tanh(x, out=x)
-    x *= 0.5
-    x += 0.5
-
-
 def parts(gates: Array, count: int) -> list[Array]:
     """(..., count D) as so many views (..., D)."""
     d = gates.shape[-1] // count
