@@ -142,7 +142,7 @@ def test_lenet_is_caffes():
         "power": 0.75,
         "display": 100,
         "max_iter": 10000,
-        "test_iter": 100,
+        "test_iter": [100],
         "test_interval": 500,
         "snapshot": 5000,
     }

@@ -28,7 +28,7 @@ def test_it_opens_with_the_two_commands():
     assert len(COMMANDS) == 2
     assert all(f"    {command}\n" in top for command in COMMANDS)
     assert COMMANDS[0].endswith("layerkit train configs/mlp.yaml")
-    assert COMMANDS[1].endswith("pytest")
+    assert COMMANDS[1].endswith("pytest -n auto")
 
 
 def test_continuous_integration_runs_the_second_command():
