@@ -49,6 +49,11 @@ class Best:
         self.weights: dict[str, Array] = {}
         """The best test's weights by their names in snapshots."""
 
+    @staticmethod
+    def wanted(spec: SolverSpec) -> bool:
+        """Whether a run asks for its best test."""
+        return (spec.early_stopping or spec.keep_best) is not None
+
     def see(self, outputs: Mapping[str, float], iteration: int, averaged: int = 0) -> bool:
         """Take in what a test gave; whether it is the best so far, so that its weights are to be taken."""
         value, was = outputs[self.metric], self.state

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from layerkit.blob import Array
+from layerkit.graph import Graph
 from layerkit.layer import Layer, Metric, SourceLayer
 from layerkit.net import Net
 from layerkit.passes import remember
@@ -105,16 +107,21 @@ class Tests:
 
     def makers(self) -> dict[str, Layer]:
         """The outputs that are single numbers, each with the layer that makes it."""
-        return {
-            f"{self._prefix(name)}{top.name}": node.layer
-            for name, net in self.nets.items()
-            for node in net.graph.nodes
-            for top in node.tops
-            if top.name in net.outputs and net.blobs[top.name].count == 1
-        }
+        return makers({name: net.graph for name, net in self.nets.items()})
 
     def _prefix(self, name: str) -> str:
         return f"{name}." if len(self.nets) > 1 else ""
+
+
+def makers(graphs: Mapping[str, Graph]) -> dict[str, Layer]:
+    """The outputs of test nets that are single numbers, each with the layer that makes it; of several `NAME.output`."""
+    return {
+        f"{name}.{top.name}" if len(graphs) > 1 else top.name: node.layer
+        for name, graph in graphs.items()
+        for node in graph.nodes
+        for top in node.tops
+        if top.name in graph.outputs and math.prod(graph.shapes[top]) == 1
+    }
 
 
 def scalars(net: Net) -> list[tuple[str, Any]]:

@@ -11,12 +11,11 @@ the weights that it belongs to by their digest, and a state is only restored tog
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -279,12 +278,17 @@ def read_state_info(path: str | os.PathLike[str]) -> StateInfo:
     return _validated(StateInfo, about, path)
 
 
-def newest_state(folder: str | os.PathLike[str]) -> Path | None:
-    """The state of the highest iteration in a run's folder whose weights are there and belong to it, or None."""
+def newest_state(folder: str | os.PathLike[str], note: Callable[[str], object] = lambda sentence: None) -> Path | None:
+    """The state of the highest iteration in a run's folder whose weights are there and belong to it, or None.
+
+    One that cannot be gone on from is passed over, and `note` is told why.
+    """
     for state in reversed(states(folder)):
-        with contextlib.suppress(SnapshotError):  # one that cannot be gone on from is passed over
+        try:
             _check_pair(read_state_info(state), state)
             return state
+        except SnapshotError as error:
+            note(str(error))
     return None
 
 

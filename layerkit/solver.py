@@ -110,8 +110,7 @@ class Solver:
         self._plateau = Plateau(spec) if spec.lr_policy == "plateau" else None
         if self._plateau is not None and test_nets:
             self._plateau.expect(self._tests.makers())
-        follows = test_nets and (spec.early_stopping or spec.keep_best) is not None
-        self.best = Best(spec, self._tests.makers()) if follows else None
+        self.best = Best(spec, self._tests.makers()) if test_nets and Best.wanted(spec) else None
         """The best test so far, if the run asks for one."""
         self._keeper = Keeper(spec, self.best, net, self.average, self.folder, about)
         self._guard = Guard(net, self.folder)

@@ -110,6 +110,19 @@ def test_the_command_explains_a_type(command, monkeypatch):
         assert part in said.out
 
 
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("BatchNorm", ["while training   mean and variance are those", "otherwise        mean and variance are the"]),
+        ("Eltwise", ["SUM:   y = sum_i", "PROD:  y = product_i", "MAX:   y = max_i"]),
+        ("Dropout", ["train:          y = kept", "test, predict:  y = x"]),
+    ],
+)
+def test_tables_by_hand_stay_as_they_are(command, kind, lines):
+    shown = [line.strip() for line in command("layers", kind).out.splitlines()]
+    assert all(any(line.startswith(start) for line in shown) for start in lines)
+
+
 def test_a_required_parameter_is_said_to_be_one(command):
     assert "  num_output: whole number > 0; required\n" in command("layers", "InnerProduct").out
 

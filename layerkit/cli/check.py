@@ -47,11 +47,28 @@ def check(
         layers = [graph.as_tree(node.spec) for node in graphs[phase].nodes]
         typer.echo(text.dump({"name": run.name, "layers": layers}), nl=False)
     else:
+        _check_metrics(run, graphs)
         listed = ", ".join(f"{each} {len(built.nodes)}" for each, built in graphs.items())
         typer.echo(f"{file}: ok (layers: {listed})")
     if memory:
         _print_memory(graphs, run)
     _note_missing_files(graphs.values())
+
+
+def _check_metrics(run: RunSpec, graphs: Mapping[str, Graph]) -> None:
+    """Raise what the solver would say of the outputs by which the run is to be steered."""
+    from layerkit.best import Best
+    from layerkit.evaluation import makers
+    from layerkit.policies import Plateau
+
+    tests = [built for key, built in graphs.items() if key.startswith("test")]
+    if run.solver is None or not tests:
+        return
+    known = makers(dict(zip(run.solver.tests, tests, strict=True)))
+    if Best.wanted(run.solver):
+        Best(run.solver, known)
+    if run.solver.lr_policy == "plateau":
+        Plateau(run.solver).expect(known)
 
 
 def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:

@@ -42,13 +42,12 @@ def find_lr(
     from layerkit.cli.progress import Progress
     from layerkit.errors import UsageError
     from layerkit.net import Net
-    from layerkit.threads import use
 
     run, built = loaded.run, loaded.graphs["train"]
     if run.solver is None:
         raise UsageError(f"the run {run.name!r} has no 'solver', so there is nothing to train by")
     options.refuse_inputs(built, "trained")
-    use(run.threads, "blas")
+    options.use_threads(run, built)
     first, last, count = 1e-7 if first is None else first, 10.0 if last is None else last, count or 100
     net = Net.from_graph(built, seed=run.solver.random_seed, engine=run.engine, keep=())
     solver = range_test.RangeSolver.over(net, run.solver, first, last, count)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import typer
+
 from layerkit.errors import UsageError
 
 RUNS = Path("runs")
@@ -35,16 +37,24 @@ def to_resume(name: str, given: Path | None = None) -> tuple[Path, Path]:
     """
     from layerkit.snapshot import newest_state, read_state_info
 
+    damaged: dict[Path, list[str]] = {}
+
+    def newest_in(folder: Path) -> Path | None:
+        return newest_state(folder, damaged.setdefault(folder, []).append)
+
     if given is not None:
-        state = newest_state(given)
-        if state is None:
-            raise UsageError(f"nothing to resume: the folder {given} holds no snapshot")
-        return given, state
-    states = [newest_state(folder) for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
-    own = [state for state in states if state is not None and read_state_info(state).run.get("name") == name]
-    if not own:
-        raise UsageError(f"nothing to resume: no folder {RUNS / name} or {RUNS / name}-N holds a snapshot of this run")
-    newest = max(own, key=lambda state: (state.stat().st_mtime_ns, _number(state.parent, name)))
+        newest = newest_in(given)
+        nothing = f"the folder {given} holds no snapshot"
+    else:
+        states = [newest_in(folder) for folder in RUNS.glob("*") if folder.is_dir() and _number(folder, name)]
+        own = [state for state in states if state is not None and read_state_info(state).run.get("name") == name]
+        newest = max(own, key=lambda state: (state.stat().st_mtime_ns, _number(state.parent, name)), default=None)
+        nothing = f"no folder {RUNS / name} or {RUNS / name}-N holds a snapshot of this run"
+    if newest is None:
+        why = [sentence for sentences in damaged.values() for sentence in sentences]
+        raise UsageError(f"nothing to resume: {why[0] if why else nothing}")
+    for sentence in damaged[newest.parent]:
+        typer.echo(f"note: passed over a snapshot: {sentence}", err=True)
     return newest.parent, newest
 
 

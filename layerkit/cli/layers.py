@@ -68,19 +68,19 @@ def _page(page: Page, width: int, common: list[str]) -> list[str]:
 
 def _reflowed(text: str, width: int) -> list[str]:
     """Paragraphs broken anew; what is indented stays as it is, and so does a break between sentences."""
-    lines: list[str] = []
-    open_paragraph = False
+    lines: list[tuple[str, bool]] = []  # with whether it is laid out by hand: a formula, or a table
     for line in text.splitlines():
-        sentence = bool(lines) and lines[-1].endswith(".") and bool(re.match("[A-Z]", line))
-        if open_paragraph and line and not line.startswith(" ") and not sentence:
-            lines[-1] += f" {line}"
+        laid_out = not line or line.startswith(" ") or "   " in line
+        before, closed = lines[-1] if lines else ("", True)
+        sentence = before.endswith(".") and bool(re.match("[A-Z]", line))
+        if laid_out or closed or sentence:
+            lines.append((line, laid_out))
         else:
-            lines.append(line)
-        open_paragraph = bool(line) and not line.startswith(" ")
+            lines[-1] = f"{before} {line}", False
     broken: list[str] = []
-    for line in lines:
+    for line, laid_out in lines:
         later = "  " if re.match(r"\w+( \d+)?: |Raises ", line) else ""
-        broken += [line] if not line or line.startswith(" ") else _filled(line, width, "", later)
+        broken += [line] if laid_out else _filled(line, width, "", later)
     return broken
 
 

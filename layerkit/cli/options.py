@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from layerkit.threads import MOST
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
+    from layerkit.spec import RunSpec
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A YAML file that holds a run or a net.", show_default=False)
@@ -43,6 +45,15 @@ def run_overrides(threads: int | None, engine: str | None) -> list[str]:
     """The assignments by which --threads and --engine win over the file; none for an option that is not given."""
     given = {"threads": threads, "engine": engine}
     return [f"{name}={value}" for name, value in given.items() if value is not None]
+
+
+def use_threads(run: RunSpec, graph: Graph) -> None:
+    """Compute on the threads that the run or the environment asks for; else on one where there is little to compute."""
+    from layerkit.graph.effort import threads_for
+    from layerkit.threads import asked, use
+
+    wanted = run.threads or (None if asked(os.environ) else threads_for(graph))
+    use(wanted, "blas")
 
 
 def refuse_inputs(graph: Graph, done: str) -> None:

@@ -98,7 +98,10 @@ class Progress:
     def _stop(self, event: Event) -> None:
         seconds = time.perf_counter() - self._begun[0]
         done = event["iter"] - self._begun[1]
-        self._line(f"{event['reason']} after {done} iterations in {seconds:.1f} s")
+        why = {"early_stopping": "stopped early", "max_time": "stopped at max_time"}.get(
+            event["reason"], event["reason"]
+        )
+        self._line(f"{why} after {done} iterations in {seconds:.1f} s")
         if "best" in event:
             best = event["best"]
             self._line(f"best {best['metric']} {best['value']:.4f} at iteration {best['at']}")

@@ -36,11 +36,10 @@ def test(
     from layerkit import graph
     from layerkit.evaluation import Tests
     from layerkit.net import Net
-    from layerkit.threads import use
 
     overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
     run, graphs = graph.load(file, ["test"], overrides, allow_python=allow_python)
-    use(run.threads, "blas")
+    options.use_threads(run, next(iter(graphs.values())))
     batches, seed = ({"test": "all"}, 0) if run.solver is None else (run.solver.tests, run.solver.random_seed)
     nets: dict[str, Net] = {}
     for name, built in zip(batches, graphs.values(), strict=True):

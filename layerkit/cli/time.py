@@ -36,11 +36,10 @@ def time(
     from layerkit import graph
     from layerkit.net import Net
     from layerkit.report import timing
-    from layerkit.threads import use
 
     overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
     run, graphs = graph.load(file, [phase], overrides, allow_python=allow_python)
-    use(run.threads, "blas")
+    options.use_threads(run, graphs[phase])
     net = Net.from_graph(graphs[phase], engine=run.engine, keep=())
     found = timing.measure(net, iterations)
     net.close()

@@ -88,7 +88,6 @@ def train(
     from layerkit.report import doctor
     from layerkit.report.tensorboard import Board
     from layerkit.solver import Solver
-    from layerkit.threads import use
 
     if sum((resume, state is not None, weights is not None)) > 1:
         raise UsageError("give one of --resume, --snapshot and --weights")
@@ -115,7 +114,7 @@ def train(
         folders.keep_inputs(folder, [Path(path) for path in ([state] if state else (weights or "").split(",")) if path])
     if run.solver is not None:
         options.refuse_inputs(loaded.graphs["train"], "trained")
-    use(run.threads, "blas")
+    options.use_threads(run, loaded.graphs["train"])
     debug = run.solver is not None and run.solver.debug_info
     solver = Solver(loaded, folder=folder, keep="all" if debug else (), allow_python=allow_python)
     progress = Progress(folder, quiet)

@@ -41,7 +41,9 @@ class Data(BatchedSource):
         """Where the samples come from, how they are batched, and what is done to them."""
 
         dataset: str | None = Field(
-            None, description="Name: cifar10, digits, mnist, or one that add_dataset made known."
+            None,
+            description="Name: digits, digit_pairs, shapes, parity, shakespeare, mnist, cifar10, or one that "
+            "add_dataset made known.",
         )
         source: str | None = Field(
             None, description="Folder of a named dataset, or by itself an .npz file; from the current directory."
