@@ -49,11 +49,17 @@ def run_overrides(threads: int | None, engine: str | None) -> list[str]:
 
 def use_threads(run: RunSpec, graph: Graph) -> None:
     """Compute on the threads that the run or the environment asks for; else on one where there is little to compute."""
-    from layerkit.graph.effort import threads_for
-    from layerkit.threads import asked, use
+    from layerkit.threads import use
 
-    wanted = run.threads or (None if asked(os.environ) else threads_for(graph))
-    use(wanted, "blas")
+    use(wanted_threads(run.threads, graph), "blas")
+
+
+def wanted_threads(said: int | None, graph: Graph) -> int | None:
+    """Threads of a net by what is said, or by its size where nobody says anything; None: as many as there are."""
+    from layerkit.graph.effort import threads_for
+    from layerkit.threads import asked
+
+    return said or (None if asked(os.environ) else threads_for(graph))
 
 
 def refuse_inputs(graph: Graph, done: str) -> None:

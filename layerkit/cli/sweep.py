@@ -66,11 +66,12 @@ def sweep(
     always = options.run_overrides(None, engine)
     combinations = plan(file, assignments or [], picks=picks, seed=seed, always=always, allow_python=allow_python)
     run, settings = combinations[0].run, [*combinations[0].assignments, *always]
-    options.refuse_inputs(graph.load(file, ["train"], settings, allow_python=allow_python).graphs["train"], "trained")
+    first = graph.load(file, ["train"], settings, allow_python=allow_python).graphs["train"]
+    options.refuse_inputs(first, "trained")
     name, goal = default_goal(combinations, by)
     whole = Sweep(file, combinations, folders.RUNS / f"{run.name}-sweep", by=name, best=best or goal)
     jobs = min(jobs, len(combinations))
-    each = _threads_each(threads or run.threads, jobs)
+    each = _threads_each(options.wanted_threads(threads or run.threads, first), jobs)
     ready = sum(result.state == "finished" for _, result in whole.results()) if not force else 0
     with Bar(len(combinations), quiet) as bar, _stopping(whole, bar) as received:
         bar.line(f"{len(combinations)} runs in {whole.folder}, {jobs} at a time, threads of each: {each}")
