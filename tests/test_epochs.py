@@ -122,7 +122,10 @@ def test_a_source_without_a_length_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("fields", "part"),
     [
-        ({"max_epochs": 2}, "solver: max_epochs: max_iter says it; leave one out"),
+        (
+            {"max_epochs": 2},
+            "solver: max_epochs: max_iter says already how long to train; leave one out (max_iter: null does)",
+        ),
         ({"max_iter": None}, "solver: needs max_iter or max_epochs"),
         ({"max_epochs": 0, "max_iter": None}, "max_epochs must be greater than 0, not 0"),
         ({"display": "0 epochs"}, "display must be at least 1 epoch"),

@@ -307,7 +307,11 @@ class SolverSpec(Strict):
     @classmethod
     def _one_length(cls, value: int | None, info: ValidationInfo) -> int | None:
         if "max_iter" in info.data and (value is None) == (info.data["max_iter"] is None):
-            raise ValueError("needs max_iter or max_epochs" if value is None else "max_iter says it; leave one out")
+            raise ValueError(
+                "needs max_iter or max_epochs"
+                if value is None
+                else "max_iter says already how long to train; leave one out (max_iter: null does)"
+            )
         return value
 
     @field_validator("debug_info")
