@@ -223,15 +223,19 @@ def _npy_header(path: AnyPath, file: IO[bytes], file_size: int, name: str) -> Ar
     return ArrayHeader(tuple(shape), dtype)
 
 
+_ODD_HEADER = (OSError, struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of a header that is no mapping of arrays: the file is damaged in another way."""
+
+
 def _first_cut_off(path: AnyPath) -> str | None:
     """The first array of a .safetensors file whose values do not all lie within the file; None if that is not known."""
-    with contextlib.suppress(Exception), open(path, "rb") as file:
+    with contextlib.suppress(*_ODD_HEADER), open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         start, size = 8 + length, os.path.getsize(path)
         if start > size:
             return None
-        ends = {name: entry["data_offsets"][1] for name, entry in json.loads(file.read(length)).items()
-                if name != "__metadata__"}  # fmt: skip
+        header = json.loads(file.read(length))
+        ends = {name: entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"}
         return next((name for name in sorted(ends, key=ends.__getitem__) if start + ends[name] > size), None)
     return None
 
