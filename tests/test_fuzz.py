@@ -390,7 +390,7 @@ def test_images(tmp_path: Path) -> None:
         path = tmp_path / f"a.{suffix}"
         pillow.fromarray(pixels).save(path)
         readers: list[Read] = [lambda path: images.read(lists.Listed(str(path), 0, "line 1"))]
-        readers.append(lambda path: images.size(lists.Listed(str(path), 0, "line 1")))
+        readers.append(lambda path: images.size_of(lists.Listed(str(path), 0, "line 1")))
         fuzz(path, path.read_bytes(), readers)
 
 
