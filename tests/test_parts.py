@@ -148,7 +148,7 @@ def test_without_a_test_part_tests_use_the_validation_part():
 
 
 def test_errors_have_a_place():
-    with pytest.raises(ConfigError, match=r"^5:95: layer 'data' \(Data\): parts must be shares between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"^5:92: layer 'data' \(Data\): parts must be shares between 0 and 1"):
         lk.Net(RUN.replace("PARTS", "{train: 0.8, test: 0.7}"))
     with pytest.raises(ConfigError, match=r"'digits' has no part 'trian'; did you mean 'train'"):
         lk.Net(RUN.replace("PARTS", "{test: 0.5}, part: trian"))
