@@ -10,7 +10,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerkit.datasets import cifar10, digit_pairs, digits, mnist, npz, parity, registered, shakespeare, shapes
+from layerkit.datasets import (
+    cifar10,
+    cifar100,
+    digit_pairs,
+    digits,
+    fashion_mnist,
+    mnist,
+    npz,
+    parity,
+    registered,
+    shakespeare,
+    shapes,
+)
 from layerkit.datasets.source import ArraySource, Header, Part, Source
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
@@ -24,8 +36,10 @@ class _BuiltIn(Protocol):
 
 _BUILT_IN: dict[str, _BuiltIn] = {
     "cifar10": cifar10,
+    "cifar100": cifar100,
     "digit_pairs": digit_pairs,
     "digits": digits,
+    "fashion_mnist": fashion_mnist,
     "mnist": mnist,
     "parity": parity,
     "shakespeare": shakespeare,
