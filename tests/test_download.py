@@ -16,7 +16,7 @@ import pytest
 from web_tools import cut, serving, status, whole
 
 import layerkit as lk
-from layerkit.datasets import disk
+from layerkit.datasets import disk, partial
 from layerkit.datasets import download as module
 from layerkit.datasets.download import download
 
@@ -336,6 +336,21 @@ def test_two_at_once_do_not_spoil_each_other(site, path):
     get(path, url, progress=progress)
     assert heard == [f"another process is fetching '{path}' now; wait for it"]
     assert path.read_bytes() == CONTENT
+    assert names(path) == ["file.gz"]
+
+
+def test_a_note_that_another_process_just_removed_is_made_again(site, path, monkeypatch):
+    """It finished between this one's opening of the note and its locking of it."""
+    same, removed = partial._same, []
+
+    def removing(note, where):
+        if not removed:
+            removed.append(where.unlink())
+        return same(note, where)
+
+    monkeypatch.setattr(partial, "_same", removing)
+    get(path, site.offer("/a", whole(CONTENT)))
+    assert removed
     assert names(path) == ["file.gz"]
 
 

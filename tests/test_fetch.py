@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import os
+import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz_tools import mutated
 from web_tools import cut, serving, status, whole
 
 import layerkit as lk
@@ -326,6 +329,32 @@ def test_folders_far_below_and_links_to_folders_are_left_alone(cache, tmp_path):
         fetch("mnist", tmp_path / "mine")
     with pytest.raises(lk.DataError, match=r"there is no folder or archive '.*nowhere'"):
         fetch("mnist", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "whole"),
+    [
+        ("mnist", "a.zip", lambda path: zipped(path, PLAIN).read_bytes()),
+        ("cifar10", "a.tar.gz", lambda path: ARCHIVE + b"0"),
+        ("cifar10", "a.tar", lambda path: tarred(BINS, "w")),
+    ],
+    ids=["zip", "tar.gz", "tar"],
+)
+def test_a_damaged_archive_gives_all_or_nothing(cache, tmp_path, name, file, whole):
+    path, draw, said = tmp_path / file, random.Random(0), []
+    content = whole(path)
+    for _ in range(40):
+        path.write_bytes(mutated(content, draw))
+        try:
+            fetch(name, path)
+        except lk.DataError as error:
+            said.append(str(error))
+            assert held(cache / name) == []
+        else:
+            assert not taking.lacking(PUBLISHED[name], cache / name)
+        shutil.rmtree(cache, ignore_errors=True)
+    assert len(said) > 10
+    assert "\n" not in "".join(said)
 
 
 def test_an_interrupt_while_taking_leaves_nothing(cache, tmp_path):

@@ -64,11 +64,11 @@ def _zip(path: Path, limits: Mapping[str, int]) -> Iterator[Member]:
                 continue
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others take what memory they ask
                 raise DataError(
-                    f"'{path}': {info.filename[:80]!r} in it is packed in a way that layerkit does not read"
+                    f"'{path}': '{_shown(info.filename)}' in it is packed in a way that layerkit does not read"
                 )
             _check(path, info.filename, info.file_size, left.pop(name))
             with archive.open(info) as file:
-                yield Member(name, f"{path}/{info.filename}", info.file_size, cast(BinaryIO, file))
+                yield Member(name, f"{path}/{_shown(info.filename)}", info.file_size, cast(BinaryIO, file))
 
 
 def _tar(path: Path, limits: Mapping[str, int]) -> Iterator[Member]:
@@ -80,19 +80,24 @@ def _tar(path: Path, limits: Mapping[str, int]) -> Iterator[Member]:
             if not member.isreg() or name not in left:
                 passed += member.size
                 if passed > _PASSED_OVER:
-                    raise DataError(f"'{path}' is refused: {member.name[:80]!r} in it is too large")
+                    raise DataError(f"'{path}' is refused: '{_shown(member.name)}' in it is too large")
                 continue
             _check(path, member.name, member.size, left.pop(name))
             file: IO[bytes] | None = archive.extractfile(member)
             if file is not None:
-                yield Member(name, f"{path}/{member.name}", member.size, cast(BinaryIO, file))
+                yield Member(name, f"{path}/{_shown(member.name)}", member.size, cast(BinaryIO, file))
             if not left:
                 return
 
 
 def _check(path: Path, name: str, size: int, limit: int) -> None:
     if size > limit:
-        raise DataError(f"'{path}' is refused: {name[:80]!r} in it is too large; it declares {size:,} bytes")
+        raise DataError(f"'{path}' is refused: '{_shown(name)}' in it is too large; it declares {size:,} bytes")
+
+
+def _shown(name: str) -> str:
+    """A name for messages, which are one line."""
+    return repr(name[:80])[1:-1]
 
 
 def _is_gzip(path: Path) -> bool:
