@@ -165,6 +165,16 @@ def test_a_part_that_is_whole_is_only_verified(site, path):
     assert len(site.requests) == asked
 
 
+def test_a_part_that_is_damaged_is_begun_anew(site, path):
+    url = site.offer("/a", cut(CONTENT, HALF), status(404))
+    refused(path, url)
+    (path.parent / "file.gz.part").write_bytes(bytes(HALF))  # as a machine that lost its power may leave it
+    site.offer("/a", whole(CONTENT))
+    get(path, url)
+    assert path.read_bytes() == CONTENT
+    assert site.ranges("/a")[-2:] == [f"bytes={HALF}-", None]
+
+
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"url": 1}', b"\xff"])
 def test_a_part_whose_note_is_damaged_is_begun_anew(site, path, note):
     path.parent.mkdir()

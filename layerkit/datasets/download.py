@@ -82,12 +82,13 @@ def download(
                 return
             except _MirrorFailedError as error:
                 failed.append(f"{url}: {' '.join(str(error).split())[:300]}")
-        kept = f"; {size_text(part.size)} are kept, and the same command goes on from there" if part.size else ""
+        kept = f"; {size_text(part.size)} are kept, and the same command goes on from there" if part.validator else ""
     raise DataError(f"{path.name} cannot be fetched: {'; '.join(failed) or 'it has no address'}{kept}")
 
 
 def _fetch(url: str, part: Partial, wanted: _Wanted) -> None:
     """Bring all of the file into `part` and verify it."""
+    gone_on = part.url == url and part.size > 0
     for left in reversed(range(_TRIES)):
         try:
             _receive(url, part, wanted)
@@ -99,6 +100,9 @@ def _fetch(url: str, part: Partial, wanted: _Wanted) -> None:
     found = disk.sha256(part.path)
     if found != wanted.sha256:
         part.discard()
+        if gone_on:  # what an earlier call left may be what was wrong
+            _fetch(url, part, wanted)
+            return
         raise _MirrorFailedError(f"its SHA-256 is {found} instead of {wanted.sha256}")
 
 
