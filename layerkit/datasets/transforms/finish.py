@@ -1,0 +1,101 @@
+"""The last steps to the net, Caffe's: channels in the net's order, crop, mirror, mean, scale, in one go over a batch.
+
+The mean image has the size of the whole sample, and it is subtracted where the crop lies, before the sample is turned
+over. A crop is anywhere in the train phase and in the middle in others; turned over is half of the samples, at random,
+in every phase.
+
+Source: Caffe's data_transformer.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.transforms.base import Layout, Samples
+from layerkit.datasets.transforms.crops import cut_anywhere
+from layerkit.datasets.transforms.mirror import turn
+from layerkit.datasets.transforms.normalize import shift
+from layerkit.errors import ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """What Caffe's transformation parameters say, for one phase."""
+
+    scale: float = 1.0
+    mean_value: tuple[float, ...] = ()
+    mean_image: Array | None = None
+    """(C, H, W) in the net's order of channels."""
+    crop_size: int = 0
+    crop_anywhere: bool = False
+    mirror: bool = False
+    reverse: bool = False
+    """Whether the net has three channels in the other order than the source."""
+
+    def plan(self, layout: Layout) -> Shape:
+        """The shape of a sample as the net gets it. Raises ShapeError, naming the parameter that does not fit."""
+        shape = layout.shapes[0]
+        what = f"samples of shape {shape_text(shape)}" if shape else "samples that are single numbers"
+        if len(self.mean_value) > 1 and len(self.mean_value) != (shape[0] if shape else None):
+            raise ShapeError(f"mean_value has {len(self.mean_value)} values, which do not fit {what}", "mean_value")
+        if self.reverse and (len(shape) != 3 or shape[0] != 3):
+            raise ShapeError(f"channel_order: {what} have no three channels to reverse", "channel_order")
+        self._expect_mean(shape)
+        for name in ("crop_size", "mirror"):
+            if getattr(self, name) and len(shape) != 3:
+                raise ShapeError(f"{name} takes images of channels x height x width, not {what}", name)
+            if getattr(self, name):
+                try:
+                    layout.expect_no_map()
+                except ShapeError as error:
+                    raise ShapeError(f"{name}: {error}", name) from None
+        if not self.crop_size:
+            return shape
+        if layout.settled:
+            self._expect_room(shape)
+        return shape[0], self.crop_size, self.crop_size
+
+    def apply(self, samples: Samples, out: Array) -> None:
+        """Write the samples' data into `out`, (k, *shape) in any memory layout. Raises ShapeError for own sizes."""
+        given = samples.data[:, ::-1] if self.reverse else samples.data
+        self._expect_mean(given.shape[1:])
+        mean: Array | None = self.mean_image
+        drawn = samples.uniform(3) if self.mirror or self.crop_anywhere else None
+        if self.crop_size and given.shape[2:] != out.shape[2:]:
+            size = self.crop_size
+            self._expect_room(given.shape[1:])
+            if self.crop_anywhere and drawn is not None:
+                if mean is not None:
+                    mean = cut_anywhere(np.broadcast_to(mean, given.shape), size, size, drawn[:, :2])
+                given = cut_anywhere(given, size, size, drawn[:, :2])
+            else:
+                y, x = ((side - size) // 2 for side in given.shape[2:])
+                mean = None if mean is None else mean[:, y : y + size, x : x + size]
+                given = given[:, :, y : y + size, x : x + size]
+        turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror and drawn is not None else None
+        scale = np.array([self.scale])
+        if mean is not None:
+            np.subtract(given, mean, out=out, dtype=out.dtype, casting="unsafe")
+            shift(out, np.zeros(1), scale, out)
+        elif turned is not None:
+            given = given.copy(order="K")
+            turn(given, turned, -1)  # while these are bytes
+        if turned is not None and mean is not None:
+            turn(out, turned, -1)
+        if mean is None:
+            shift(given, np.array(self.mean_value or [0.0]), scale, out)
+
+    def _expect_mean(self, shape: Shape) -> None:
+        """Raise ShapeError unless the mean image is as large as the samples, where their size is known."""
+        mean = self.mean_image
+        if mean is not None and 0 not in shape and mean.shape != shape:
+            sizes = f"{shape_text(mean.shape)}, but the samples are {shape_text(shape)}"
+            raise ShapeError(f"mean_file: the mean image is {sizes}", "mean_file")
+
+    def _expect_room(self, shape: Shape) -> None:
+        if min(shape[1:]) < self.crop_size:
+            sides = shape_text(shape[1:])
+            raise ShapeError(f"crop_size {self.crop_size} does not fit into an image of {sides}", "crop_size")
