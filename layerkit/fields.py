@@ -2,16 +2,18 @@
 
 - a field with choices (`Literal`) accepts them in any letter case: `pool: max`;
 - a field that is a list accepts a single value: `kernel_size: 3`;
-- a field that is a model with a `shorthand` accepts that one field's value: `weight_filler: xavier`.
+- a field that is a model with a `shorthand` accepts that one field's value: `weight_filler: xavier`;
+- a field that is one of several models, told apart by their `type`, accepts the type alone: `transform: [mirror]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
 
 class Strict(BaseModel):
@@ -38,6 +40,10 @@ class Strict(BaseModel):
 
 def _expander(annotation: Any) -> Callable[[Any], Any] | None:
     """What turns a shorthand of this type into its long form, or None where the type has no shorthand."""
+    if get_origin(annotation) is Annotated:
+        inside, *notes = get_args(annotation)
+        tags = [note.discriminator for note in notes if isinstance(note, FieldInfo)]
+        return _tagged_expander(inside, tags[0]) if tags and isinstance(tags[0], str) else _expander(inside)
     if get_origin(annotation) in (Union, UnionType):
         found = [expand for expand in map(_expander, get_args(annotation)) if expand is not None]
         return found[0] if len(found) == 1 else None
@@ -61,3 +67,22 @@ def _list_expander(item: Any) -> Callable[[Any], Any]:
         return [expand(each) for each in (value if isinstance(value, list) else [value])]
 
     return expand_list
+
+
+def _tagged_expander(models: Any, tag: str) -> Callable[[Any], Any]:
+    """What makes a model of its tag alone, and accepts the tag in any letter case."""
+    known = {choice.lower(): choice for model in get_args(models) for choice in tags_of(model, tag)}
+
+    def expand(value: Any) -> Any:
+        if isinstance(value, str):
+            return {tag: known.get(value.lower(), value)}
+        given = value.get(tag) if isinstance(value, dict) else None
+        return {**value, tag: known[given.lower()]} if isinstance(given, str) and given.lower() in known else value
+
+    return expand
+
+
+def tags_of(model: type[BaseModel], tag: str) -> list[str]:
+    """What the field `tag` of a model may be, by which it is told from others: the choices of a Literal."""
+    field = model.model_fields.get(tag)
+    return [] if field is None else [str(choice) for choice in get_args(field.annotation)]

@@ -69,7 +69,8 @@ def _mix(bits: Array) -> Array:
     """A permutation of the 64-bit numbers in which every bit of the result hangs on every bit given."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    mixed: Array = bits ^ (bits >> np.uint64(31))
+    return mixed
 
 
 def _normal(u: Array) -> Array:

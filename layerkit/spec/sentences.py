@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from layerkit.errors import Mark, Problem, Problems, Use, did_you_mean, nearest
+from layerkit.fields import tags_of
 from layerkit.text import Map, mark_of
 
 PHASES = ("train", "test", "predict")
@@ -195,6 +196,8 @@ class _Faults:
         if stray is not None:
             message = f"{name}: {stray!r} is no phase{did_you_mean(stray, PHASES)}"
             return self.source.problem(message, *path, stray, key=True)
+        if errors[0]["type"].startswith("union_tag"):
+            return self.wrong_tag(path, errors[0])
         errors = [e for e in errors if e["type"] not in _KINDS] or errors
         if all(e["type"] in _KINDS for e in errors):
             choices = [choice for e in errors for choice in _choices(e)]
@@ -207,14 +210,34 @@ class _Faults:
         if kind in _BOUNDS:
             bound, words = _BOUNDS[kind]
             message = f"{name} must be {words} {context[bound]:g}, not {plain(value)}"
-        elif kind == "too_short":
+        elif kind == "too_short" and not context["actual_length"]:
             message = f"{name} must not be empty"
+        elif kind in ("too_short", "too_long"):
+            bound = "at least {min_length}" if kind == "too_short" else "at most {max_length}"
+            message = f"{name} must have {bound} entries, not {{actual_length}}".format(**context)
         elif kind == "value_error":
             message = str(context["error"])
             message = f"{name} {message}" if message.startswith("must ") else _inside(path, message)
         else:
             message = _inside(path, errors[0]["msg"][0].lower() + errors[0]["msg"][1:])
         return self.source.problem(message, *path)
+
+    def wrong_tag(self, path: Loc, error: ErrorDetails) -> Problem:
+        """What is wrong with the field, mostly `type`, that says which of several models stands at `path`."""
+        value, context = error["input"], error["ctx"]
+        tag = context["discriminator"].strip("'")
+        if error["type"] == "union_tag_invalid":
+            tags = [each.strip("'") for each in context["expected_tags"].split(", ")]
+            hint = did_you_mean(context["tag"], tags) or f"; there are: {', '.join(tags)}"
+            return self.source.problem(_inside(path, f"there is no {tag} {context['tag']!r}{hint}"), *path, tag)
+        if not isinstance(value, Mapping):
+            return self.source.problem(f"{_dotted(path)} must be a {tag} or a mapping, not {plain(value)}", *path)
+        if tag in value:
+            return self.source.problem(f"{_dotted((*path, tag))} must be text, not {plain(value[tag])}", *path, tag)
+        for key in value:
+            if hint := did_you_mean(key, [tag]):
+                return self.source.problem(_inside(path, f"unknown field {key!r}{hint}"), *path, key, key=True)
+        return self.source.problem(_inside(path, f"needs the field {tag!r}"), *path)
 
     def kind(self, error: ErrorDetails) -> str:
         """What a value must be, in words."""
@@ -228,11 +251,13 @@ class _Faults:
 
     def model_at(self, loc: Loc) -> type[BaseModel] | None:
         """The model at a place inside the model."""
-        model: type[BaseModel] | None = self.model
-        for step in loc:
-            if isinstance(step, str) and model is not None and step in model.model_fields:
-                model = _model_in(model.model_fields[step].annotation)
-        return model
+        models = [self.model]
+        for step in (step for step in loc if isinstance(step, str)):
+            if len(models) == 1 and step in models[0].model_fields:
+                models = _models_in(models[0].model_fields[step].annotation)
+            else:
+                models = [model for model in models if step in tags_of(model, "type")] or models
+        return models[0] if models else None
 
 
 def _choices(error: ErrorDetails) -> list[str]:
@@ -242,11 +267,11 @@ def _choices(error: ErrorDetails) -> list[str]:
     return [choice.strip("'") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside an annotation such as `list[Model] | None`."""
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation such as `list[Model] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+        return [annotation]
+    return [found for inside in get_args(annotation) for found in _models_in(inside)]
 
 
 def _stray_phase(value: Any) -> str | None:

@@ -70,7 +70,9 @@ class Affine(_Warp):
     def matrices(self, samples: Samples) -> tuple[Array, Array]:
         drawn = samples.uniform(6)
         height, width = samples.data.shape[2:]
-        across, down = np.tan(np.radians([_between(self.shear[:2], drawn[:, 1]), _between(self.shear[2:], drawn[:, 2])]))
+        across, down = np.tan(
+            np.radians([_between(self.shear[:2], drawn[:, 1]), _between(self.shear[2:], drawn[:, 2])])
+        )
         one = np.ones(len(drawn))
         leaning = np.moveaxis(np.array([[one, -across], [-down, 1 + down * across]]), 2, 0)  # down after across
         size = _between(self.scale * 2 if len(self.scale) == 1 else self.scale, drawn[:, 3], nothing=1)

@@ -75,7 +75,8 @@ class PadCrop(Transform):
     def apply(self, samples: Samples) -> None:
         height, width = samples.data.shape[2:]
         if self.padding_mode in ("reflect", "symmetric"):
-            expect_room((height, width), *(2 * [self.padding + (self.padding_mode == "reflect")]), "padding_mode")
+            least = self.padding + (self.padding_mode == "reflect")
+            expect_room((height, width), least, least, "padding_mode")
         padded = pad(samples.data, self.padding, self.padding_mode, self.fill)
         samples.data = cut_anywhere(padded, height, width, samples.uniform(2))
 
@@ -121,8 +122,10 @@ def pad(images: Array, width: int, mode: Literal["constant", "edge", "reflect", 
     given = images.transpose(0, 2, 3, 1) if last else images
     sides = [(0, 0), (width, width), (width, width)]
     sides.insert(3 if last else 1, (0, 0))
-    if mode == "constant":
-        padded = np.pad(given, sides, "constant", constant_values=as_value(fill, given.dtype))
+    if mode == "constant":  # by hand, which is several times faster than np.pad
+        shape = [length + before + after for length, (before, after) in zip(given.shape, sides, strict=True)]
+        padded = np.full(shape, as_value(fill, given.dtype), given.dtype)
+        padded[tuple(slice(before, -after or None) for before, after in sides)] = given
     else:
         padded = np.pad(given, sides, mode)
     return padded.transpose(0, 3, 1, 2) if last else padded

@@ -31,8 +31,8 @@ class RandomErasing(Transform):
     ratio: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)] = Field(
         [0.3, 3.3], description="Least and greatest height of the part, by its width."
     )
-    value: list[float] | Literal["random"] = Field(
-        [0.0],
+    value: float | list[float] | Literal["random"] = Field(
+        0.0,
         description="What it is covered with: one value, one a channel, or random: any byte, or of floats normal ones.",
     )
 
@@ -46,7 +46,7 @@ class RandomErasing(Transform):
 
     def plan(self, layout: Layout) -> Layout:
         channels = layout.image()[0]
-        if self.value != "random" and len(self.value) not in (1, channels):
+        if isinstance(self.value, list) and len(self.value) != channels:
             raise ShapeError(f"value has {len(self.value)} numbers, which do not fit images of {channels} channels")
         return layout
 
@@ -69,7 +69,8 @@ class RandomErasing(Transform):
     def _cover(self, part: Array, sample: Samples) -> Array:
         """The values for a part (C, h, w)."""
         if self.value != "random":
-            return np.array([as_value(value, part.dtype) for value in self.value], part.dtype).reshape(-1, 1, 1)
+            values = self.value if isinstance(self.value, list) else [self.value]
+            return np.array([as_value(value, part.dtype) for value in values], part.dtype).reshape(-1, 1, 1)
         if part.dtype == BYTE:
             return (sample.uniform(part.size, 1) * 256).reshape(part.shape).astype(BYTE)
         return sample.normal(part.size, 1).reshape(part.shape)

@@ -60,33 +60,35 @@ class Finish:
 
     def apply(self, samples: Samples, out: Array) -> None:
         """Write the samples' data into `out`, (k, *shape) in any memory layout. Raises ShapeError for own sizes."""
-        given = samples.data[:, ::-1] if self.reverse else samples.data
-        self._expect_mean(given.shape[1:])
-        mean: Array | None = self.mean_image
-        drawn = samples.uniform(3) if self.mirror or self.crop_anywhere else None
-        if self.crop_size and given.shape[2:] != out.shape[2:]:
-            size = self.crop_size
-            self._expect_room(given.shape[1:])
-            if self.crop_anywhere and drawn is not None:
-                if mean is not None:
-                    mean = cut_anywhere(np.broadcast_to(mean, given.shape), size, size, drawn[:, :2])
-                given = cut_anywhere(given, size, size, drawn[:, :2])
-            else:
-                y, x = ((side - size) // 2 for side in given.shape[2:])
-                mean = None if mean is None else mean[:, y : y + size, x : x + size]
-                given = given[:, :, y : y + size, x : x + size]
-        turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror and drawn is not None else None
+        pixels = samples.data[:, ::-1] if self.reverse else samples.data
+        self._expect_mean(pixels.shape[1:])
+        drawn = samples.uniform(3) if self.mirror or self.crop_anywhere else np.zeros((len(pixels), 3))
+        pixels, mean = self._cropped(pixels, drawn)
+        turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror else drawn[:0, 2].astype(np.int64)
         scale = np.array([self.scale])
-        if mean is not None:
-            np.subtract(given, mean, out=out, dtype=out.dtype, casting="unsafe")
-            shift(out, np.zeros(1), scale, out)
-        elif turned is not None:
-            given = given.copy(order="K")
-            turn(given, turned, -1)  # while these are bytes
-        if turned is not None and mean is not None:
-            turn(out, turned, -1)
         if mean is None:
-            shift(given, np.array(self.mean_value or [0.0]), scale, out)
+            if len(turned):  # now, while these may be bytes
+                pixels = pixels.copy(order="K")
+                turn(pixels, turned, -1)
+            shift(pixels, np.array(self.mean_value or [0.0]), scale, out)
+        else:
+            np.subtract(pixels, mean, out=out, dtype=out.dtype, casting="unsafe")
+            shift(out, np.zeros(1), scale, out)
+            turn(out, turned, -1)
+
+    def _cropped(self, pixels: Array, drawn: Array) -> tuple[Array, Array | None]:
+        """What is used of the images (k, C, H, W), and the mean image there."""
+        size, mean = self.crop_size, self.mean_image
+        if not size:
+            return pixels, mean
+        self._expect_room(pixels.shape[1:])
+        if not self.crop_anywhere:
+            y, x = ((side - size) // 2 for side in pixels.shape[2:])
+            middle = (..., slice(y, y + size), slice(x, x + size))
+            return pixels[middle], None if mean is None else mean[middle]
+        if mean is not None:
+            mean = cut_anywhere(np.broadcast_to(mean, pixels.shape), size, size, drawn[:, :2])
+        return cut_anywhere(pixels, size, size, drawn[:, :2]), mean
 
     def _expect_mean(self, shape: Shape) -> None:
         """Raise ShapeError unless the mean image is as large as the samples, where their size is known."""

@@ -45,6 +45,8 @@ class _Mixing(Transform):
     num_classes: int | None = Field(None, gt=0, description=_CLASSES)
 
     def plan(self, layout: Layout) -> Layout:
+        if not layout.settled:
+            raise ShapeError("it takes images of one size; put a resize or a crop in front of it")
         if len(layout.shapes) < 2:
             return layout
         if len(layout.shapes[1]) > 1:
@@ -132,12 +134,14 @@ def _vectors(samples: Samples, classes: int | None) -> Array:
         row = int(found.argmin())
         where = f"label {labels[row]:g} of sample {samples.indices[row]}"
         raise DataError(f"{where} is no class, which are 0 to {count - 1}")
-    return known.T.astype(FLOAT)
+    vectors: Array = known.T.astype(FLOAT)
+    return vectors
 
 
 def _mixed(given: Array, partner: Array, share: Array) -> Array:
     """share * x + (1 - share) * its partner, float32, of arrays (k, ...)."""
     own = share.astype(FLOAT).reshape(-1, *(1 for _ in given.shape[1:]))
-    mixed = np.multiply(given, own, dtype=FLOAT, casting="unsafe")
+    mixed: Array = np.multiply(given, own, dtype=FLOAT, casting="unsafe")
     other = np.multiply(given[partner], 1 - own, dtype=FLOAT, casting="unsafe")
-    return np.add(mixed, other, out=mixed)
+    mixed += other
+    return mixed

@@ -50,12 +50,16 @@ def shift(given: Array, mean: Array, factor: Array, out: Array) -> None:
         k, c, h, w = out.shape
         given, out = (images.transpose(0, 2, 3, 1).reshape(k, h, w * c) for images in (given, out))
         mean, factor = (np.tile(np.broadcast_to(values, c), w) for values in (mean, factor))  # one a value of a line
+    elif out.ndim == 4 and (channels_last(given) or channels_last(out)):
+        for c, (less, times) in enumerate(np.broadcast(mean, factor)):
+            _combine(given[:, c], less, times, out[:, c])
+        return
     else:
         mean, factor = (values.reshape(-1, *(1 for _ in out.shape[2:])) for values in (mean, factor))  # (C, 1, 1)
-    combine(given, mean, factor, out)
+    _combine(given, mean, factor, out)
 
 
-def combine(given: Array, mean: Array, factor: Array, out: Array) -> None:
+def _combine(given: Array, mean: Array, factor: Array, out: Array) -> None:
     """Write (given - mean) * factor into `out`; mean and factor fit a row of these. A block of rows at a time."""
     rows = max(1, _BLOCK * len(out) // max(1, out.size))
     shifted, scaled = bool(np.any(mean)), bool(np.any(factor != 1))

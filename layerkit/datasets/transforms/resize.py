@@ -24,8 +24,8 @@ class Resize(Transform):
     size: Size = Field(description="Length of the shorter side, which keeps proportions, or height and width.")
     fit: Literal["stretch", "cover"] = Field(
         "stretch",
-        description="How height and width are reached. stretch: each on its own; cover: with the proportions kept, what "
-        "is over being cut off on both sides.",
+        description="How height and width are reached. stretch: each on its own; cover: with proportions kept, and "
+        "what is over cut off on both sides.",
     )
     interpolation: Interpolation = Field("bilinear", description=_METHOD)
     antialias: bool = Field(True, description="Whether to smooth an image that shrinks; Caffe does not.")
@@ -47,9 +47,10 @@ class Resize(Transform):
 
     def apply(self, samples: Samples) -> None:
         images = samples.data
-        height, width = self._sides(*images.shape[2:])
+        before = images.shape[2], images.shape[3]
+        height, width = self._sides(*before)
         if self.fit == "cover":
-            y, x, h, w = _middle(*images.shape[2:], width / height)
+            y, x, h, w = _middle(*before, width / height)
             images = images[:, :, y : y + h, x : x + w]
         if images.shape[2:] == (height, width):
             samples.arrays[0] = images
@@ -99,7 +100,8 @@ class RandomResizedCrop(Transform):
         return layout.with_data((layout.image()[0], *both(self.size)), dtype)
 
     def apply(self, samples: Samples) -> None:
-        boxes = self.boxes(*samples.data.shape[2:], samples.uniform(2 * _TRIES + 2))
+        height, width = samples.data.shape[2:]
+        boxes = self.boxes(height, width, samples.uniform(2 * _TRIES + 2))
         samples.data = resample(samples.data, *both(self.size), self.interpolation, boxes)
 
     def boxes(self, height: int, width: int, drawn: Array) -> Array:
