@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -45,17 +46,26 @@ def _expander(annotation: Any) -> Callable[[Any], Any] | None:
         tags = [note.discriminator for note in notes if isinstance(note, FieldInfo)]
         return _tagged_expander(inside, tags[0]) if tags and isinstance(tags[0], str) else _expander(inside)
     if get_origin(annotation) in (Union, UnionType):
-        found = [expand for expand in map(_expander, get_args(annotation)) if expand is not None]
-        return found[0] if len(found) == 1 else None
+        found = {expand for expand in map(_expander, get_args(annotation)) if expand is not None}
+        return found.pop() if len(found) == 1 else None
     if get_origin(annotation) is Literal:
         choices = {str(choice).lower(): choice for choice in get_args(annotation)}
         return lambda value: choices.get(value.lower(), value) if isinstance(value, str) else value
     if get_origin(annotation) is list and get_args(annotation) != (Any,):
         return _list_expander(*get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Strict) and annotation.shorthand is not None:
-        field = annotation.shorthand
-        return lambda value: {field: value} if isinstance(value, str) else value
+        return _Shorthand(annotation.shorthand)
     return None
+
+
+@dataclass(frozen=True)
+class _Shorthand:
+    """Turns a text into a mapping with this field; models that tell their kinds apart by one field share it."""
+
+    field: str
+
+    def __call__(self, value: Any) -> Any:
+        return {self.field: value} if isinstance(value, str) else value
 
 
 def _list_expander(item: Any) -> Callable[[Any], Any]:
@@ -71,7 +81,8 @@ def _list_expander(item: Any) -> Callable[[Any], Any]:
 
 def _tagged_expander(models: Any, tag: str) -> Callable[[Any], Any]:
     """What makes a model of its tag alone, and accepts the tag in any letter case."""
-    known = {choice.lower(): choice for model in get_args(models) for choice in tags_of(model, tag)}
+    tags = [each for model in get_args(models) for each in get_args(model.model_fields[tag].annotation)]
+    known = {each.lower(): each for each in tags}
 
     def expand(value: Any) -> Any:
         if isinstance(value, str):
@@ -80,9 +91,3 @@ def _tagged_expander(models: Any, tag: str) -> Callable[[Any], Any]:
         return {**value, tag: known[given.lower()]} if isinstance(given, str) and given.lower() in known else value
 
     return expand
-
-
-def tags_of(model: type[BaseModel], tag: str) -> list[str]:
-    """What the field `tag` of a model may be, by which it is told from others: the choices of a Literal."""
-    field = model.model_fields.get(tag)
-    return [] if field is None else [str(choice) for choice in get_args(field.annotation)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from layerkit.errors import Mark, Problem, Problems, Use, did_you_mean, nearest
-from layerkit.fields import tags_of
 from layerkit.text import Map, mark_of
 
 PHASES = ("train", "test", "predict")
@@ -232,8 +231,6 @@ class _Faults:
             return self.source.problem(_inside(path, f"there is no {tag} {context['tag']!r}{hint}"), *path, tag)
         if not isinstance(value, Mapping):
             return self.source.problem(f"{_dotted(path)} must be a {tag} or a mapping, not {plain(value)}", *path)
-        if tag in value:
-            return self.source.problem(f"{_dotted((*path, tag))} must be text, not {plain(value[tag])}", *path, tag)
         for key in value:
             if hint := did_you_mean(key, [tag]):
                 return self.source.problem(_inside(path, f"unknown field {key!r}{hint}"), *path, key, key=True)
@@ -250,14 +247,15 @@ class _Faults:
         return _KINDS[error["type"]]
 
     def model_at(self, loc: Loc) -> type[BaseModel] | None:
-        """The model at a place inside the model."""
-        models = [self.model]
-        for step in (step for step in loc if isinstance(step, str)):
-            if len(models) == 1 and step in models[0].model_fields:
-                models = _models_in(models[0].model_fields[step].annotation)
-            else:
-                models = [model for model in models if step in tags_of(model, "type")] or models
-        return models[0] if models else None
+        """The model at a place inside the model; of models told apart by their type, the one that `loc` names."""
+        models: list[type[BaseModel]] = [self.model]
+        for step in loc:
+            if chosen := [model for model in models if step == _type_of(model)]:
+                models = chosen
+                continue
+            annotations = [model.model_fields[step].annotation for model in models if step in model.model_fields]
+            models = list(_models_in(annotations[0])) if annotations else models
+        return next(iter(models), None)
 
 
 def _choices(error: ErrorDetails) -> list[str]:
@@ -267,11 +265,17 @@ def _choices(error: ErrorDetails) -> list[str]:
     return [choice.strip("'") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models inside an annotation such as `list[Model] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for inside in get_args(annotation) for found in _models_in(inside)]
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _type_of(model: type[BaseModel]) -> Any:
+    """The type that tells a model from others, if it has one."""
+    return model.model_fields["type"].default if "type" in model.model_fields else None
 
 
 def _stray_phase(value: Any) -> str | None:
