@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.fields import FieldInfo
 
 
@@ -37,6 +37,14 @@ class Strict(BaseModel):
             return value
         expanders = cls._expanders
         return {key: expanders[key](item) if key in expanders else item for key, item in value.items()}
+
+
+class Tagged(Strict):
+    """Base of models that are told apart by their `type`, which is therefore written out although it is a default."""
+
+    @model_serializer(mode="wrap")
+    def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"type": getattr(self, "type", None), **handler(self)}
 
 
 def _expander(annotation: Any) -> Callable[[Any], Any] | None:

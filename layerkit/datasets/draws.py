@@ -51,7 +51,8 @@ class Draws:
 
     def beta(self, epochs: Array, indices: Array, alpha: float, salt: int = 0) -> Array:
         """One number of Beta(alpha, alpha) for each sample, (k,), in [0, 1]; `alpha` is greater than 0."""
-        u = self.uniform(epochs, indices, 2 * (3 * _TRIES + 1), salt).reshape(len(indices), 2, -1)
+        each = 3 * _TRIES + 1
+        u = self.uniform(epochs, indices, 2 * each, salt).reshape(len(indices), 2, each)
         logs = _log_gamma_variates(u, alpha)
         odds = np.clip(logs[:, 1] - logs[:, 0], -700, 700)  # beyond this exp would overflow, and the number is 0 or 1
         number: Array = 1 / (1 + np.exp(odds))

@@ -15,7 +15,7 @@ import numpy as np
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.draws import Draws
 from layerkit.errors import ShapeError
-from layerkit.fields import Strict
+from layerkit.fields import Tagged
 
 BYTE = np.dtype(np.uint8)
 FLOAT = np.dtype(np.float32)
@@ -119,11 +119,15 @@ class Samples:
         return self.position << 8 | stream
 
 
-class Transform(Strict):
+class Transform(Tagged):
     """Base of the transforms. Each is a class of its own with a `type`, described fields, `plan` and `apply`."""
 
     random: ClassVar[bool] = False
     """Whether it draws, and so acts in the train phase only."""
+    of_labels: ClassVar[bool] = False
+    """Whether it leaves the data as it is."""
+
+    type: str = ""
 
     def plan(self, layout: Layout) -> Layout:
         """What samples are after it. Pure. Raises ShapeError for samples that it cannot serve."""
@@ -144,6 +148,14 @@ class Transform(Strict):
 def channels_last(images: Array) -> bool:
     """Whether images (k, C, H, W) lie in memory with the channels of a pixel beside each other."""
     return images.shape[1] > 1 and images.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def shape_words(shape: Shape) -> str:
+    """A sample's shape as people write it, with letters for a height or width that may be any: `3xHxW`."""
+    if 0 not in shape:
+        return shape_text(shape)
+    letters = {len(shape) - 2: "H", len(shape) - 1: "W"}
+    return "x".join(str(length or letters.get(i, "?")) for i, length in enumerate(shape))
 
 
 def two(value: Sequence[float], low: float | None = None) -> tuple[float, float]:

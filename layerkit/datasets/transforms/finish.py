@@ -64,6 +64,9 @@ class Finish:
         self._expect_mean(pixels.shape[1:])
         drawn = samples.uniform(3) if self.mirror or self.crop_anywhere else np.zeros((len(pixels), 3))
         pixels, mean = self._cropped(pixels, drawn)
+        if pixels.shape != out.shape:
+            sizes = f"it is {shape_text(pixels.shape[1:])}, not {shape_text(out.shape[1:])} as the first"
+            raise ShapeError(f"{sizes}; give all images one size, by a resize or a crop")
         turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror else drawn[:0, 2].astype(np.int64)
         scale = np.array([self.scale])
         if mean is None:

@@ -18,6 +18,8 @@ _CLASSES = "Number of classes, K; by default as many as the dataset names."
 class OneHot(Transform):
     """Make a vector of each label: 1 for its class and 0 for the others, (K,)."""
 
+    of_labels: ClassVar[bool] = True
+
     type: Literal["one_hot"] = "one_hot"
     num_classes: int | None = Field(None, gt=0, description=_CLASSES)
 

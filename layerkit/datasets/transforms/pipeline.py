@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from layerkit.blob import Array, Shape, shape_text
+from layerkit.blob import Array, Shape
 from layerkit.datasets.draws import Draws
-from layerkit.datasets.transforms.base import Layout, Samples, Transform
+from layerkit.datasets.transforms.base import Layout, Samples, Transform, shape_words
 from layerkit.datasets.transforms.finish import Finish
 from layerkit.errors import DataError, LayerkitError, ShapeError
-
-Batch = Array | Sequence[Array]
-"""Data of samples that share a shape, (k, *shape), or of samples of their own sizes, one array each."""
 
 
 class Pipeline:
     """Transforms in their order, then Caffe's crop, mirror, mean and scale; it can be sent to another process.
 
     `layout` says what the source stores; `shapes` what the net gets of each array, without the batch axis, a height or
-    width being 0 where it differs from sample to sample.
-
-    Raises ShapeError, naming the parameter, where the samples cannot be transformed so.
+    width being 0 where it differs from sample to sample. Raises ShapeError, naming the parameter, where samples cannot
+    be transformed so.
     """
 
     def __init__(self, layout: Layout, steps: Sequence[Transform], finish: Finish, draws: Draws | None = None):
@@ -42,46 +38,54 @@ class Pipeline:
         data = finish.plan(layout)
         self.shapes: tuple[Shape, ...] = (data, *layout.shapes[1:])
 
+    @property
+    def settled(self) -> bool:
+        """Whether all samples have one size when the net gets them."""
+        return 0 not in self.shapes[0]
+
     def at(self, shape: Shape) -> Pipeline:
-        """The same for samples whose data has this shape."""
+        """The same for samples whose data is stored in this shape."""
         return Pipeline(self.layout.with_data(shape), self.steps, self.finish, self.draws)
 
-    def apply(
+    def shapes_for(self, first: Callable[[], Shape]) -> tuple[Shape, ...]:
+        """`shapes`; where sizes differ, those of the sample whose data is stored in the shape that `first` gives."""
+        return self.shapes if self.settled else self.at(first()).shapes
+
+    def apply(self, arrays: Sequence[Array], epochs: Array, indices: Array, out: Sequence[Array]) -> None:
+        """Write transformed samples to `out`, (k, *shapes[i]) each, in any memory layout.
+
+        `arrays` are what the source stores, data first, (k, ...) each; they stay as they are. `epochs` and `indices`
+        say where each sample stands, int64 (k,). Raises ShapeError for data that does not fit, DataError for a label
+        that is no class.
+        """
+        self._expect(arrays[0].shape[1:])
+        self._run(self._samples(list(arrays), epochs, indices), 0, out)
+
+    def apply_each(
         self,
-        arrays: Sequence[Batch],
+        samples: Iterable[Sequence[Array]],
         epochs: Array,
         indices: Array,
         out: Sequence[Array],
-        name: Callable[[int], str] = "sample {}".format,
+        place: Callable[[int], str] = "sample {}".format,
     ) -> None:
-        """Write transformed samples to `out`, (k, *shapes[i]) each, in any memory layout.
+        """As `apply`, for samples whose data differs in size: each gives its arrays, without the batch axis.
 
-        `arrays` are what the source stores, data first, (k, ...) each, which stay as they are; the data may be a list
-        of images that differ in size. `epochs` and `indices` say where each sample stands, int64 (k,).
-
-        Raises ShapeError for data that does not fit; DataError for one image that does not, which `name` names by its
-        index, and for a label that is no class.
+        Raises DataError for one that does not fit, which `place` names by its index.
         """
-        data = arrays[0]
-        if isinstance(data, np.ndarray):
-            self._expect(data.shape[1:])
-            samples = self._samples([data, *map(np.asarray, arrays[1:])], epochs, indices)
-            self._run(samples, 0, out)
-            return
         alone = []
-        for i, image in enumerate(data):
+        for i, arrays in enumerate(samples):
             row = slice(i, i + 1)
-            labels = [np.asarray(array)[row] for array in arrays[1:]]
-            samples = self._samples([image[np.newaxis], *labels], epochs[row], indices[row])
+            one = self._samples([np.asarray(array)[np.newaxis] for array in arrays], epochs[row], indices[row])
             try:
-                self._expect(image.shape)
+                self._expect(one.data.shape[1:])
                 if self._settled > len(self.steps):
-                    self._run(samples, 0, [each[row] for each in out])
+                    self._run(one, 0, [each[row] for each in out])
                 else:
-                    self._walk(samples, 0, self._settled)
+                    self._walk(one, 0, self._settled)
             except ShapeError as error:
-                raise DataError(f"{name(int(indices[i]))}: {error}") from None
-            alone.append(samples.arrays)
+                raise DataError(f"{place(int(indices[i]))}: {error}") from None
+            alone.append(one.arrays)
         if self._settled <= len(self.steps):
             together = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
             self._run(self._samples(together, epochs, indices), self._settled, out)
@@ -109,7 +113,7 @@ class Pipeline:
         """Raise ShapeError unless a sample has the shape that was planned, where that is known."""
         planned = self.layout.shapes[0]
         if len(shape) != len(planned) or any(want not in (0, have) for want, have in zip(planned, shape, strict=True)):
-            raise ShapeError(f"samples are {shape_text(shape)}, but were planned as {shape_text(planned)}")
+            raise ShapeError(f"it is {shape_words(shape)}, not {shape_words(planned)} as was planned")
 
 
 @contextmanager
@@ -118,8 +122,6 @@ def _naming(i: int, step: Any) -> Iterator[None]:
     try:
         yield
     except LayerkitError as error:
-        raise type(error)(f"transform[{i}] ({step.type}): {error}", *_field(error)) from None
-
-
-def _field(error: LayerkitError) -> list[str]:
-    return ["transform"] if isinstance(error, ShapeError) else []
+        named = type(error)(f"transform[{i}] ({step.type}): {error}")
+        named.field = "transform"
+        raise named from None
