@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from layerkit.blob import Array
 from layerkit.datasets.transforms.base import BYTE, FLOAT, Layout, Samples, Transform, as_value, two
@@ -42,6 +42,11 @@ class Rotate(_Warp):
     type: Literal["rotate"] = "rotate"
     degrees: Range = Field(description="Greatest angle to either side, or least and greatest, counter-clockwise.")
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Rotate:
+        self.expect_order("degrees")
+        return self
+
     def matrices(self, samples: Samples) -> tuple[Array, Array]:
         drawn = samples.uniform(1)
         return _turned(-_between(self.degrees, drawn[:, 0])), np.zeros((len(drawn), 2))
@@ -66,6 +71,13 @@ class Affine(_Warp):
         description="Degrees by which upright lines lean: greatest to either side, or least and greatest; two more are "
         "least and greatest for level lines.",
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Affine:
+        self.expect_order("degrees", "scale")
+        if len(self.shear) == 3:
+            raise ValueError("shear must be one, two or four numbers, not three")
+        return self
 
     def matrices(self, samples: Samples) -> tuple[Array, Array]:
         drawn = samples.uniform(6)

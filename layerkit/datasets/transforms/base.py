@@ -140,6 +140,13 @@ class Transform(Tagged):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it does")
 
+    def expect_order(self, *names: str) -> None:
+        """Raise ValueError unless each of these fields, where it is two numbers, begins with the smaller one."""
+        for name in names:
+            ends = getattr(self, name)
+            if len(ends) == 2 and ends[0] > ends[1]:
+                raise ValueError(f"{name} must begin with the smaller number, but is [{ends[0]:g}, {ends[1]:g}]")
+
     def outside_training(self) -> Transform | None:
         """What takes its place in phases other than train: itself, or nothing if it draws."""
         return None if self.random else self

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from layerkit.blob import Array, Shape
+from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.draws import Draws
 from layerkit.datasets.source import Header
 from layerkit.datasets.transforms.base import Layout, Transform
@@ -76,7 +76,7 @@ def sample_info(pipeline: Pipeline, shape: Shape | None = None, class_names: Ite
     shape = shape or pipeline.shapes[0]
     info = SampleInfo(
         shape=list(shape),
-        raw_shape=_raw_shape(pipeline, shape),
+        raw_shape=_raw_shape(pipeline.layout, steps, finish, shape),
         transform=[step.model_dump(exclude_defaults=True) for step in steps],
         crop_size=finish.crop_size,
         scale=finish.scale,
@@ -108,17 +108,19 @@ def of_info(info: SampleInfo, dtype: np.dtype[Any]) -> Pipeline:
     raw = tuple(info.shape if info.raw_shape is None else info.raw_shape)
     pipeline = Pipeline(Layout((raw,), (dtype,)), _without_chance(steps), finish)
     if pipeline.settled and pipeline.shapes[0] != tuple(info.shape):
-        raise ShapeError(f"what is done to samples makes them {pipeline.shapes[0]}, not {tuple(info.shape)}")
+        raise ShapeError(
+            f"what is done to samples makes them {shape_text(pipeline.shapes[0])}, not {shape_text(info.shape)}"
+        )
     return pipeline
 
 
-def _raw_shape(pipeline: Pipeline, shape: Shape) -> list[int] | None:
+def _raw_shape(layout: Layout, steps: list[Transform], finish: Finish, shape: Shape) -> list[int] | None:
     """The shape that raw samples must have, with 0 where a resize or a crop takes any; None where it is `shape`."""
-    raw = pipeline.layout.shapes[0]
+    raw = layout.shapes[0]
     if len(raw) == 3:
-        free = (raw[0], 0, 0)
-        if pipeline.at(free).shapes[0] == shape:
-            return list(free)
+        free = Layout(((raw[0], 0, 0),), layout.dtypes[:1])
+        if Pipeline(free, steps, finish).shapes[0] == shape:
+            return list(free.shapes[0])
     return None if raw == shape or 0 in raw else list(raw)
 
 

@@ -36,10 +36,7 @@ class ColorJitter(Transform):
 
     @model_validator(mode="after")
     def _in_order(self) -> ColorJitter:
-        for name in ("brightness", "contrast", "saturation", "hue"):
-            ends = getattr(self, name)
-            if len(ends) == 2 and ends[0] > ends[1]:
-                raise ValueError(f"{name} must begin with the smaller number, but is [{ends[0]:g}, {ends[1]:g}]")
+        self.expect_order("brightness", "contrast", "saturation", "hue")
         return self
 
     def plan(self, layout: Layout) -> Layout:

@@ -38,10 +38,7 @@ class RandomErasing(Transform):
 
     @model_validator(mode="after")
     def _in_order(self) -> RandomErasing:
-        for name in ("scale", "ratio"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must begin with the smaller number, but is [{low:g}, {high:g}]")
+        self.expect_order("scale", "ratio")
         return self
 
     def plan(self, layout: Layout) -> Layout:
