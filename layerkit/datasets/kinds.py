@@ -18,10 +18,20 @@ from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.shakespeare import Shakespeare
 from layerkit.datasets.shapes import Shapes
+from layerkit.datasets.synthetic.circles import Circles
+from layerkit.datasets.synthetic.gaussians import Gaussians
+from layerkit.datasets.synthetic.moons import Moons
+from layerkit.datasets.synthetic.regression import Regression
+from layerkit.datasets.synthetic.spirals import Spirals
+from layerkit.datasets.synthetic.xor import Xor
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
-    for kind in (Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Npz, Parity, Shakespeare, Shapes)
+    for kind in (
+        *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
+        *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
+        *(Npz,),
+    )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
 
