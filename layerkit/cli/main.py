@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from layerkit import __version__
+from layerkit.cli import data
 from layerkit.cli.check import check
 from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
@@ -92,6 +93,12 @@ for _verb in (train, sweep, test, check, summary, time, log):
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))
 app.command()(_guarded(layers))
+
+
+_data = typer.Typer(epilog=data.EPILOG, no_args_is_help=True, rich_markup_mode=None)
+for _each in data.VERBS:
+    _data.command(no_args_is_help=_each.__name__ != "info")(_guarded(_each))
+app.add_typer(_data, name="data", help=data.HELP)
 
 
 def main() -> None:

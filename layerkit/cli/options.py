@@ -35,6 +35,23 @@ Engine = Annotated[
     ),
 ]
 
+Samples = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A known set, a file or folder of samples, or a YAML file with a layer that reads some.",
+        show_default=False,
+    ),
+]
+Kind = Annotated[
+    str | None, typer.Option("--kind", metavar="KIND", help="Kind of the dataset, where its path does not tell it.")
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A=VALUE", help="Set a field of the kind, or a value of the YAML file; repeatable."),
+]
+Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="Part of the dataset, such as test.")]
+
 AllowPython = Annotated[
     bool,
     typer.Option("--allow-python", help="Let layers of type Python run the code that the file names."),

@@ -106,7 +106,7 @@ def _reading(listed: Listed) -> Iterator[Any]:
 
 
 class Writer:
-    """An HDF5 file that grows along axis 0 and appears under its name when it is closed, whole or not at all: a Writer."""
+    """An HDF5 file that grows along axis 0 and appears under its name when it is closed, whole or not at all."""
 
     def __init__(self, path: str):
         h5py = need("h5py", "h5py", "HDF5")

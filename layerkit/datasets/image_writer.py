@@ -67,7 +67,7 @@ class FolderWriter:
         if not 0 <= label < len(self._class_names):
             raise DataError(f"there is no class {label}; they go from 0 to {len(self._class_names) - 1}")
         name = self._class_names[label]
-        if name in ("", ".", "..") or any(sign in name for sign in '/\\:\0'):
+        if name in ("", ".", "..") or any(sign in name for sign in "/\\:\0"):
             raise DataError(f"the class {name!r} cannot be the name of a folder")
         return name
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from layerkit import arrayfile
 from layerkit.blob import Array, shape_text
+from layerkit.datasets import blobproto
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.source import Source
 from layerkit.errors import DataError
+
+SUFFIXES = (".binaryproto", ".npy")
 
 
 def mean_image(source: Source, advance: Callable[[int], object] = lambda count: None) -> Array:
@@ -41,3 +47,23 @@ def as_image(mean: Array, channel_order: str) -> Array:
     if mean.ndim != 3:
         raise DataError(f"a mean image needs samples of channels x height x width, not {shape_text(mean.shape)}")
     return (mean[::-1] if channel_order == "BGR" and len(mean) == 3 else mean).astype(np.float32)
+
+
+def expect_suffix(path: Path) -> None:
+    """Raise DataError unless the name is one of a file of a mean image."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"cannot write {str(path)!r}: its name must end in {' or '.join(SUFFIXES)}")
+
+
+def save(path: Path, image: Array) -> None:
+    """Write a mean image (C, H, W), atomically: a `.binaryproto` as (1, C, H, W), as Caffe does, or an `.npy` file.
+
+    Raises DataError for another name, SnapshotError where it cannot be written.
+    """
+    expect_suffix(path)
+    if path.suffix.lower() == ".binaryproto":
+        blobproto.save(path, image[np.newaxis])
+    else:
+        content = io.BytesIO()
+        np.save(content, image)
+        arrayfile.write_bytes(path, content.getvalue())

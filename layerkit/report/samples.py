@@ -44,6 +44,11 @@ class Found:
             raise UnknownNameError(f"part of {self.name!r}", part or default, self.parts)
         return part or default
 
+    def channel_order(self, part: str) -> str | None:
+        """In which order a net gets three channels of a part; None where no layer says it."""
+        info = self.infos.get(part)
+        return None if info is None else info.channel_order
+
     def open(self, part: str) -> Source:
         """The samples of a part. Raises DataError."""
         return self.parts[part].open()
@@ -70,6 +75,15 @@ def find(name: str, kind: str | None = None, assignments: Iterable[str] = ()) ->
     raise DataError(f"there is no file or folder {name!r}")
 
 
+def kinds() -> list[tuple[str, str]]:
+    """Every kind of dataset with what it is."""
+    return [(name, _about(kind)) for name, kind in sorted(KINDS.items())]
+
+
+def _about(kind: type[Dataset]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]
+
+
 def _unknown(name: str) -> Exception:
     if not Path(name).exists():
         return UnknownNameError("file, folder or known set", name, [each for each, kind in KINDS.items() if kind.parts])
@@ -90,7 +104,7 @@ def _of_dataset(name: str, kind: str, source: str | None, assignments: Iterable[
         problems.check()
     parts = KINDS[kind].parts if kind in KINDS else ("train", "test")
     chosen = {part: select(dataset, source, part) for part in parts or (WHOLE,)}
-    about = (KINDS[kind].__doc__ or "").splitlines()[0] if kind in KINDS else "Arrays in memory."
+    about = _about(KINDS[kind]) if kind in KINDS else "Arrays in memory."
     return Found(name, f"{kind}: {about}", chosen, {})
 
 
