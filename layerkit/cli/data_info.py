@@ -53,10 +53,10 @@ def info(
     facts = []
     for name in parts:
         opened = found.open(name)
-        with Bar(len(opened)) as bar:
-            facts.append(dataset.describe(name, opened, partial(bar.advance, name)))
         if sheet is not None and name == parts[0]:
             _write_sheet(sheet, opened)
+        with Bar(len(opened)) as bar:
+            facts.append(dataset.describe(name, opened, partial(bar.advance, name)))
         opened.close()
     if as_json:
         typer.echo(json.dumps({"source": source, "kind": found.kind, "parts": [asdict(each) for each in facts]}))

@@ -17,6 +17,7 @@ from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
 from layerkit.cli.log import log
 from layerkit.cli.new import new
+from layerkit.cli.predict import predict
 from layerkit.cli.summary import summary
 from layerkit.cli.sweep import sweep
 from layerkit.cli.test import test
@@ -88,7 +89,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, check, summary, time, log):
+for _verb in (train, sweep, test, predict, check, summary, time, log):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

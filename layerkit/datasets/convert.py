@@ -45,6 +45,13 @@ class Changes:
             )
         return batch if batch.shape[2:] == self.size else bilinear(batch, *self.size)
 
+    def expect_no_map(self, arrays: Mapping[str, Array]) -> None:
+        """Raise DataError where the first of the arrays is resized and another says something of each pixel."""
+        data, *others = arrays.items()
+        for name, array in others:
+            if self.size is not None and array.ndim > 2 and array.shape[-2:] == data[1].shape[-2:]:
+                raise DataError(f"{name!r} says something of each pixel of {data[0]!r}, so these cannot be resized")
+
 
 def convert(
     source: Source,
@@ -73,6 +80,7 @@ def convert(
             arrays = dict(block.arrays)
             data = next(iter(arrays))
             arrays[data] = changes.apply(arrays[data])
+            changes.expect_no_map(block.arrays)
             shapes = {name: array.shape[1:] for name, array in arrays.items()}
             first = first or shapes
             if form.one_size and shapes != first:

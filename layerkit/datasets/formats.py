@@ -24,6 +24,8 @@ class Format(NamedTuple):
     make: Make
     one_size: bool
     """Whether all samples must have one shape."""
+    arrays: bool = True
+    """Whether it holds any arrays by their names, and not only images with labels."""
     encodes: bool = False
     """Whether images can be encoded in it."""
     names_classes: bool = False
@@ -40,6 +42,7 @@ FORMATS = (
         ("",),
         lambda path, names, encoding: FolderWriter(path, names, encoding or "png"),
         one_size=False,
+        arrays=False,
         encodes=True,
         names_classes=True,
         ours=is_image_tree,

@@ -97,7 +97,8 @@ def expect_images(what: str, arrays: dict[str, Array]) -> None:
         found = f"{shape_text(data.shape[1:])} of {data.dtype}"
         raise DataError(f"{what} holds images of 1 or 3 channels of bytes, but the samples are {found}")
     if labels is not None and (labels.ndim != 1 or (labels != labels.astype(np.int64)).any()):
-        raise DataError(f"{what} holds one whole number as the label of an image, which these labels are not")
+        found = f"{shape_text(labels.shape[1:])} of {labels.dtype}"
+        raise DataError(f"{what} holds a whole number as the label of each image, but the labels are {found}")
 
 
 def is_image_tree(path: Path) -> bool:

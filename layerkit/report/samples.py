@@ -41,7 +41,7 @@ class Found:
         if part is None and len(self.parts) == 1:
             return next(iter(self.parts))
         if (part or default) not in self.parts:
-            raise UnknownNameError(f"part of {self.name!r}", part or default, self.parts)
+            raise UnknownNameError("part", part or default, self.parts)
         return part or default
 
     def channel_order(self, part: str) -> str | None:
