@@ -68,8 +68,9 @@ class Crew:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self.ended = False
         """Whether it was told to end, and makes no more batches."""
-        self._leaving = threading.Lock()
+        self._door = threading.Lock()
         self._inside = 0
+        self._opened = False
         self._threads = [
             threading.Thread(target=self._work, args=(make,), name=f"layerkit batches {i}", daemon=True)
             for i, make in enumerate(makes)
@@ -78,15 +79,9 @@ class Crew:
     def start(self) -> None:
         """Open what the batches are made of, and start the threads."""
         self._open()
-        self._inside = len(self._threads)
-        try:
-            for thread in self._threads:
-                thread.start()
-        except BaseException:  # there may be no room for another thread
-            for thread in self._threads:
-                if thread.ident is None:
-                    self._leave()
-            raise
+        self._opened = True
+        for thread in self._threads:
+            thread.start()
 
     def ask(self, position: int, buffer: Buffer) -> Job:
         """Have the batch at `position` made in `buffer`, after those asked for before. Raises UsageError once ended."""
@@ -104,10 +99,13 @@ class Crew:
         self._dismiss()
         limit = monotonic() + PATIENCE
         for thread in self._threads:
-            if thread.ident is not None and thread is not threading.current_thread():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, limit - monotonic()))
+        self._close_if_empty()  # there may have been no room for a thread
 
     def _work(self, make: Make) -> None:
+        with self._door:
+            self._inside += 1
         try:
             while (job := self._queue.get()) is not None:
                 if not job.dropped and not self.ended:
@@ -115,7 +113,9 @@ class Crew:
                 job.done.release()
                 del job  # an idle thread holds no batch
         finally:
-            self._leave()
+            with self._door:
+                self._inside -= 1
+            self._close_if_empty()
 
     def _do(self, make: Make, job: Job) -> None:
         try:
@@ -124,9 +124,10 @@ class Crew:
             error.add_note(f"while making the batch at position {job.position}")
             job.error = error
 
-    def _leave(self) -> None:
-        with self._leaving:
-            self._inside -= 1
-            last = self._inside == 0
-        if last:
+    def _close_if_empty(self) -> None:
+        with self._door:
+            due = self._opened and self.ended and self._inside == 0
+            if due:
+                self._opened = False
+        if due:
             self._close()
