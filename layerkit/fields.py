@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -38,18 +39,29 @@ class Strict(BaseModel):
 
 def _expander(annotation: Any) -> Callable[[Any], Any] | None:
     """What turns a shorthand of this type into its long form, or None where the type has no shorthand."""
+    if get_origin(annotation) is Annotated:
+        return _expander(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        found = [expand for expand in map(_expander, get_args(annotation)) if expand is not None]
-        return found[0] if len(found) == 1 else None
+        found = {expand for expand in map(_expander, get_args(annotation)) if expand is not None}
+        return found.pop() if len(found) == 1 else None
     if get_origin(annotation) is Literal:
         choices = {str(choice).lower(): choice for choice in get_args(annotation)}
         return lambda value: choices.get(value.lower(), value) if isinstance(value, str) else value
     if get_origin(annotation) is list and get_args(annotation) != (Any,):
         return _list_expander(*get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Strict) and annotation.shorthand is not None:
-        field = annotation.shorthand
-        return lambda value: {field: value} if isinstance(value, str) else value
+        return _Shorthand(annotation.shorthand)
     return None
+
+
+@dataclass(frozen=True)
+class _Shorthand:
+    """Turns a text into a mapping with this field; models that tell their kinds apart by one field share it."""
+
+    field: str
+
+    def __call__(self, value: Any) -> Any:
+        return {self.field: value} if isinstance(value, str) else value
 
 
 def _list_expander(item: Any) -> Callable[[Any], Any]:

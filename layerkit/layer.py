@@ -10,10 +10,11 @@ each weight in `self.asked`, and touches nothing else. All summing is the net's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,9 @@ Tops = Sequence[Blob]
 
 class LayerParams(Strict):
     """Base of every layer's parameters. They lie flat in the layer's YAML mapping; each has a description."""
+
+    by_part: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose mapping has a value for each part of a dataset, and is never taken for one value per phase."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ class Layer:
         self.asked: frozenset[str] = frozenset()
         """Names of the weights whose diffs `backward` must write."""
         self.bodies: Mapping[str, Any] = {}
-        self.generator: Callable[..., np.random.Generator] = _default_generator
+        self.generator: Callable[..., np.random.Generator] = Generators(0)
         """`generator(*key)`: a fresh generator, a pure function of the net's seed, the layer's name and `key`."""
         self.body_shapes: Callable[[Body], Mapping[str, Shape]] = _no_bodies
         """During `plan`: the shapes of a body's outputs."""
@@ -268,8 +272,21 @@ class SampleInfo(Strict):
     class_names: list[str] = Field([], description="Names of the classes, by label.")
 
 
-def _default_generator(*key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=key))
+@dataclass(frozen=True)
+class Generators:
+    """`generators(*key)` is a fresh generator, a pure function of the seed, `prefix` and `key`."""
+
+    seed: int
+    prefix: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, seed: int, name: str, *key: int) -> Self:
+        """Those of a layer, by its full name."""
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        return cls(seed, (*np.frombuffer(digest, "<u4").tolist(), *key))
+
+    def __call__(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(*self.prefix, *key)))
 
 
 def _no_bodies(body: Body) -> Mapping[str, Shape]:

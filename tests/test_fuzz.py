@@ -373,7 +373,12 @@ def test_npz_sources(tmp_path: Path) -> None:
     np.savez(path, data=np.arange(12.0).reshape(4, 3), label=np.arange(4))
     whole = path.read_bytes()
     for change in (mutated, member_edited):
-        fuzz(path, whole, [npz.describe, npz.open_source], change)
+        fuzz(
+            path,
+            whole,
+            [lambda path: npz.Npz().describe(path, "train"), lambda path: npz.Npz().open(path, "train")],
+            change,
+        )
 
 
 def test_lists_of_files(tmp_path: Path) -> None:
@@ -390,7 +395,7 @@ def test_images(tmp_path: Path) -> None:
         path = tmp_path / f"a.{suffix}"
         pillow.fromarray(pixels).save(path)
         readers: list[Read] = [lambda path: images.read(lists.Listed(str(path), 0, "line 1"))]
-        readers.append(lambda path: images.size(lists.Listed(str(path), 0, "line 1")))
+        readers.append(lambda path: images.size_of(lists.Listed(str(path), 0, "line 1")))
         fuzz(path, path.read_bytes(), readers)
 
 

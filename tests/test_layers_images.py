@@ -116,9 +116,9 @@ def test_an_image_of_more_bits_is_refused():
 def test_images_of_other_sizes_need_one():
     write_images()
     write_image("1.png", 3, 5)
-    with pytest.raises(DataError, match=r"line 2: the image '1.png' is 3x5, not 4x5 as the first; give new_height and"):
+    with pytest.raises(DataError, match=r"line 2, '1.png': it is 3x3x5, not 3x4x5 as the first; give all"):
         net(IMAGES).forward()
-    with pytest.raises(DataError, match=r"line 2: crop_size 4 does not fit into an image of 3x5 \('1.png'\)"):
+    with pytest.raises(DataError, match=r"line 2, '1.png': crop_size 4 does not fit into an image of 3x5"):
         net({**IMAGES, "crop_size": 4}).forward()
     net_ = net({**IMAGES, "new_height": 2, "new_width": 3})
     net_.forward()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.source import ArraySource, Header, Part, Source
+from layerkit.datasets.source import ArraySource, Header, Source
 from layerkit.errors import DataError
 
 FOLDER = "data/cifar10"
@@ -32,7 +32,7 @@ _RECORD = 1 + 3 * 32 * 32  # bytes of a sample: its label, then red, green and b
 _MOST = 10_000 * _RECORD  # bytes of a file in the archive
 
 
-def describe(source: str | None, part: Part) -> Header:
+def describe(source: str | None, part: str) -> Header:
     """Shapes are known without the files; the length is theirs, None where there are none or only the archive.
 
     Raises DataError for files that are there but broken.
@@ -44,7 +44,7 @@ def describe(source: str | None, part: Part) -> Header:
     return Header({"data": (3, 32, 32), "label": ()}, {"data": byte, "label": byte}, length, CLASS_NAMES)
 
 
-def open_source(source: str | None, part: Part) -> Source:
+def open_source(source: str | None, part: str) -> Source:
     """The samples of one part. Raises DataError for files that are missing (with where to get them) or broken."""
     folder = _folder(source)
     paths = _find(folder, part)
@@ -67,7 +67,7 @@ def _folder(source: str | None) -> Path:
     return Path(source if source is not None else FOLDER)
 
 
-def _find(folder: Path, part: Part) -> list[Path | None]:
+def _find(folder: Path, part: str) -> list[Path | None]:
     """The path of each file of a part, None for one that is not there."""
     return [
         next((path for path in (folder / name, folder / INSIDE / name) if path.is_file()), None) for name in FILES[part]
@@ -81,7 +81,7 @@ def _read(path: Path) -> bytes:
         raise _broken(str(path), error) from error
 
 
-def _read_archive(path: Path, part: Part) -> dict[str, bytes]:
+def _read_archive(path: Path, part: str) -> dict[str, bytes]:
     """The contents of a part's files, by a name for messages."""
     wanted, found = [f"{INSIDE}/{name}" for name in FILES[part]], {}
     try:

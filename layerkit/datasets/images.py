@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.lists import Listed
+from layerkit.datasets.lists import Listed, expect_files
 from layerkit.datasets.optional import need
+from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
 
 
@@ -20,7 +21,45 @@ def expect_pillow() -> Any:
     return need("PIL.Image", "pillow", "reading images")
 
 
-def size(listed: Listed) -> tuple[int, int]:
+class ImageFiles(Source):
+    """Images of files that a list names, with their labels; resized where a size is given.
+
+    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Unless they are resized, images may differ in size, and
+    the header tells the first one's. Raises DataError, naming the line of the list, for a file that is not there.
+    """
+
+    def __init__(self, listed: list[Listed], color: bool = True, size: tuple[int, int] | None = None):
+        expect_pillow()
+        expect_files(listed)
+        self._listed = listed
+        self._color = color
+        self._size = size
+        shape = (3 if color else 1, *(size or size_of(listed[0])))
+        self.header = Header(
+            {"data": shape, "label": ()},
+            {"data": np.dtype(np.uint8), "label": np.dtype(np.int64)},
+            len(listed),
+            varies=size is None,
+        )
+
+    def sample(self, index: int) -> Mapping[str, Array]:
+        """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
+        listed = self._listed[index]
+        image = read(listed, self._color)
+        if self._size is not None:
+            image = resize(image, *self._size)
+        return {"data": image, "label": np.asarray(listed.label)}
+
+    def place(self, index: int) -> str:
+        """The line of the list, and the file."""
+        return f"{self._listed[index].place}, {self._listed[index].path!r}"
+
+    def labels(self) -> Array:
+        """The labels of the list."""
+        return np.array([listed.label for listed in self._listed])
+
+
+def size_of(listed: Listed) -> tuple[int, int]:
     """Height and width, from the file's header. Raises DataError, naming the line of the list."""
     with _opened(listed, None) as image:
         return image.height, image.width

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.source import ArraySource, Header, Part, Source
+from layerkit.datasets.source import ArraySource, Header, Source
 from layerkit.errors import DataError
 
 FOLDER = "data/mnist"
@@ -31,7 +31,7 @@ _MOST = 1_000_000  # samples that a header may declare; beyond that it is damage
 _PACKED = 1100  # bytes that one byte of a gzipped file can stand for, at most
 
 
-def describe(source: str | None, part: Part) -> Header:
+def describe(source: str | None, part: str) -> Header:
     """Shapes are known without the files; the length is read from their headers and None while there are none.
 
     Raises DataError for files that are there but broken.
@@ -43,7 +43,7 @@ def describe(source: str | None, part: Part) -> Header:
     return Header({"data": (1, 28, 28), "label": ()}, {"data": byte, "label": byte}, length, CLASS_NAMES)
 
 
-def open_source(source: str | None, part: Part) -> Source:
+def open_source(source: str | None, part: str) -> Source:
     """The samples of one part. Raises DataError for files that are missing (with where to get them) or broken."""
     folder = Path(source if source is not None else FOLDER)
     images, labels = (_find(folder, part, kind) for kind in _KINDS)
@@ -58,14 +58,14 @@ def open_source(source: str | None, part: Part) -> Source:
     return ArraySource(str(folder), {"data": data[:, np.newaxis], "label": label}, CLASS_NAMES)
 
 
-def _names(part: Part, kind: str) -> tuple[str, ...]:
+def _names(part: str, kind: str) -> tuple[str, ...]:
     axes = _KINDS[kind][0]
     stem = f"{_PREFIX[part]}-{kind}"
     plain = (f"{stem}-idx{axes}-ubyte", f"{stem}.idx{axes}-ubyte")  # unpacked files are found under both names
     return (*plain, *(f"{name}.gz" for name in plain))
 
 
-def _find(folder: Path, part: Part, kind: str) -> Path | None:
+def _find(folder: Path, part: str, kind: str) -> Path | None:
     return next((folder / name for name in _names(part, kind) if (folder / name).is_file()), None)
 
 

@@ -8,12 +8,62 @@ Source: Caffe's data_transformer.cpp.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from layerkit.blob import Array, shape_text
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import SampleInfo
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What is done to a batch of samples: the first array is cropped, mirrored and transformed, others are copied."""
+
+    info: SampleInfo
+    crop_size: int = 0
+    mirror: bool = False
+    anywhere: bool = False
+    """Whether the crop's place is random; otherwise it is in the middle."""
+    generator: Callable[..., np.random.Generator] | None = None
+
+    def apply(self, arrays: Sequence[Array], epochs: Array, indices: Array, out: Sequence[Array]) -> None:
+        """Write the transformed batch, (k, *shape) each, into `out`; what is random is a function of epoch and index.
+
+        Raises ShapeError where a crop does not fit.
+        """
+        for array, into in zip(arrays[1:], out[1:], strict=True):
+            np.copyto(into, array, casting="unsafe")
+        if not self.crop_size and not self.mirror:
+            self._finish(arrays[0], out[0])
+            return
+        for row, (epoch, index) in enumerate(zip(epochs.tolist(), indices.tolist(), strict=True)):
+            assert self.generator is not None
+            image, rng = arrays[0][row], self.generator(epoch, index)
+            if self.crop_size:
+                image = crop(image, self.crop_size, rng if self.anywhere else None)
+            if self.mirror and rng.random() < 0.5:
+                image = image[:, :, ::-1]
+            self._finish(image[np.newaxis], out[0][row : row + 1])
+
+    def _finish(self, samples: Array, out: Array) -> None:
+        if samples.shape != out.shape:
+            sizes = f"it is {shape_text(samples.shape[1:])}, not {shape_text(out.shape[1:])} as the first"
+            raise ShapeError(f"{sizes}; give all images one size, by new_height and new_width or a crop")
+        apply(samples, self.info.model_copy(update={"shape": list(samples.shape[1:])}), out=out)
+
+
+def crop(image: Array, size: int, rng: np.random.Generator | None) -> Array:
+    """A square of this side out of an image (C, H, W): where `rng` says, or the middle. Raises ShapeError."""
+    room = [length - size for length in image.shape[1:]]
+    if min(room) < 0:
+        height, width = image.shape[1:]
+        raise ShapeError(f"crop_size {size} does not fit into an image of {height}x{width}", "crop_size")
+    y, x = (int(rng.integers(each + 1)) if rng is not None else each // 2 for each in room)
+    return image[:, y : y + size, x : x + size]
 
 
 def check(info: SampleInfo) -> None:

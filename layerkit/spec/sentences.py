@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -227,12 +227,15 @@ class _Faults:
         return _KINDS[error["type"]]
 
     def model_at(self, loc: Loc) -> type[BaseModel] | None:
-        """The model at a place inside the model."""
-        model: type[BaseModel] | None = self.model
+        """The model at a place inside the model; of models told apart by their type, the one that `loc` names."""
+        models: list[type[BaseModel]] = [self.model]
         for step in loc:
-            if isinstance(step, str) and model is not None and step in model.model_fields:
-                model = _model_in(model.model_fields[step].annotation)
-        return model
+            if chosen := [model for model in models if step == _type_of(model)]:
+                models = chosen
+                continue
+            annotations = [model.model_fields[step].annotation for model in models if step in model.model_fields]
+            models = list(_models_in(annotations[0])) if annotations else models
+        return next(iter(models), None)
 
 
 def _choices(error: ErrorDetails) -> list[str]:
@@ -242,11 +245,17 @@ def _choices(error: ErrorDetails) -> list[str]:
     return [choice.strip("'") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside an annotation such as `list[Model] | None`."""
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation such as `list[Model] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _type_of(model: type[BaseModel]) -> Any:
+    """The type that tells a model from others, if it has one."""
+    return model.model_fields["type"].default if "type" in model.model_fields else None
 
 
 def _stray_phase(value: Any) -> str | None:

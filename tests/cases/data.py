@@ -74,6 +74,14 @@ def shuffled_samples(bottoms, weights, params):
     return stored(["data", "label"], rows[:4])(bottoms, weights, params)
 
 
+def balanced_samples(bottoms, weights, params):
+    """Each of the five classes has one sample, so that only the orders are drawn."""
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,)))
+    members = [rng.permutation([row])[0] for row in range(5)]
+    rows = rng.permutation(np.array(members)[rng.permutation(5)])
+    return stored(["data", "label"], rows[:4])(bottoms, weights, params)
+
+
 def images(rows, change=lambda pixels, mean: pixels - mean):
     """Rows of the images, changed, and their labels."""
 
@@ -192,6 +200,43 @@ CASES = [
         formula=stored(["more", "label"], [0, 1, 2], 2.0),
     ),
     Case("Data", "shuffled", params={"source": NPZ, "batch_size": 4}, num_tops=2, formula=shuffled_samples),
+    Case(
+        "Data",
+        "a share of a file, at random",
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "parts": {"train": 0.6, "test": 0.4},
+            "split_seed": 3,
+            "shuffle": False,
+        },
+        num_tops=2,
+        formula=stored(
+            ["data", "label"], [sorted(np.random.default_rng(3).permutation(5)[:3])[i % 3] for i in range(4)]
+        ),
+    ),
+    Case(
+        "Data",
+        "a share of a file, in order, with a smaller last batch",
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "parts": {"train": 0.6, "test": 0.4},
+            "split": "in_order",
+            "last_batch": "keep",
+            "on_error": "skip",
+        },
+        phase="test",
+        num_tops=2,
+        formula=stored(["data", "label"], [3, 4]),
+    ),
+    Case(
+        "Data",
+        "classes alike",
+        params={"source": NPZ, "batch_size": 4, "balanced": True},
+        num_tops=2,
+        formula=balanced_samples,
+    ),
     Case(
         "Data",
         "blue first",

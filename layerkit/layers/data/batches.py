@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Array, Shape
+from layerkit.blob import Shape
+from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.stream import LastBatch
 from layerkit.errors import ShapeError, UsageError
-from layerkit.layer import LayerParams, Plan, SampleInfo, Scratch, SourceLayer, State
+from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, SourceLayer, State, Tops
 
 Opened = TypeVar("Opened")
 
@@ -18,70 +19,62 @@ Opened = TypeVar("Opened")
 class BatchedSource(SourceLayer):
     """Base of the sources whose samples have numbers, from 0 on; `params.batch_size` is N.
 
-    In the train phase every batch is full and the samples go round for ever: the stream is epoch after epoch, each in
-    an order that depends on the seed and the epoch alone. In other phases a pass over the samples ends with a batch of
-    those left over, and the next pass begins at the first again.
+    A subclass says by `maker` what its batches are made of. In the train phase every batch is full and the samples go
+    round for ever: the stream is epoch after epoch, each in an order that depends on the seed and the epoch alone. In
+    other phases a pass over the samples ends with a batch of those left over, and the next pass begins at the first
+    again. `last_batch`, where a source has it, says otherwise.
     """
 
-    _epoch: tuple[int, Array] | None = None  # the current epoch and its order
+    _maker: BatchMaker | None = None
+
+    def maker(self) -> BatchMaker:
+        """What makes the batches; not opened yet."""
+        raise NotImplementedError(f"{type(self).__name__} makes no batches")
 
     def shuffles(self) -> bool:
         """Whether each epoch has an order of its own."""
         return bool(self.params.shuffle)
 
-    def plan_batches(self, shapes: Sequence[Shape], length: int | None, scratch: Sequence[Scratch] = ()) -> Plan:
+    def last_batch(self) -> LastBatch:
+        """What becomes of the samples that are left over at the end of an epoch."""
+        given: LastBatch | None = getattr(self.params, "last_batch", None)
+        return given or ("wrap" if self.phase == "train" else "keep")
+
+    def plan_batches(self, shapes: Sequence[Shape], length: int | None) -> Plan:
         """The plan for tops of samples of these shapes; `length` is None where only the opened files can tell."""
         n = self.params.batch_size
+        partial = self.last_batch() == "keep" and (length is None or length % n != 0)
         return Plan(
             tops=[(n, *shape) for shape in shapes],
-            scratch=[Scratch("indices", (n,), "int64"), *scratch],
             state=[State("consumed", (1,), "int64")],
-            dynamic=self.phase != "train" and (length is None or length % n != 0),
+            dynamic=partial or getattr(self.params, "on_error", "stop") == "skip",
         )
+
+    def open(self) -> None:
+        maker = self.maker()
+        maker.open()
+        self._maker = maker
+
+    def close(self) -> None:
+        if self._maker is not None:
+            self._maker.close()
+        self._maker = None
+
+    def length(self) -> int:
+        return len(opened(self, self._maker).source)
 
     def batches(self) -> int:
         """Forward passes that read every sample once; after `open`."""
-        return -(-self.length() // int(self.params.batch_size))
+        return opened(self, self._maker).stream.batches
 
-    def close(self) -> None:
-        self._epoch = None
-
-    def start(self) -> int:
-        """How far into the stream the first batch begins."""
-        return 0
-
-    def next_indices(self) -> Array:
-        """The numbers of the next batch's samples, (n,), with n = N or, at the end of a pass, fewer."""
-        length, position = self.length(), self.start() + int(self.state.consumed[0])
-        count = self.params.batch_size
-        if self.phase != "train":
-            count = min(count, length - position % length)
-        indices: Array = self.scratch.indices[:count]
-        done = 0
-        while done < count:
-            epoch, start = divmod(position + done, length)
-            part = self._order(epoch)[start : start + count - done]
-            indices[done : done + len(part)] = part
-            done += len(part)
-        return indices
-
-    def advance(self, indices: Array) -> None:
-        """Note that these samples, the next batch, were read."""
-        self.state.consumed[0] += len(indices)
-
-    def draws(self, row: int, index: int) -> np.random.Generator:
-        """The generator for sample `index` in row `row` of the next batch: a function of seed, epoch and index."""
-        epoch = (self.start() + int(self.state.consumed[0]) + row) // self.length()
-        return self.generator(epoch, index)
-
-    def order(self, epoch: int) -> Array:
-        """An epoch's order: a pure function of the seed and the epoch, so that nothing else need be saved."""
-        return self.generator(epoch).permutation(self.length()) if self.shuffles() else np.arange(self.length())
-
-    def _order(self, epoch: int) -> Array:
-        if self._epoch is None or (self.shuffles() and self._epoch[0] != epoch):
-            self._epoch = epoch, self.order(epoch)
-        return self._epoch[1]
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        maker, position = opened(self, self._maker), int(self.state.consumed[0])
+        for blob in top:
+            blob.reshape(maker.after(position) - position, *blob.shape[1:])
+        made = maker.make(position, [blob.data for blob in top])
+        for blob in top:
+            blob.reshape(made.rows, *blob.shape[1:])
+        self.state.consumed[0] = made.next
 
 
 def opened(source: SourceLayer, what: Opened | None) -> Opened:
@@ -89,6 +82,21 @@ def opened(source: SourceLayer, what: Opened | None) -> Opened:
     if what is None:
         raise UsageError(f"the source {source.name!r} is not open")
     return what
+
+
+def top_arrays(arrays: Sequence[str], held: Mapping[str, Any], tops: int, what: str) -> list[str]:
+    """The array that each top takes: those that `arrays` names, or else those that are held, in their order.
+
+    Raises ShapeError where there is no such array, or are not so many.
+    """
+    names, listed = list(arrays or held), ", ".join(held)
+    for name in names:
+        if name not in held:
+            raise ShapeError(f"arrays: there is no array {name!r} in the {what}, which holds: {listed}", "arrays")
+    if len(names) < tops:
+        have = f"arrays names only {', '.join(names)}" if arrays else f"the {what} holds only: {listed}"
+        raise ShapeError(f"there are {tops} tops, but {have}", "top")
+    return names[:tops]
 
 
 class ImageParams(LayerParams):
@@ -111,13 +119,3 @@ def describe_images(params: ImageParams, shape: Shape, *, bgr: bool = True) -> S
         mean_value=params.mean_value,
         channel_order=order,  # type: ignore[arg-type]
     )
-
-
-def crop(image: Array, size: int, rng: np.random.Generator | None) -> Array:
-    """A square of this side out of an image (C, H, W): where `rng` says, or the middle. Raises ShapeError."""
-    room = [length - size for length in image.shape[1:]]
-    if min(room) < 0:
-        height, width = image.shape[1:]
-        raise ShapeError(f"crop_size {size} does not fit into an image of {height}x{width}", "crop_size")
-    y, x = (int(rng.integers(each + 1)) if rng is not None else each // 2 for each in room)
-    return image[:, y : y + size, x : x + size]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import images, transform
+from layerkit.blob import Shape
+from layerkit.datasets import Source, images, transform
+from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.lists import Listed, expect_files, read_labelled
-from layerkit.errors import DataError, ShapeError
+from layerkit.datasets.transform import Pipeline
+from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, ImageParams, crop, describe_images, opened
+from layerkit.layers.data.batches import BatchedSource, ImageParams, describe_images, opened
 from layerkit.registry import register
 
 
@@ -59,9 +61,6 @@ class ImageData(BatchedSource):
 
     tops = (1, 2)
 
-    _listed: list[Listed] | None = None
-    _info: SampleInfo
-
     def plan(self, *bottoms: Shape) -> Plan:
         info = self.samples()
         transform.check(info)
@@ -69,7 +68,7 @@ class ImageData(BatchedSource):
         plan = self.plan_batches([tuple(info.shape), ()][: self.num_tops], length)
         if not self._own_sizes:
             return plan
-        return Plan(plan.tops, scratch=plan.scratch, state=plan.state, dynamic=True, unbounded=True)
+        return Plan(plan.tops, state=plan.state, dynamic=True, unbounded=True)
 
     def samples(self) -> SampleInfo:
         """An image's shape, by the parameters or by the header of the first one, and what is done to it."""
@@ -79,7 +78,7 @@ class ImageData(BatchedSource):
         elif p.new_height:
             size = p.new_height, p.new_width
         else:
-            size = images.size(self._list()[0])
+            size = images.size_of(self._list()[0])
         return describe_images(p, (3 if p.is_color else 1, *size), bgr=p.is_color)
 
     def missing(self) -> str | None:
@@ -90,64 +89,42 @@ class ImageData(BatchedSource):
             return str(error)
         return None
 
-    def open(self) -> None:
-        images.expect_pillow()
-        listed = self._list()
-        expect_files(listed)
-        self._info = self.samples()
-        self._listed = listed
-
-    def close(self) -> None:
-        super().close()
-        self._listed = None
-
-    def length(self) -> int:
-        return len(opened(self, self._listed))
-
-    def start(self) -> int:
-        if self.phase != "train" or not self.params.rand_skip:
-            return 0
-        return int(self.generator().integers(self.params.rand_skip))
+    def maker(self) -> BatchMaker:
+        p, train = self.params, self.phase == "train"
+        size = (p.new_height, p.new_width) if p.new_height else None
+        return BatchMaker(
+            _Opener(p.source, p.root_folder, p.is_color, size),
+            ["data", "label"][: self.num_tops],
+            Pipeline(self.samples(), p.crop_size, p.mirror, train, self.generator),
+            p.batch_size,
+            self.generator,
+            shuffle=self.shuffles(),
+            last_batch=self.last_batch(),
+            skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
+        )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        listed, indices = opened(self, self._listed), self.next_indices()
-        info = self._info
-        top[0].reshape(len(indices), *info.shape)
-        for row, index in enumerate(indices):
-            image = self._read(listed[index], row, int(index))
-            if self._own_sizes:
-                info = info.model_copy(update={"shape": list(image.shape)})
-                top[0].resize((1, *image.shape))
-            elif image.shape != tuple(info.shape):
-                sizes = f"{shape_text(image.shape[1:])}, not {shape_text(info.shape[1:])} as the first"
-                hint = "give new_height and new_width, or crop_size"
-                raise DataError(f"{listed[index].place}: the image {listed[index].path!r} is {sizes}; {hint}")
-            transform.apply(image[np.newaxis], info, out=top[0].data[row : row + 1])
-        for blob in top[1:]:
-            blob.reshape(len(indices))
-            blob.data[...] = [listed[index].label for index in indices]
-        self.advance(indices)
-
-    def _read(self, listed: Listed, row: int, index: int) -> Array:
-        """The image for a row of the batch, (C, H, W) bytes: read, resized, cropped and mirrored."""
-        p = self.params
-        image = images.read(listed, p.is_color)
-        if p.new_height:
-            image = images.resize(image, p.new_height, p.new_width)
-        rng = self.draws(row, index) if p.mirror or p.crop_size else None
-        if p.crop_size:
-            try:
-                image = crop(image, p.crop_size, rng if self.phase == "train" else None)
-            except ShapeError as error:
-                raise DataError(f"{listed.place}: {error} ({listed.path!r})") from None
-        mirrored = p.mirror and rng is not None and rng.random() < 0.5
-        return image[:, :, ::-1] if mirrored else image
+        if self._own_sizes:
+            maker = opened(self, self._maker)
+            index = int(maker.stream.batch(int(self.state.consumed[0]))[0][0])
+            top[0].resize((1, *maker.source.sample(index)["data"].shape))
+        super().forward(bottom, top)
 
     def _list(self) -> list[Listed]:
-        return self._listed or read_labelled(self.params.source, self.params.root_folder)
+        return read_labelled(self.params.source, self.params.root_folder)
 
     @property
     def _own_sizes(self) -> bool:
         """Whether each image, alone in its batch, may have a size of its own."""
         p = self.params
         return p.batch_size == 1 and not p.new_height and not p.crop_size
+
+
+class _Opener(NamedTuple):
+    source: str
+    root_folder: str
+    color: bool
+    size: tuple[int, int] | None
+
+    def open(self) -> Source:
+        return images.ImageFiles(read_labelled(self.source, self.root_folder), self.color, self.size)

@@ -1,0 +1,33 @@
+"""The public sets by name, each with its files in a folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from layerkit.datasets import cifar10, mnist
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import Header, Source
+
+
+class Mnist(Dataset):
+    """MNIST's handwritten digits; the source is the folder of its files."""
+
+    type: Literal["mnist"] = "mnist"
+
+    def describe(self, source: str | None, part: str) -> Header:
+        return mnist.describe(source, part)
+
+    def open(self, source: str | None, part: str) -> Source:
+        return mnist.open_source(source, part)
+
+
+class Cifar10(Dataset):
+    """CIFAR-10's photographs; the source is the folder of its files."""
+
+    type: Literal["cifar10"] = "cifar10"
+
+    def describe(self, source: str | None, part: str) -> Header:
+        return cifar10.describe(source, part)
+
+    def open(self, source: str | None, part: str) -> Source:
+        return cifar10.open_source(source, part)
