@@ -31,6 +31,12 @@ def assert_taken(batches: Batches, position: int) -> int:
     return made.next
 
 
+@pytest.fixture(autouse=True)
+def _nobody_left() -> None:
+    """Nets that other tests left to the garbage collector."""
+    gc.collect()
+
+
 def workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("layerkit batches")]
 

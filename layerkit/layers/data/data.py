@@ -11,8 +11,8 @@ from layerkit.datasets import AnyDataset, Header, Selection, select, transform
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transform import Pipeline
 from layerkit.errors import DataError, ShapeError, UnknownNameError
-from layerkit.layer import LayerParams, Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, opened, top_arrays
+from layerkit.layer import Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, opened, top_arrays
 from layerkit.registry import register
 
 
@@ -38,7 +38,7 @@ class Data(BatchedSource):
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """
 
-    class Params(LayerParams):
+    class Params(LoadingParams):
         """Where the samples come from, how they are batched, and what is done to them."""
 
         dataset: AnyDataset | None = Field(
@@ -167,6 +167,9 @@ class Data(BatchedSource):
 
     def shuffles(self) -> bool:
         return self.phase == "train" if self.params.shuffle is None else bool(self.params.shuffle)
+
+    def only_here(self) -> bool:
+        return self._selection().dataset.in_memory
 
     def _selection(self) -> Selection:
         p = self.params
