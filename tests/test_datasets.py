@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from layerkit import arrayfile, datasets
-from layerkit.datasets import add_dataset, describe, digits, open_source, registered, transform
-from layerkit.errors import DataError, ShapeError, UnknownNameError, UsageError
-from layerkit.layer import SampleInfo
+from layerkit.datasets import add_dataset, describe, digits, open_source, registered
+from layerkit.errors import DataError, UnknownNameError, UsageError
 
 BYTE = np.dtype(np.uint8)
 
@@ -317,56 +316,3 @@ def test_reading_into_arrays_takes_only_those_named():
     assert len(found) == 1
     assert found[0] is into
     assert into.tolist() == source.read(np.array([5, 3]))[1].tolist()
-
-
-# --- the transformation ---
-
-RAW = RNG.integers(0, 256, (5, 3, 4, 2), dtype=np.uint8)
-
-
-def info(**values) -> SampleInfo:
-    return SampleInfo.model_validate({"shape": [3, 4, 2], **values})
-
-
-@pytest.mark.parametrize("order", ["RGB", "BGR"])
-@pytest.mark.parametrize("mean", [[], [100.0], [104.0, 117.0, 123.0]])
-@pytest.mark.parametrize("scale", [1.0, 0.0078125])
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float64", "bool"])
-def test_the_transformation_is_order_then_mean_then_scale(order, mean, scale, dtype):
-    raw = RAW.astype(dtype)
-    wanted = raw.astype(np.float64)
-    if order == "BGR":
-        wanted = wanted[:, [2, 1, 0]]
-    for channel in range(3):
-        wanted[:, channel] -= (mean * 3 or [0, 0, 0])[channel]
-    wanted *= scale
-    given = info(channel_order=order, mean_value=mean, scale=scale)
-    found = transform.apply(raw, given)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    last = np.full((5, 4, 2, 3), np.nan).transpose(0, 3, 1, 2)  # channels-last memory, as a blob's may be
-    assert transform.apply(raw, given, out=last) is last
-    np.testing.assert_allclose(last, wanted, rtol=1e-12)
-    assert np.array_equal(raw, RAW.astype(dtype))
-
-
-def test_what_cannot_be_transformed_is_refused():
-    with pytest.raises(ShapeError, match="samples must have the shape Nx3x4x2, but are 3x4x2"):
-        transform.apply(RAW[0], info())
-    with pytest.raises(ShapeError, match="do not fit into 4x3x4x2"):
-        transform.apply(RAW, info(), out=np.zeros((4, 3, 4, 2)))
-    with pytest.raises(DataError, match="values of type <U1"):
-        transform.apply(np.full(RAW.shape, "x"), info())
-    with pytest.raises(ShapeError, match="samples must have the shape N, but are scalar"):
-        transform.apply(3.0, SampleInfo(shape=[]))
-
-
-def test_what_does_not_fit_the_samples_is_named():
-    transform.check(info(mean_value=[1.0, 2.0, 3.0], channel_order="BGR"))
-    for values, field in (
-        ({"mean_value": [1.0, 2.0]}, "mean_value"),
-        ({"shape": [1, 8, 8], "channel_order": "BGR"}, "channel_order"),
-    ):
-        with pytest.raises(ShapeError, match=field) as error:
-            transform.check(info(**values))
-        assert error.value.field == field
