@@ -12,8 +12,8 @@ from layerkit.blob import Array
 from layerkit.datasets.prefetch import Made
 from layerkit.datasets.source import Source
 from layerkit.datasets.stream import Generator, LastBatch, Stream, balanced, by_file, shuffled
-from layerkit.datasets.transform import Pipeline
-from layerkit.errors import DataError, ShapeError, UsageError
+from layerkit.datasets.transforms import Pipeline
+from layerkit.errors import DataError, UsageError
 
 OnError = Literal["stop", "skip"]
 
@@ -86,7 +86,7 @@ class BatchMaker:
     @property
     def quick(self) -> bool:
         """Whether a batch costs too little to be worth making ahead."""
-        return self.source.in_memory
+        return self.source.in_memory and not self.pipeline.steps
 
     @property
     def stream(self) -> Stream:
@@ -120,17 +120,13 @@ class BatchMaker:
 
     def _write(self, indices: Array, epochs: Array, out: Sequence[Array]) -> None:
         source = self.source
+        rows = [each[: len(indices)] for each in out]
         if not source.header.varies:
-            raw = self._read(source, indices)
-            self.pipeline.apply(list(raw.values()), epochs, indices, [each[: len(indices)] for each in out])
+            self.pipeline.apply(list(self._read(source, indices).values()), epochs, indices, rows)
             return
-        for row, index in enumerate(indices.tolist()):
-            sample, one = source.sample(index), slice(row, row + 1)
-            arrays = [sample[name][np.newaxis] for name in self.arrays]
-            try:
-                self.pipeline.apply(arrays, epochs[one], indices[one], [each[one] for each in out])
-            except ShapeError as error:
-                raise DataError(f"{source.place(index)}: {error}") from None
+        samples = map(source.sample, indices.tolist())
+        arrays = ([sample[name] for name in self.arrays] for sample in samples)
+        self.pipeline.apply_each(arrays, epochs, indices, rows, source.place)
 
     def _read(self, source: Source, indices: Array) -> Mapping[str, Array]:
         header = source.header

@@ -14,14 +14,14 @@ from layerkit.datasets.digit_pairs import DigitPairs
 from layerkit.datasets.digits import Digits
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
-from layerkit.datasets.public import Cifar10, Mnist
+from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.shakespeare import Shakespeare
 from layerkit.datasets.shapes import Shapes
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
-    for kind in (Cifar10, DigitPairs, Digits, Mnist, Npz, Parity, Shakespeare, Shapes)
+    for kind in (Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Npz, Parity, Shakespeare, Shapes)
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
 

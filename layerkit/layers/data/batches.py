@@ -1,4 +1,4 @@
-"""What the sources have in common: the stream of their samples, cut into batches, and what is done to images."""
+"""What the sources have in common: the stream of their samples, cut into batches."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pydantic import Field
 from layerkit.blob import Array, Shape
 from layerkit.datasets import prefetch
 from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.draws import Draws
 from layerkit.datasets.stream import LastBatch
 from layerkit.errors import DataError, ShapeError, UsageError
-from layerkit.layer import Bottoms, Generators, LayerParams, Plan, SampleInfo, SourceLayer, State, Tops
+from layerkit.layer import Bottoms, Generators, LayerParams, Plan, SourceLayer, State, Tops
 from layerkit.registry import layer_class
 
 Opened = TypeVar("Opened")
@@ -158,19 +159,23 @@ class LayerMaker:
         return made
 
     def spec(self) -> dict[str, Any]:
-        """What another process needs to make it anew; see `prefetch.Maker`, as for what follows."""
+        """What another process needs to make it anew; see `prefetch.Maker`."""
         return self._spec
 
     def open(self) -> None:
+        """Open the source."""
         self._maker.open()
 
     def close(self) -> None:
+        """Let go of it."""
         self._maker.close()
 
     def after(self, position: int) -> int:
+        """The position of the batch that follows."""
         return self._maker.after(position)
 
     def make(self, position: int, out: Sequence[Array]) -> prefetch.Made:
+        """Write a batch."""
         return self._maker.make(position, out)
 
 
@@ -211,23 +216,6 @@ def top_arrays(arrays: Sequence[str], held: Mapping[str, Any], tops: int, what: 
     return names[:tops]
 
 
-class ImageParams(LayerParams):
-    """What is done to images, in this order: cropped, mirrored, the mean subtracted, scaled."""
-
-    scale: float = Field(1.0, description="What each value is multiplied by, after the mean is subtracted.")
-    mean_value: list[float] = Field(
-        [], description="What is subtracted: one value, or one a channel in the net's order, blue, green, red."
-    )
-    mirror: bool = Field(False, description="Whether half of the images, at random, are turned left to right.")
-    crop_size: int = Field(0, ge=0, description="Side of the square that is used of an image; 0 uses all of it.")
-
-
-def describe_images(params: ImageParams, shape: Shape, *, bgr: bool = True) -> SampleInfo:
-    """What images of a shape (C, H, W) are once transformed; stored are red, green and blue."""
-    order = "BGR" if bgr else "RGB"
-    return SampleInfo(
-        shape=list(shape),
-        scale=params.scale,
-        mean_value=params.mean_value,
-        channel_order=order,  # type: ignore[arg-type]
-    )
+def draws_of(source: SourceLayer) -> Draws:
+    """The random numbers of a source's samples: a function of the net's seed and the layer's name."""
+    return Draws(int(source.generator(0, 0).integers(1 << 63)))

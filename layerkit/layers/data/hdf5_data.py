@@ -9,7 +9,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.datasets import Header, Source, hdf5
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.transform import Pipeline
+from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Plan, SampleInfo
 from layerkit.layers.data.batches import BatchedSource, LoadingParams, opened
@@ -52,7 +52,7 @@ class HDF5Data(BatchedSource):
         return BatchMaker(
             _Opener(self.params.source, self._names()),
             self._names(),
-            Pipeline(self.samples()),
+            Pipeline(layout_of(self._describe(), self._names()), (), Finish()),
             self.params.batch_size,
             self.generator,
             shuffle=self.shuffles(),
