@@ -198,6 +198,13 @@ class SourceLayer(Layer):
     tops: ClassVar[tuple[int, int | None]] = (1, None)
     uses_files = True
 
+    def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
+        super().__init__(params, phase, num_tops)
+        self.waited = 0.0
+        """Seconds that forward passes waited for samples."""
+        self.skipped: dict[str, int] = {}
+        """What was wrong with samples that were left out, and how often they were."""
+
     def samples(self) -> SampleInfo:
         """What a sample of top 0 is and what was done to it. Reads headers only."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")

@@ -189,6 +189,11 @@ def surrounded(bottoms, weights, params):
 ROOT = {"root_folder": f"{FOLDER}/"}
 LISTED = {"source": str(LIST), **ROOT}
 WINDOW = {"source": str(WINDOWS), "batch_size": 4, "crop_size": 5, **ROOT}
+AHEAD = {
+    "prefetch": 0,
+    "workers": 2,
+    "worker_type": "processes",
+}  # none is started for 0; test_layers_ahead.py starts some
 WRITES = "it has no tops; what it writes is looked at in test_layers_data.py"
 
 CASES = [
@@ -244,7 +249,12 @@ CASES = [
     Case(
         "Data",
         "classes alike",
-        params={"source": NPZ, "batch_size": 4, "balanced": True},
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "balanced": True,
+            **AHEAD,
+        },
         num_tops=2,
         formula=balanced_samples,
     ),
@@ -296,7 +306,7 @@ CASES = [
     Case(
         "HDF5Data",
         "shuffled",
-        params={"source": str(H5), "batch_size": 4, "arrays": ["data", "label"], "shuffle": True},
+        params={"source": str(H5), "batch_size": 4, "arrays": ["data", "label"], "shuffle": True, **AHEAD},
         num_tops=2,
         formula=shuffled_files,
     ),
@@ -363,7 +373,7 @@ CASES = [
     Case(
         "ImageData",
         "shuffled",
-        params={**LISTED, "batch_size": 4, "shuffle": True},
+        params={**LISTED, "batch_size": 4, "shuffle": True, "on_error": "skip", **AHEAD},
         num_tops=2,
         formula=lambda *given: images(
             np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,))).permutation(5)[:4]

@@ -13,7 +13,7 @@ from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
 from layerkit.errors import DataError, ShapeError, UnknownNameError
 from layerkit.layer import Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, draws_of, opened, top_arrays
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened, top_arrays
 from layerkit.registry import register
 
 
@@ -41,7 +41,7 @@ class Data(BatchedSource):
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """
 
-    class Params(TransformParams):
+    class Params(TransformParams, LoadingParams):
         """Where the samples come from, how they are batched, and what is done to them."""
 
         dataset: AnyDataset | None = Field(
@@ -155,6 +155,9 @@ class Data(BatchedSource):
 
     def shuffles(self) -> bool:
         return self.phase == "train" if self.params.shuffle is None else bool(self.params.shuffle)
+
+    def only_here(self) -> bool:
+        return self._selection().dataset.in_memory
 
     def _selection(self) -> Selection:
         p = self.params

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,7 +15,7 @@ from layerkit.datasets.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, draws_of, opened
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened
 from layerkit.registry import register
 
 
@@ -40,7 +40,7 @@ class ImageData(BatchedSource):
     Source: Caffe's ImageData (image_data_layer.cpp) and its transformation (data_transformer.cpp).
     """
 
-    class Params(TransformParams):
+    class Params(TransformParams, LoadingParams):
         source: str = Field(description="Text file with a path, a space and a label a line, a whole number.")
         batch_size: int = Field(1, gt=0, description="Images a batch, N.")
         rand_skip: int = Field(
@@ -51,6 +51,10 @@ class ImageData(BatchedSource):
         new_width: int = Field(0, ge=0, description="Width that images are resized to.")
         is_color: bool = Field(True, description="Whether to read colours; otherwise one channel of grey.")
         root_folder: str = Field("", description="What is put in front of every path; a folder must end in '/'.")
+
+        on_error: Literal["stop", "skip"] = Field(
+            "stop", description="What an image that cannot be read does: stop the run, or be left out of its batch."
+        )
 
         @model_validator(mode="after")
         def _both_sizes(self) -> ImageData.Params:
@@ -94,8 +98,12 @@ class ImageData(BatchedSource):
             self.generator,
             shuffle=self.shuffles(),
             last_batch=self.last_batch(),
+            on_error=p.on_error,
             skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
         )
+
+    def depth(self, maker: BatchMaker) -> int:
+        return 0 if self._own_sizes(maker.pipeline) else super().depth(maker)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         maker = opened(self, self._maker)
