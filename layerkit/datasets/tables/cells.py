@@ -102,7 +102,7 @@ def _load(
     """`patient` reads numbers cell by cell, too."""
     words = {column: _Texts(column, codes) for column, codes in texts.items()}
     converters: dict[int | str, Callable[[str], float]] = dict.fromkeys(unused, lambda _: 0.0)
-    converters.update(words)
+    converters.update(words.items())
     for column in range(layout.width) if patient else ():
         converters.setdefault(column, _Column(column))
     with layout.rows() as file, warnings.catch_warnings():
