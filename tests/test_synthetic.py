@@ -1,4 +1,4 @@
-"""Synthetic sets: their shapes by formulas written here again, their noise, and that every part is a draw of its own."""
+"""Synthetic sets: their shapes by formulas written here again, their noise, and that each part is a draw of its own."""
 
 import math
 
@@ -175,7 +175,7 @@ def test_fields_that_cannot_be_are_told(fields, match):
 
 
 def test_a_source_is_refused():
-    with pytest.raises(lk.DataError, match="'xor' is bundled and takes no source, but is given 'a.csv'"):
+    with pytest.raises(lk.DataError, match=r"'xor' is bundled and takes no source, but is given 'a\.csv'"):
         select("xor", "a.csv", "train").open()
 
 
@@ -189,7 +189,7 @@ def test_two_layers_in_yaml_learn_the_exclusive_or():
         - {name: fc2, type: InnerProduct, num_output: 2, weight_filler: xavier}
         - {name: loss, type: SoftmaxWithLoss, bottom: [fc2, label]}
         - {name: accuracy, type: Accuracy, bottom: [fc2, label], include: test}
-    solver: {type: Adam, momentum: 0.9, base_lr: 0.05, max_iter: 200, test_iter: all, test_interval: 200, random_seed: 1}
+    solver: {type: Adam, momentum: 0.9, base_lr: 0.05, max_iter: 200, test_iter: all, random_seed: 1}
     """
     solver = lk.Solver(run)
     assert solver.solve()["accuracy"] > 0.97

@@ -24,13 +24,14 @@ from layerkit.datasets.synthetic.moons import Moons
 from layerkit.datasets.synthetic.regression import Regression
 from layerkit.datasets.synthetic.spirals import Spirals
 from layerkit.datasets.synthetic.xor import Xor
+from layerkit.datasets.tables.csv_files import Csv
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
     for kind in (
         *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
         *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
-        *(Npz,),
+        *(Csv, Npz),
     )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""

@@ -124,6 +124,9 @@ def select(
     if isinstance(given, str):
         source = given
     kind = _kind(dataset, source)
+    paths = {name: path for name, path in parts.items() if isinstance(path, str)}
+    if isinstance(given, str):
+        kind = kind.beside(paths)
     if isinstance(given, str) or (given is None and (part in kind.parts or not (parts or kind.parts))):
         return Selection(kind, source, part)
     if given is None:
