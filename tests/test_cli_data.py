@@ -369,10 +369,15 @@ def test_mean_names_the_image_of_another_size(command):
     write_images(2)
     write_image("1.png", 9, 3)
     Path("run.yaml").write_text(IMAGES)
-    answer = command("data", "mean", "run.yaml", "-o", "m.npy", "--part", "train")
+    run = ("data", "mean", "run.yaml", "--part", "train", "-o", "m.npy")
+    answer = command(*run)
     assert answer.err == (
-        "'list.txt', line 2, '1.png': it is 3x9x3, but the first is 3x4x5; a mean needs images of one size\n"
+        "'list.txt', line 2, '1.png': it is 3x9x3, but the first is 3x4x5; --resize HxW gives all images one size\n"
     )
+    assert command(*run, "--resize", "4x5").status == 0
+    images = [pixels(name).transpose(2, 0, 1) for name in ("0.png", "1.png")]
+    mean = (images[0] + bilinear(images[1], 4, 5).astype(float)) / 2
+    np.testing.assert_allclose(np.load("m.npy"), mean[::-1], rtol=1e-6)  # the layer's order is BGR
 
 
 # -- fetch -------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ def mean(
     part: options.Part = None,
     kind: options.Kind = None,
     fields: options.Fields = None,
+    resize: options.Resize = None,
     channel_order: Annotated[
         Literal["RGB", "BGR"] | None,
         typer.Option(
@@ -41,14 +42,16 @@ def mean(
     Example: layerkit data mean digits -o mean.binaryproto
     """
     from layerkit.datasets import mean as means
+    from layerkit.datasets.convert import Changes
     from layerkit.report import samples
 
     means.expect_suffix(output)
+    changes = Changes(options.size_of(resize))
     found = samples.find(source, kind, fields or [])
     chosen = found.choose(part)
     opened = found.open(chosen)
     with Bar(len(opened)) as bar:
-        image = means.mean_image(opened, partial(bar.advance, chosen))
+        image = means.mean_image(opened, changes, partial(bar.advance, chosen))
     opened.close()
     order = channel_order or found.channel_order(chosen) or ("BGR" if output.suffix == ".binaryproto" else "RGB")
     made = means.as_image(image, order)

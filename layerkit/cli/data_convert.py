@@ -26,9 +26,7 @@ def convert(
     part: options.Part = None,
     kind: options.Kind = None,
     fields: options.Fields = None,
-    resize: Annotated[
-        str | None, typer.Option("--resize", metavar="HxW", help="Height and width that images are resized to.")
-    ] = None,
+    resize: options.Resize = None,
     gray: Annotated[bool, typer.Option("--gray", help="Make red, green and blue one channel.")] = False,
     encoded: Annotated[
         Literal["png", "jpg"] | None, typer.Option("--encoded", help="Store images as files of this kind.")
@@ -50,7 +48,7 @@ def convert(
     from layerkit.datasets.convert import convert as write
     from layerkit.report import samples
 
-    changes = Changes(_size(resize), gray)
+    changes = Changes(options.size_of(resize), gray)
     found = samples.find(source, kind, fields or [])
     chosen = found.choose(part)
     opened = found.open(chosen)
@@ -73,14 +71,3 @@ def convert(
         )
     opened.close()
     typer.echo(f"wrote {target}: {count:,} samples, the part {chosen!r} of {source}", err=True)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    from layerkit.errors import UsageError
-
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) < 100_000 for side in sides):
-        raise UsageError(f"--resize takes a height and a width in pixels, as 32x48, not {text!r}")
-    return int(sides[0]), int(sides[1])

@@ -57,7 +57,7 @@ def convert(
     source: Source,
     target: Path,
     indices: Array,
-    changes: Changes = Changes(),
+    changes: Changes,
     *,
     encoding: Encoding | None = None,
     force: bool = False,

@@ -11,6 +11,7 @@ import numpy as np
 from layerkit import arrayfile
 from layerkit.blob import Array, shape_text
 from layerkit.datasets import blobproto
+from layerkit.datasets.convert import Changes
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.source import Source
 from layerkit.errors import DataError
@@ -18,20 +19,22 @@ from layerkit.errors import DataError
 SUFFIXES = (".binaryproto", ".npy")
 
 
-def mean_image(source: Source, advance: Callable[[int], object] = lambda count: None) -> Array:
-    """The mean of the first array's samples, float64 (*sample shape), with channels as stored.
+def mean_image(
+    source: Source, changes: Changes, advance: Callable[[int], object] = lambda count: None
+) -> Array:
+    """The mean of the first array's samples, changed so, float64 (*sample shape), with channels as stored.
 
     `advance` is told how many samples were added. Raises DataError, naming the first sample that is of another shape.
     """
     name = next(iter(source.header.shapes))
     total: Array | None = None
     for block in blocks(source):
-        data = block.arrays[name]
+        data = changes.apply(block.arrays[name])
         if total is None:
             total = np.zeros(data.shape[1:])
         if data.shape[1:] != total.shape:
             found = f"it is {shape_text(data.shape[1:])}, but the first is {shape_text(total.shape)}"
-            raise DataError(f"{source.place(int(block.indices[0]))}: {found}; a mean needs images of one size")
+            raise DataError(f"{source.place(int(block.indices[0]))}: {found}; --resize HxW gives all images one size")
         total += data.sum(axis=0, dtype=np.float64)
         advance(len(data))
     if total is None:
