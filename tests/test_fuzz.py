@@ -406,4 +406,9 @@ def test_hdf5_files(tmp_path: Path) -> None:
         file["data"] = np.arange(12.0).reshape(4, 3)
         file["label"] = np.arange(4)
     listed.write_text(f"{path}\n")
-    fuzz(path, path.read_bytes(), [lambda _: hdf5.Files(str(listed), ["data", "label"]).sample(1)], rounds=2 * ROUNDS)
+    fuzz(
+        path,
+        path.read_bytes(),
+        [lambda _: hdf5.Files(lists.read_files(str(listed)), {"data": "data", "label": "label"}).sample(1)],
+        rounds=2 * ROUNDS,
+    )

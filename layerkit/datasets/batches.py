@@ -64,6 +64,8 @@ class BatchMaker:
     def open(self) -> None:
         """Open the source. Raises DataError."""
         source = self._source = self.opener.open()
+        if self.on_error == "stop":
+            source.verify()
         order = None
         if self.balanced:
             order = balanced(source.labels())

@@ -12,6 +12,10 @@ from pydantic import Discriminator, Tag
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.digit_pairs import DigitPairs
 from layerkit.datasets.digits import Digits
+from layerkit.datasets.hdf5_set import Hdf5
+from layerkit.datasets.image_folder import ImageFolder
+from layerkit.datasets.image_list import ImageList
+from layerkit.datasets.lmdb import Lmdb
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
 from layerkit.datasets.public import Cifar10, Mnist
@@ -21,7 +25,20 @@ from layerkit.datasets.shapes import Shapes
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
-    for kind in (Cifar10, DigitPairs, Digits, Mnist, Npz, Parity, Shakespeare, Shapes)
+    for kind in (
+        Cifar10,
+        DigitPairs,
+        Digits,
+        Hdf5,
+        ImageFolder,
+        ImageList,
+        Lmdb,
+        Mnist,
+        Npz,
+        Parity,
+        Shakespeare,
+        Shapes,
+    )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
 

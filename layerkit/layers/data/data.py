@@ -80,10 +80,11 @@ class Data(BatchedSource):
         mean_value: list[float] = Field(
             [], description="What is subtracted from top 0: one value, or one a channel in the net's order."
         )
-        channel_order: Literal["RGB", "BGR"] = Field(
-            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed."
+        channel_order: Literal["RGB", "BGR"] | None = Field(
+            None,
+            description="Order of three channels in top 0; by default RGB, and of Caffe's databases (lmdb) BGR, as "
+            "they store it.",
         )
-
         balanced: bool = Field(
             False, description="Whether each epoch draws equally many samples of every class; it shuffles too."
         )
@@ -133,7 +134,7 @@ class Data(BatchedSource):
             shape=list(header.shapes[self._names(header)[0]]),
             scale=p.scale,
             mean_value=p.mean_value,
-            channel_order=p.channel_order,
+            channel_order=p.channel_order or header.channel_order,
             class_names=list(header.class_names),
         )
 
@@ -175,7 +176,7 @@ class Data(BatchedSource):
         except UnknownNameError as error:
             error.field = "dataset"
             raise
-        if p.part is not None and not p.parts and not chosen.dataset.parts:
+        if p.part is not None and not p.parts and not chosen.dataset.parts_at(chosen.source):
             raise ShapeError(f"part: {chosen.dataset.type!r} is one part by itself; divide it with 'parts'", "part")
         return chosen
 

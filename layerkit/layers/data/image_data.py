@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Source, images, transform
+from layerkit.datasets import Source, decode, images, transform
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transform import Pipeline
@@ -83,7 +83,7 @@ class ImageData(BatchedSource):
 
     def missing(self) -> str | None:
         try:
-            images.expect_pillow()
+            decode.expect_pillow()
             expect_files(self._list())
         except DataError as error:
             return str(error)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Array, Shape
-from layerkit.datasets import images, transform
+from layerkit.datasets import decode, images, transform
 from layerkit.datasets.lists import Windows, expect_files, read_windows
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, SourceLayer, State, Tops
@@ -94,14 +94,14 @@ class WindowData(SourceLayer):
 
     def missing(self) -> str | None:
         try:
-            images.expect_pillow()
+            decode.expect_pillow()
             expect_files(self._read().images)
         except DataError as error:
             return str(error)
         return None
 
     def open(self) -> None:
-        images.expect_pillow()
+        decode.expect_pillow()
         windows = self._read()
         expect_files(windows.images)
         self._contents = [images.read_bytes(image) for image in windows.images] if self.params.cache_images else []
