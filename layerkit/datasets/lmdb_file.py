@@ -17,9 +17,10 @@ import functools
 import os
 import struct
 import threading
+import weakref
 from array import array
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from layerkit.errors import DataError
 
@@ -88,21 +89,25 @@ class Values:
 
 
 class _File:
-    """Reads bytes by their place; threads may do so at once."""
+    """Reads bytes by their place, in several threads at once; closed when nothing refers to it any more, if not before.
+
+    Raises DataError.
+    """
 
     def __init__(self, path: str):
         self.path = os.path.join(path, FILE) if os.path.isdir(path) else path
         try:
-            self._file: BinaryIO = open(self.path, "rb")  # noqa: SIM115 - `close` closes it
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except FileNotFoundError:
             raise DataError(f"there is no file {self.path!r}") from None
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path!r} cannot be read: {getattr(error, 'strerror', error)}") from None
+        self.close = weakref.finalize(self, os.close, self._file)
         self._lock = threading.Lock()
 
     def state(self) -> tuple[int, int]:
         """Size and time of the last change; another one is another file."""
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self._file)
         return status.st_size, status.st_mtime_ns
 
     def read(self, start: int, size: int) -> bytes:
@@ -119,16 +124,12 @@ class _File:
         """The error of a file that is not whole."""
         return DataError(f"{self.path!r} is no LMDB database, or is damaged: {what}")
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._file.close()
-
     def _at(self, start: int, size: int) -> bytes:
         if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), size, start)
-        with self._lock:  # Windows has one position a file
-            self._file.seek(start)
-            return self._file.read(size)
+            return os.pread(self._file, size, start)
+        with self._lock:  # Windows has only one position a file
+            os.lseek(self._file, start, os.SEEK_SET)
+            return os.read(self._file, size)
 
 
 @functools.lru_cache(maxsize=8)
