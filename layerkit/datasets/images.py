@@ -1,4 +1,4 @@
-"""Images of files, and bilinear resizing as Caffe's OpenCV does it."""
+"""Image files as samples."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TRIES = 10
 
 
 class ImageFiles(Source):
-    """Images of files, with their labels; resized where a size is given.
+    """Images of files, with their labels.
 
-    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Unless they are resized, images may differ in size, and
-    the header tells that of the first one that can be read. With `min_side` JPEGs are decoded smaller, see `decode`.
-    With `root` no file may lie outside of that folder, links included.
+    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Images may differ in size, and the header tells that of
+    the first one that can be read. With `min_side` JPEGs are decoded smaller, see `decode`. With `root` no file may lie
+    outside of that folder, links included.
 
     Raises DataError, naming the line of the list, for a label that names no class, or where no image can be read.
     """
@@ -36,7 +36,6 @@ class ImageFiles(Source):
         self,
         listed: Sequence[Listed],
         color: bool = True,
-        size: tuple[int, int] | None = None,
         *,
         min_side: int = 0,
         class_names: Sequence[str] = (),
@@ -47,11 +46,9 @@ class ImageFiles(Source):
             check_label(each.label, class_names, f"{each.place}: {each.path!r}")
         self._listed = listed
         self._color = color
-        self._size = size
         self._min_side = min_side
         self._root = root
-        shape = (3 if color else 1, *size) if size else first_shape(listed, color, min_side, root)
-        self.header = header(shape, len(listed), class_names, varies=size is None)
+        self.header = header(first_shape(listed, color, min_side, root), len(listed), class_names)
 
     def sample(self, index: int) -> Mapping[str, Array]:
         """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
@@ -59,8 +56,6 @@ class ImageFiles(Source):
         if self._root is not None:
             expect_inside(listed, self._root)
         image = read(listed, self._color, min_side=self._min_side)
-        if self._size is not None:
-            image = resize(image, *self._size)
         return {"data": image, "label": np.asarray(listed.label)}
 
     def verify(self) -> None:
@@ -76,10 +71,10 @@ class ImageFiles(Source):
         return np.array([listed.label for listed in self._listed])
 
 
-def header(shape: Shape, length: int | None, class_names: Sequence[str], varies: bool = True) -> Header:
+def header(shape: Shape, length: int | None, class_names: Sequence[str]) -> Header:
     """The header of images, the first of which has this shape, and labels."""
     dtypes: dict[str, np.dtype[Any]] = {"data": np.dtype(np.uint8), "label": np.dtype(np.int64)}
-    return Header({"data": shape, "label": ()}, dtypes, length, tuple(class_names), varies=varies)
+    return Header({"data": shape, "label": ()}, dtypes, length, tuple(class_names), varies=True)
 
 
 def first_shape(listed: Iterable[Listed], color: bool = True, min_side: int = 0, root: str | None = None) -> Shape:
@@ -117,25 +112,6 @@ def read_bytes(listed: Listed) -> bytes:
             return file.read()
     except OSError as error:
         raise DataError(f"{listed.place}: {listed.path!r} cannot be read: {error.strerror or error}") from error
-
-
-def resize(image: Array, height: int, width: int) -> Array:
-    """An image (C, H, W) of bytes in another size: each pixel lies between the four that its centre falls among.
-
-    Nothing is smoothed, so a much smaller image skips pixels. Source: OpenCV's INTER_LINEAR, to within 1 of 255.
-    """
-    above, below, v = _between(image.shape[1], height)
-    left, right, u = _between(image.shape[2], width)
-    rows = image[:, above] * (1 - v)[:, np.newaxis] + image[:, below] * v[:, np.newaxis]  # (C, height, W)
-    resized: Array = np.floor(rows[:, :, left] * (1 - u) + rows[:, :, right] * u + 0.5).astype(np.uint8)
-    return resized
-
-
-def _between(length: int, new: int) -> tuple[Array, Array, Array]:
-    """For each of `new` pixels' centres: the pixels before and after it, and how far it is from the first."""
-    centres = np.clip((np.arange(new) + 0.5) * (length / new) - 0.5, 0, length - 1)
-    before = np.floor(centres).astype(np.int64)
-    return before, np.minimum(before + 1, length - 1), centres - before
 
 
 @contextmanager

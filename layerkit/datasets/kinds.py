@@ -18,7 +18,7 @@ from layerkit.datasets.image_list import ImageList
 from layerkit.datasets.lmdb import Lmdb
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
-from layerkit.datasets.public import Cifar10, Mnist
+from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.shakespeare import Shakespeare
 from layerkit.datasets.shapes import Shapes
@@ -27,8 +27,10 @@ KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
     for kind in (
         Cifar10,
+        Cifar100,
         DigitPairs,
         Digits,
+        FashionMnist,
         Hdf5,
         ImageFolder,
         ImageList,
