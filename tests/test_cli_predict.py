@@ -230,7 +230,7 @@ def test_blobs_without_a_file_are_printed(predict):
     ("arguments", "sentence"),
     [
         (("digits", "--blob", "fc11"), "there is no blob 'fc11'; did you mean 'fc1'?\n"),
-        (("bad.png",), "input: 'bad.png' is no image that can be read: "),
+        (("bad.png",), "bad.png is no image that can be read: "),
         (("none.png",), "there is no file, folder or known set 'none.png'\n"),
         (("short.npy",), "short.npy[0]: it is 7, but the net takes samples of 1x8x8, 64 numbers\n"),
         (("one.npy",), "one.npy holds a single number, not samples of 1x8x8\n"),

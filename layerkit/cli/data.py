@@ -30,7 +30,7 @@ def mean(
         Literal["RGB", "BGR"] | None,
         typer.Option(
             "--channel-order",
-            help="Order of colours: by default the layer's; without one BGR in a .binaryproto, RGB in an .npy.",
+            help="Order of colours in the file, and in the net; by default what the layer or the database gives.",
         ),
     ] = None,
 ) -> None:
@@ -51,9 +51,9 @@ def mean(
     chosen = found.choose(part)
     opened = found.open(chosen)
     with Bar(len(opened)) as bar:
-        image = means.mean_image(opened, changes, partial(bar.advance, chosen))
+        image = means.mean_image(opened, found.data(chosen, opened), changes, partial(bar.advance, chosen))
     opened.close()
-    order = channel_order or found.channel_order(chosen) or ("BGR" if output.suffix == ".binaryproto" else "RGB")
+    order = channel_order or found.channel_order(chosen) or opened.header.channel_order
     made = means.as_image(image, order)
     means.save(output, made)
     for channel, value in enumerate(made.mean(axis=(1, 2), dtype=float)):

@@ -20,7 +20,9 @@ def convert(
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="TARGET", help="What to write: NAME.npz, NAME.h5, or NAME, a folder of images.", show_default=False
+            metavar="TARGET",
+            help="What to write: NAME.npz, NAME.h5, NAME.lmdb, or NAME, a folder of images.",
+            show_default=False,
         ),
     ],
     part: options.Part = None,
@@ -64,7 +66,7 @@ def convert(
             target,
             indices,
             changes,
-            encoding=encoded,
+            encoding="jpeg" if encoded == "jpg" else encoded,
             force=force,
             advance=partial(bar.advance, chosen),
             skip=left_out if skip else None,

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.decode import Encoding
 from layerkit.datasets.formats import format_of
-from layerkit.datasets.image_writer import Encoding
 from layerkit.datasets.placing import expect_free, whole
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.source import Source

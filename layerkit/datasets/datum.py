@@ -41,6 +41,11 @@ def parse(data: bytes | memoryview, where: str) -> Datum:
     return Datum(values.reshape(shape), None, label)
 
 
+def turned(pixels: Array) -> Array:
+    """Bytes of three channels from blue, green, red to red, green, blue, or back; all else as it is."""
+    return pixels[::-1] if pixels.dtype == np.uint8 and len(pixels) == 3 else pixels
+
+
 def serialise(pixels: Array, label: int = 0) -> bytes:
     """A Datum of pixels (C, H, W): uint8 as bytes, all else as float32. Raises DataError for another number of axes."""
     if pixels.ndim != 3:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from layerkit.datasets import hdf5
-from layerkit.datasets.image_writer import Encoding, FolderWriter, is_image_tree
+from layerkit.datasets.decode import Encoding
+from layerkit.datasets.image_writer import FolderWriter, is_image_tree
+from layerkit.datasets.lmdb_writer import LmdbWriter, is_lmdb
 from layerkit.datasets.npz_writer import NpzWriter
 from layerkit.datasets.placing import Writer
 from layerkit.errors import DataError
@@ -21,11 +23,12 @@ class Format(NamedTuple):
 
     name: str
     suffixes: tuple[str, ...]
+    """Endings of names."""
     make: Make
     one_size: bool
     """Whether all samples must have one shape."""
-    arrays: bool = True
-    """Whether it holds any arrays by their names, and not only images with labels."""
+    holds: Literal["arrays", "samples", "images"] = "arrays"
+    """Any arrays by their names; only `data` of any kind with a `label`; or only images with labels."""
     encodes: bool = False
     """Whether images can be encoded in it."""
     names_classes: bool = False
@@ -38,11 +41,20 @@ FORMATS = (
     Format("NPZ", (".npz",), lambda path, names, encoding: NpzWriter(path), one_size=True),
     Format("HDF5", (".h5", ".hdf5"), lambda path, names, encoding: hdf5.Writer(str(path)), one_size=True),
     Format(
+        "LMDB",
+        (".lmdb", "_lmdb"),
+        lambda path, names, encoding: LmdbWriter(path, encoding),
+        one_size=False,
+        holds="samples",
+        encodes=True,
+        ours=is_lmdb,
+    ),
+    Format(
         "a folder of images",
-        ("",),
+        (),
         lambda path, names, encoding: FolderWriter(path, names, encoding or "png"),
         one_size=False,
-        arrays=False,
+        holds="images",
         encodes=True,
         names_classes=True,
         ours=is_image_tree,
@@ -52,10 +64,13 @@ FORMATS = (
 
 def format_of(path: Path) -> Format:
     """The format of a target, by its name. Raises DataError where the name tells none."""
-    for each in FORMATS:
-        if path.suffix.lower() in each.suffixes:
+    *files, folder = FORMATS
+    for each in files:
+        if path.name.lower().endswith(each.suffixes):
             return each
-    known = ", ".join(suffix for each in FORMATS for suffix in each.suffixes if suffix)
+    if not path.suffix:
+        return folder
+    known = ", ".join(suffix for each in files for suffix in each.suffixes)
     raise DataError(
         f"cannot write {str(path)!r}: its name must end in {known}, or have no ending for a folder of images"
     )

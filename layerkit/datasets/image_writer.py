@@ -1,23 +1,19 @@
-"""Encodes images, and writes a folder that has a folder of image files for each class. Needs Pillow."""
+"""Writes a folder that has a folder of image files for each class. Needs Pillow."""
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from layerkit.blob import Array, shape_text
-from layerkit.datasets.images import expect_pillow
+from layerkit.datasets import decode
+from layerkit.datasets.decode import Encoding
 from layerkit.datasets.placing import beside, explained, put
 from layerkit.errors import DataError
 
-Encoding = Literal["png", "jpg"]
-
-QUALITY = 95
-"""Of JPEG: what Pillow and OpenCV call so, of 100."""
+ENDINGS: dict[Encoding, str] = {"jpeg": ".jpg", "png": ".png"}
 
 
 class FolderWriter:
@@ -30,7 +26,7 @@ class FolderWriter:
     """
 
     def __init__(self, path: Path, class_names: tuple[str, ...] = (), encoding: Encoding = "png"):
-        expect_pillow()
+        decode.expect_pillow()
         self._path = path
         self._class_names = class_names
         self._encoding = encoding
@@ -49,7 +45,8 @@ class FolderWriter:
                 folder /= self._folder(int(labels[row]))
             with explained(self._path):
                 folder.mkdir(exist_ok=True)
-                (folder / f"{self._rows:08d}.{self._encoding}").write_bytes(encode(image, self._encoding))
+                content = decode.encode(image, self._encoding, f"sample {self._rows}")
+                (folder / f"{self._rows:08d}{ENDINGS[self._encoding]}").write_bytes(content)
             self._rows += 1
 
     def close(self) -> None:
@@ -70,18 +67,6 @@ class FolderWriter:
         if name in ("", ".", "..") or any(sign in name for sign in "/\\:\0"):
             raise DataError(f"the class {name!r} cannot be the name of a folder")
         return name
-
-
-def encode(image: Array, encoding: Encoding) -> bytes:
-    """An image file of uint8 pixels (1|3, H, W) in red, green, blue."""
-    pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
-    content = io.BytesIO()
-    picture = expect_pillow().fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    if encoding == "jpg":
-        picture.save(content, "JPEG", quality=QUALITY)
-    else:
-        picture.save(content, "PNG")
-    return content.getvalue()
 
 
 def expect_images(what: str, arrays: dict[str, Array]) -> None:
@@ -105,4 +90,4 @@ def is_image_tree(path: Path) -> bool:
     """Whether a folder holds nothing but image files of ours, and folders of such files."""
     folders = [path, *(entry for entry in path.iterdir() if entry.is_dir())]
     files = [entry for folder in folders for entry in folder.iterdir() if entry not in folders]
-    return all(entry.is_file() and entry.suffix in (".png", ".jpg") for entry in files)
+    return all(entry.is_file() and entry.suffix in ENDINGS.values() for entry in files)

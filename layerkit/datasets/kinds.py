@@ -12,6 +12,10 @@ from pydantic import Discriminator, Tag
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.digit_pairs import DigitPairs
 from layerkit.datasets.digits import Digits
+from layerkit.datasets.hdf5_set import Hdf5
+from layerkit.datasets.image_folder import ImageFolder
+from layerkit.datasets.image_list import ImageList
+from layerkit.datasets.lmdb import Lmdb
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
 from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
@@ -31,7 +35,7 @@ KINDS: dict[str, type[Dataset]] = {
     for kind in (
         *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
         *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
-        *(Csv, Npz),
+        *(Csv, Hdf5, ImageFolder, ImageList, Lmdb, Npz),
     )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""

@@ -20,13 +20,12 @@ SUFFIXES = (".binaryproto", ".npy")
 
 
 def mean_image(
-    source: Source, changes: Changes, advance: Callable[[int], object] = lambda count: None
+    source: Source, name: str, changes: Changes, advance: Callable[[int], object] = lambda count: None
 ) -> Array:
-    """The mean of the first array's samples, changed so, float64 (*sample shape), with channels as stored.
+    """The mean of the samples of the array `name`, changed so, float64 (*sample shape), with channels as stored.
 
     `advance` is told how many samples were added. Raises DataError, naming the first sample that is of another shape.
     """
-    name = next(iter(source.header.shapes))
     total: Array | None = None
     for block in blocks(source):
         data = changes.apply(block.arrays[name])

@@ -12,9 +12,9 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import images
+from layerkit.datasets import decode
+from layerkit.datasets.images import SUFFIXES
 from layerkit.datasets.kinds import kind_of
-from layerkit.datasets.lists import Listed
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.transforms.base import shape_words
 from layerkit.datasets.transforms.resampling import resample
@@ -23,9 +23,6 @@ from layerkit.prediction import fits
 from layerkit.report import samples
 
 STDIN = "-"
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""Endings of the files in a folder that are taken for images."""
-NUMBERS = (".csv", ".tsv", ".txt")
 _MOST = 1 << 28  # bytes of an image on standard input
 
 
@@ -67,7 +64,7 @@ class Reader:
                 yield self._of_image(file)
         elif suffix == ".npy":
             yield from self._of_array(name)
-        elif suffix in NUMBERS:
+        elif suffix in (".csv", ".tsv") or (suffix == ".txt" and _is_of_numbers(path)):
             with path.open("rb") as stream:
                 yield from self._of_numbers(name, stream)
         elif suffix in (".yaml", ".yml") or path.is_dir() or kind_of(name) is not None:
@@ -77,9 +74,10 @@ class Reader:
 
     def _of_dataset(self, name: str) -> Iterator[Sample]:
         found = samples.find(name, self.kind, self.assignments)
-        source = found.open(found.choose(self.part, "test"))
+        part = found.choose(self.part, "test")
+        source = found.open(part)
         try:
-            data = next(iter(source.header.shapes))
+            data = found.data(part, source)
             for block in blocks(source):
                 labels = block.arrays.get("label")
                 for row, index in enumerate(block.indices.tolist()):
@@ -134,7 +132,7 @@ class Reader:
     def _of_image(self, name: str, content: bytes | None = None) -> Sample:
         if len(self.shape) != 3 or self.shape[0] not in (1, 3):
             raise DataError(f"{name}: the net takes samples of {shape_words(self.shape)}, which are no images")
-        image = images.read(Listed(name, 0, "input"), self.shape[0] == 3, content)
+        image = decode.decode(name if content is None else content, name, color=self.shape[0] == 3)
         height, width = (want or have for want, have in zip(self.shape[1:], image.shape[1:], strict=True))
         if image.shape[1:] != (height, width):
             sizes = f"{shape_text(image.shape[1:])} to {height}x{width}"
@@ -166,6 +164,15 @@ def _number(word: str) -> float:
         return math.nan
 
 
+def _is_of_numbers(path: Path) -> bool:
+    """Whether a file of text is rows of numbers, and no dataset as a list of files is one."""
+    if kind_of(str(path)) is None:
+        return True
+    with path.open("rb") as stream:
+        words = next((words for line in stream if (words := line.split()) and not line.startswith(b"#")), [b""])
+    return math.isfinite(_number(words[0].decode("utf-8", "replace").strip(",;")))
+
+
 def _images_in(folder: Path) -> list[str]:
     """Image files in a folder and below it, sorted."""
-    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
+    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)

@@ -79,8 +79,9 @@ class Predictor:
         Returns how many there are. The file appears whole or not at all. Raises DataError, naming the sample.
         """
         form = format_of(target)
-        if not form.arrays:
-            raise UsageError(f"{str(target)!r} would be {form.name}, which cannot hold blobs; name an .npz or .h5 file")
+        if form.holds == "images" or (form.holds == "samples" and len(self._names) > 1):
+            what = "cannot hold blobs" if form.holds == "images" else "holds one blob"
+            raise UsageError(f"{str(target)!r} would be {form.name}, which {what}; name an .npz or .h5 file")
         expect_free(target, force, form.ours)
         rows, labelled = 0, True
         with whole(form.make(target, (), None)) as writer:
@@ -89,7 +90,8 @@ class Predictor:
                 labelled = labelled if rows else bool(labels)
                 if len(labels) != (len(batch) if labelled else 0):
                     raise UsageError("some inputs have labels and others have none; extract them one after the other")
-                writer.append(**arrays, **({"label": np.array(labels)} if labelled else {}))
+                rows_of = arrays if form.holds == "arrays" else {"data": next(iter(arrays.values()))}
+                writer.append(**rows_of, **({"label": np.array(labels)} if labelled else {}))
                 rows += len(batch)
             if not rows:
                 raise DataError("there are no samples")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +11,7 @@ from layerkit import graph
 from layerkit.datasets import Dataset, Source, dataset_names, select
 from layerkit.datasets.batches import Opener
 from layerkit.datasets.kinds import KINDS, kind_of
-from layerkit.errors import DataError, Problems, UnknownNameError, UsageError
-from layerkit.layer import SampleInfo
+from layerkit.errors import DataError, Problems, UnknownNameError
 from layerkit.layers.data.batches import BatchedSource
 from layerkit.spec import load_run
 from layerkit.spec.overrides import override
@@ -33,8 +32,8 @@ class Found:
     kind: str
     """What kind of dataset they are, in words."""
     parts: Mapping[str, Opener]
-    infos: Mapping[str, SampleInfo]
-    """What a net would be told of the samples of each part, where a layer reads them."""
+    layers: Mapping[str, BatchedSource] = field(default_factory=dict)
+    """The layer that reads each part, where the samples are those of a run."""
 
     def choose(self, part: str | None, default: str = "train") -> str:
         """The part that is meant: the one that is asked for, `default`, or the only one. Raises DataError."""
@@ -46,8 +45,11 @@ class Found:
 
     def channel_order(self, part: str) -> str | None:
         """In which order a net gets three channels of a part; None where no layer says it."""
-        info = self.infos.get(part)
-        return None if info is None else info.channel_order
+        return self.layers[part].samples().channel_order if part in self.layers else None
+
+    def data(self, part: str, source: Source) -> str:
+        """The name of the array that goes into a net: the first that the layer takes, or the first there is."""
+        return self.layers[part].maker().arrays[0] if part in self.layers else next(iter(source.header.shapes))
 
     def open(self, part: str) -> Source:
         """The samples of a part. Raises DataError."""
@@ -95,17 +97,14 @@ def _of_dataset(name: str, kind: str, source: str | None, assignments: Iterable[
     written = Map()
     for assignment in assignments:
         override(written, assignment)
-    dataset: str | Dataset | None = kind
-    if written:
-        if kind not in KINDS:
-            raise UsageError(f"the dataset {kind!r} has no fields to set")
-        problems = Problems()
-        dataset = validate(KINDS[kind], written, Written(written, f"dataset {kind!r}"), problems)
-        problems.check()
-    parts = KINDS[kind].parts if kind in KINDS else ("train", "test")
-    chosen = {part: select(dataset, source, part) for part in parts or (WHOLE,)}
-    about = _about(KINDS[kind]) if kind in KINDS else "Arrays in memory."
-    return Found(name, f"{kind}: {about}", chosen, {})
+    if kind not in KINDS:  # a program registered it
+        return Found(name, f"{kind}: Arrays in memory.", {part: select(kind, None, part) for part in Dataset.parts})
+    problems = Problems()
+    dataset = validate(KINDS[kind], written, Written(written, f"dataset {kind!r}"), problems)
+    problems.check()
+    assert dataset is not None
+    parts = {part: select(dataset, source, part) for part in dataset.parts_at(source) or (WHOLE,)}
+    return Found(name, f"{kind}: {_about(KINDS[kind])}", parts)
 
 
 def _of_run(path: str, assignments: Iterable[str]) -> Found:
@@ -124,5 +123,5 @@ def _of_run(path: str, assignments: Iterable[str]) -> Found:
         path,
         f"What layer {first.name!r} ({first.spec.type}) reads.",
         {phase: layer.maker().opener for phase, layer in layers.items()},
-        {phase: layer.samples() for phase, layer in layers.items()},
+        layers,
     )

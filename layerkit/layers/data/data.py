@@ -77,8 +77,10 @@ class Data(BatchedSource):
         shuffle: bool | None = Field(
             None, description="Whether each epoch has an order of its own; by default in the train phase only."
         )
-        channel_order: Literal["RGB", "BGR"] = Field(
-            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed after the transforms."
+        channel_order: Literal["RGB", "BGR"] | None = Field(
+            None,
+            description="Order of three channels in top 0, after the transforms: RGB, or BGR, which is the default for "
+            "Caffe's databases (lmdb) only, as they are stored so.",
         )
         balanced: bool = Field(
             False, description="Whether each epoch draws equally many samples of every class; it shuffles too."
@@ -166,12 +168,15 @@ class Data(BatchedSource):
         except UnknownNameError as error:
             error.field = "dataset"
             raise
-        if p.part is not None and not p.parts and not chosen.dataset.parts:
+        if p.part is not None and not p.parts and not chosen.dataset.parts_at(chosen.source):
             raise ShapeError(f"part: {chosen.dataset.type!r} is one part by itself; divide it with 'parts'", "part")
         return chosen
 
     def _pipeline(self, header: Header) -> Pipeline:
-        layout, order = layout_of(header, self._names(header)), self.params.channel_order
+        names = self._names(header)
+        layout, order = layout_of(header, names), self.params.channel_order
+        if order is None:
+            order = header.channel_order if names[0] == "data" else "RGB"
         return build(self.params, self.phase, layout, channel_order=order, draws=draws_of(self))
 
     def _shapes(self, header: Header) -> Sequence[Shape]:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Source, images
+from layerkit.datasets import Source, decode, images
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
@@ -82,7 +82,7 @@ class ImageData(BatchedSource):
 
     def missing(self) -> str | None:
         try:
-            images.expect_pillow()
+            decode.expect_pillow()
             expect_files(self._list())
         except DataError as error:
             return str(error)
@@ -121,8 +121,8 @@ class ImageData(BatchedSource):
         return build(p, self.phase, layout, channel_order=order, before=caffe, draws=draws_of(self))
 
     def _first(self) -> Shape:
-        """The shape of the first image."""
-        return (3 if self.params.is_color else 1, *images.size_of(self._list()[0]))
+        """The shape of the first image that can be read."""
+        return images.first_shape(self._list(), self.params.is_color)
 
     def _list(self) -> list[Listed]:
         return read_labelled(self.params.source, self.params.root_folder)
