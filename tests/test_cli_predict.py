@@ -217,6 +217,17 @@ def test_blobs_of_a_whole_dataset_go_to_a_file(predict, name):
     assert predict("digits", "--blob", "fc1", "-o", name, "--force").status == 0
 
 
+def test_one_blob_goes_to_lmdb(predict, command):
+    assert predict("digits", "--blob", "fc1", "-o", "f.lmdb").status == 0
+    assert predict("digits", "--blob", "fc1", "-o", "f.npz").status == 0
+    assert command("data", "convert", "f.lmdb", "g.npz").status == 0
+    with np.load("f.npz") as f, np.load("g.npz") as g:
+        np.testing.assert_array_equal(g["data"].reshape(360, 128), f["fc1"])
+        np.testing.assert_array_equal(g["label"], f["label"])
+    answer = predict("digits", "--blob", "fc1", "--blob", "fc2", "-o", "h.lmdb")
+    assert answer.err == "'h.lmdb' would be LMDB, which holds one blob; name an .npz or .h5 file\n"
+
+
 def test_blobs_without_a_file_are_printed(predict):
     np.save("x.npy", samples(1)[0][0])
     (line,) = predict("x.npy", "--blob", "fc2", "--json").out.splitlines()

@@ -59,7 +59,7 @@ def mean(
     for channel, value in enumerate(made.mean(axis=(1, 2), dtype=float)):
         typer.echo(f"mean_value channel [{channel}]: {value:.6g}")
     about = f", channels in the order {order}" if len(made) == 3 else ""
-    typer.echo(f"wrote {output}: the mean of {len(opened):,} samples, the part {chosen!r} of {source}{about}", err=True)
+    typer.echo(f"wrote {output}: the mean of {len(opened):,} samples of {found.words(chosen)}{about}", err=True)
 
 
 def fetch(

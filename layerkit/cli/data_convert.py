@@ -72,4 +72,4 @@ def convert(
             skip=left_out if skip else None,
         )
     opened.close()
-    typer.echo(f"wrote {target}: {count:,} samples, the part {chosen!r} of {source}", err=True)
+    typer.echo(f"wrote {target}: {count:,} samples of {found.words(chosen)}", err=True)

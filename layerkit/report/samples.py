@@ -51,6 +51,10 @@ class Found:
         """The name of the array that goes into a net: the first that the layer takes, or the first there is."""
         return self.layers[part].maker().arrays[0] if part in self.layers else next(iter(source.header.shapes))
 
+    def words(self, part: str) -> str:
+        """How a part is called in a sentence."""
+        return self.name if part == WHOLE else f"{self.name}'s part {part!r}"
+
     def open(self, part: str) -> Source:
         """The samples of a part. Raises DataError."""
         return self.parts[part].open()
