@@ -139,7 +139,7 @@ def test_what_pythons_csv_module_writes_is_read(delimiter, end, mark, quoting, h
     [
         ("a,b\n1,2\n", ",", ("a", "b")),
         ("1,2\n3,4\n", ",", None),
-        ("1,5;2,5\n3;4\n", ";", None),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", ";", ("a", "b")),
         ("a b|c, d\n1|x\n2|y\n", "|", ("a b", "c, d")),
         ("x\ty\n1\t2\n", "\t", ("x", "y")),
         ("7\n8\n", ",", None),
@@ -259,6 +259,11 @@ def test_a_file_that_changes_is_read_again():
         ("", {}, "'a.csv' holds no rows"),
         ("\n\n", {}, "'a.csv' holds no rows"),
         ("a,b\n", {}, "holds no rows below its header"),
+        (
+            "a;b\n1,5;2\n-2;1\n3,25;2\n",
+            {},
+            r"column 'a' holds numbers with a comma, such as '1,5'; write them with a p",
+        ),
         ("a,a,b\n1,2,3\n", {}, "two columns of the name 'a'"),
         (",a,b\n0,1,2\n1,2,3\n", {}, "column 1 has no name in the header, like an index .* 'ignore: 1'"),
         ("a,b\n?,1\n", {"missing": "drop"}, "in each row a value is missing"),
