@@ -371,11 +371,12 @@ class Net:
 
     # -- use -----------------------------------------------------------------------------------------------------
 
-    def predict(self, raw: npt.ArrayLike) -> Any:
+    def predict(self, raw: npt.ArrayLike | Sequence[npt.ArrayLike]) -> Any:
         """Class names (or, where there are none, a copy of the output) for raw samples.
 
-        `raw` is one sample or a batch as the source stored it; scale, mean and channel order are applied here. Several
-        outputs come as a dict. For probabilities instead of names use `forward`. Raises UsageError, ShapeError.
+        `raw` is one sample or a batch as the source stored it; transforms, crop, mean, scale and channel order are
+        applied here. Where these give all images one size, it may be a list of images of several. Several outputs come
+        as a dict. For probabilities instead of names use `forward`. Raises UsageError, ShapeError.
         """
         if self.graph.state.phase != "predict":
             raise UsageError("predict needs a net in the predict phase: Net(..., phase='predict')")
@@ -384,7 +385,7 @@ class Net:
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]
-        batch, single = prediction.prepare(as_array(name, raw), shape, info)
+        batch, single = prediction.prepare(name, raw, shape, info)
         given: dict[str, Any] = {name: batch}
         return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 

@@ -322,7 +322,9 @@ def test_idx_files_that_declare_too_much(tmp_path: Path, suffix: str) -> None:
         content = struct.pack(f">{2 + len(axes)}I", 0x0801 + len(axes), 900_000, *axes) + bytes(20_000_000)
         path = tmp_path / f"train-{name}-ubyte{suffix}"
         path.write_bytes(gzip.compress(content, 1) if suffix else content)
-    with pytest.raises(lk.DataError, match="its header declares 705,600,000 bytes of images, but it holds only"):
+    with pytest.raises(
+        lk.DataError, match=r"its header declares 705,600,000 bytes \(900000x28x28 of uint8\), but it holds only"
+    ):
         mnist.open_source(str(tmp_path), "train")
 
 
@@ -357,8 +359,8 @@ def test_cifar_archives(tmp_path: Path, inside: bool) -> None:
     ("content", "kind", "match"),
     [
         (bytes(40_000_000), tarfile.REGTYPE, "'cifar-10-batches-bin/test_batch.bin' in it is too large"),
-        (b"", tarfile.SYMTYPE, "it holds no cifar-10-batches-bin/test_batch.bin"),
-        (b"", tarfile.DIRTYPE, "it holds no cifar-10-batches-bin/test_batch.bin"),
+        (b"", tarfile.SYMTYPE, "it holds no test_batch.bin"),
+        (b"", tarfile.DIRTYPE, "it holds no test_batch.bin"),
     ],
     ids=["bomb", "link to itself", "folder"],
 )

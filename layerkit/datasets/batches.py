@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from layerkit.blob import Array
+from layerkit.datasets.prefetch import Made
 from layerkit.datasets.source import Source
 from layerkit.datasets.stream import Generator, LastBatch, Stream, balanced, by_file, shuffled
-from layerkit.datasets.transform import Pipeline
-from layerkit.errors import DataError, ShapeError, UsageError
+from layerkit.datasets.transforms import Pipeline
+from layerkit.errors import DataError, UsageError
 
 OnError = Literal["stop", "skip"]
 
 
-class Made(NamedTuple):
-    """A batch that was written."""
-
-    rows: int
-    """How many samples it has."""
-    next: int
-    """The position of the batch that follows."""
-    notes: tuple[str, ...] = ()
-    """What was wrong with samples that were left out, a sentence each."""
-
-
 class Opener(Protocol):
-    """What opens a source; it is small, and can be sent to another process unless the samples exist in one only."""
+    """What opens a source."""
 
     def open(self) -> Source:
         """The samples. Raises DataError."""
@@ -40,7 +30,7 @@ class Opener(Protocol):
 class BatchMaker:
     """What a source layer reads, in which order, and what is done to it.
 
-    Before `open` it can be sent to another process; after it, several threads may make batches at once.
+    Once it is open, several threads may make batches at once.
     """
 
     opener: Opener
@@ -62,7 +52,9 @@ class BatchMaker:
     _stream: Stream | None = None
 
     def open(self) -> None:
-        """Open the source. Raises DataError."""
+        """Open the source, unless it is open. Raises DataError."""
+        if self._source is not None:
+            return
         source = self._source = self.opener.open()
         order = None
         if self.balanced:
@@ -90,6 +82,11 @@ class BatchMaker:
         if self._source is None:
             raise UsageError("the source is not open")
         return self._source
+
+    @property
+    def quick(self) -> bool:
+        """Whether a batch costs too little to be worth making ahead."""
+        return self.source.in_memory and not self.pipeline.steps
 
     @property
     def stream(self) -> Stream:
@@ -123,17 +120,13 @@ class BatchMaker:
 
     def _write(self, indices: Array, epochs: Array, out: Sequence[Array]) -> None:
         source = self.source
+        rows = [each[: len(indices)] for each in out]
         if not source.header.varies:
-            raw = self._read(source, indices)
-            self.pipeline.apply(list(raw.values()), epochs, indices, [each[: len(indices)] for each in out])
+            self.pipeline.apply(list(self._read(source, indices).values()), epochs, indices, rows)
             return
-        for row, index in enumerate(indices.tolist()):
-            sample, one = source.sample(index), slice(row, row + 1)
-            arrays = [sample[name][np.newaxis] for name in self.arrays]
-            try:
-                self.pipeline.apply(arrays, epochs[one], indices[one], [each[one] for each in out])
-            except ShapeError as error:
-                raise DataError(f"{source.place(index)}: {error}") from None
+        samples = map(source.sample, indices.tolist())
+        arrays = ([sample[name] for name in self.arrays] for sample in samples)
+        self.pipeline.apply_each(arrays, epochs, indices, rows, source.place)
 
     def _read(self, source: Source, indices: Array) -> Mapping[str, Array]:
         header = source.header

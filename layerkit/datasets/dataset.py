@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
-from layerkit.fields import Strict
+from layerkit.fields import Tagged
 
 
-class Dataset(Strict):
+class Dataset(Tagged):
     """Base of every kind of dataset: a known set, or a format of files. `dataset: digits` is `dataset: {type: digits}`.
 
     A subclass adds `type`, its fields, and the two methods. `source` is the path that the layer gives beside it, None

@@ -24,7 +24,7 @@ WHOLE = "train"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which samples of a dataset are meant. It can be sent to another process, which opens it again."""
+    """Which samples of a dataset are meant."""
 
     dataset: Dataset
     source: str | None
@@ -83,6 +83,7 @@ class Subset(Source):
     def __init__(self, source: Source, indices: Array):
         self._source = source
         self._indices = indices
+        self.in_memory = source.in_memory
         self.header = replace(source.header, length=len(indices))
 
     def read(self, indices: Array, out: Mapping[str, Array] | None = None) -> tuple[Array, ...]:

@@ -50,6 +50,8 @@ class Source:
 
     header: Header
     """Names, shapes and types of its arrays, and class names."""
+    in_memory: bool = False
+    """Whether samples lie in memory, so that reading them costs next to nothing."""
     starts: Sequence[int] | None = None
     """Where samples lie in several files of which one is held at a time: each file's first number, then the length."""
 
@@ -106,6 +108,8 @@ class ArraySource(Source):
     Raises DataError, naming the array and the index, unless all hold the same number of finite numbers and labels lie
     within the class names.
     """
+
+    in_memory = True
 
     def __init__(self, where: str, arrays: Mapping[str, Array], class_names: Iterable[str] = ()):
         names = tuple(class_names)

@@ -195,6 +195,8 @@ class _Faults:
         if stray is not None:
             message = f"{name}: {stray!r} is no phase{did_you_mean(stray, PHASES)}"
             return self.source.problem(message, *path, stray, key=True)
+        if errors[0]["type"].startswith("union_tag"):
+            return self.wrong_tag(path, errors[0])
         errors = [e for e in errors if e["type"] not in _KINDS] or errors
         if all(e["type"] in _KINDS for e in errors):
             choices = [choice for e in errors for choice in _choices(e)]
@@ -207,14 +209,32 @@ class _Faults:
         if kind in _BOUNDS:
             bound, words = _BOUNDS[kind]
             message = f"{name} must be {words} {context[bound]:g}, not {plain(value)}"
-        elif kind == "too_short":
+        elif kind == "too_short" and not context["actual_length"]:
             message = f"{name} must not be empty"
+        elif kind in ("too_short", "too_long"):
+            bound = "at least {min_length}" if kind == "too_short" else "at most {max_length}"
+            message = f"{name} must have {bound} entries, not {{actual_length}}".format(**context)
         elif kind == "value_error":
             message = str(context["error"])
             message = f"{name} {message}" if message.startswith("must ") else _inside(path, message)
         else:
             message = _inside(path, errors[0]["msg"][0].lower() + errors[0]["msg"][1:])
         return self.source.problem(message, *path)
+
+    def wrong_tag(self, path: Loc, error: ErrorDetails) -> Problem:
+        """What is wrong with the field, mostly `type`, that says which of several models stands at `path`."""
+        value, context = error["input"], error["ctx"]
+        tag = context["discriminator"].strip("'")
+        if error["type"] == "union_tag_invalid":
+            tags = [each.strip("'") for each in context["expected_tags"].split(", ")]
+            hint = did_you_mean(context["tag"], tags) or f"; there are: {', '.join(tags)}"
+            return self.source.problem(_inside(path, f"there is no {tag} {context['tag']!r}{hint}"), *path, tag)
+        if not isinstance(value, Mapping):
+            return self.source.problem(f"{_dotted(path)} must be a {tag} or a mapping, not {plain(value)}", *path)
+        for key in value:
+            if hint := did_you_mean(key, [tag]):
+                return self.source.problem(_inside(path, f"unknown field {key!r}{hint}"), *path, key, key=True)
+        return self.source.problem(_inside(path, f"needs the field {tag!r}"), *path)
 
     def kind(self, error: ErrorDetails) -> str:
         """What a value must be, in words."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import AnyDataset, Header, Selection, select, transform
+from layerkit.datasets import AnyDataset, Header, Selection, select
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.transform import Pipeline
+from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
 from layerkit.errors import DataError, ShapeError, UnknownNameError
-from layerkit.layer import LayerParams, Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, opened, top_arrays
+from layerkit.layer import Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened, top_arrays
 from layerkit.registry import register
 
 
@@ -20,7 +21,9 @@ from layerkit.registry import register
 class Data(BatchedSource):
     """Samples of a dataset with their labels, batch by batch.
 
-    Top 0 gets (x - mean_value) * scale, further tops are as stored.
+    Top 0 gets (x - mean) * scale, further tops are as stored. Before that come the transforms of the list `transform`,
+    then a crop (anywhere in the train phase, else in the middle), and half are mirrored, as in Caffe; what is random is
+    a function of the seed, the epoch and the sample.
 
     Bottoms: none. Tops: top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the
     units of the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
@@ -38,7 +41,7 @@ class Data(BatchedSource):
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """
 
-    class Params(LayerParams):
+    class Params(TransformParams, LoadingParams):
         """Where the samples come from, how they are batched, and what is done to them."""
 
         dataset: AnyDataset | None = Field(
@@ -74,16 +77,9 @@ class Data(BatchedSource):
         shuffle: bool | None = Field(
             None, description="Whether each epoch has an order of its own; by default in the train phase only."
         )
-        scale: float = Field(
-            1.0, description="What each value of top 0 is multiplied by, after the mean is subtracted."
-        )
-        mean_value: list[float] = Field(
-            [], description="What is subtracted from top 0: one value, or one a channel in the net's order."
-        )
         channel_order: Literal["RGB", "BGR"] = Field(
-            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed."
+            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed after the transforms."
         )
-
         balanced: bool = Field(
             False, description="Whether each epoch draws equally many samples of every class; it shuffles too."
         )
@@ -122,20 +118,12 @@ class Data(BatchedSource):
 
     def plan(self, *bottoms: Shape) -> Plan:
         header = self._planned = self._describe()
-        transform.check(self.samples())
-        return self.plan_batches([header.shapes[name] for name in self._names(header)], header.length)
+        return self.plan_batches(self._shapes(header), header.length)
 
     def samples(self) -> SampleInfo:
         """Top 0's samples, from the dataset's headers. Raises as `plan` does."""
         header = self._describe()
-        p = self.params
-        return SampleInfo(
-            shape=list(header.shapes[self._names(header)[0]]),
-            scale=p.scale,
-            mean_value=p.mean_value,
-            channel_order=p.channel_order,
-            class_names=list(header.class_names),
-        )
+        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
 
     def missing(self) -> str | None:
         try:
@@ -146,11 +134,11 @@ class Data(BatchedSource):
         return None
 
     def maker(self) -> BatchMaker:
-        p, info = self.params, self.samples()
+        p, header = self.params, self._describe()
         return BatchMaker(
             self._selection(),
-            self._names(self._describe()),
-            Pipeline(info),
+            self._names(header),
+            self._pipeline(header),
             p.batch_size,
             self.generator,
             shuffle=self.shuffles(),
@@ -168,6 +156,9 @@ class Data(BatchedSource):
     def shuffles(self) -> bool:
         return self.phase == "train" if self.params.shuffle is None else bool(self.params.shuffle)
 
+    def only_here(self) -> bool:
+        return self._selection().dataset.in_memory
+
     def _selection(self) -> Selection:
         p = self.params
         try:
@@ -178,6 +169,14 @@ class Data(BatchedSource):
         if p.part is not None and not p.parts and not chosen.dataset.parts:
             raise ShapeError(f"part: {chosen.dataset.type!r} is one part by itself; divide it with 'parts'", "part")
         return chosen
+
+    def _pipeline(self, header: Header) -> Pipeline:
+        layout, order = layout_of(header, self._names(header)), self.params.channel_order
+        return build(self.params, self.phase, layout, channel_order=order, draws=draws_of(self))
+
+    def _shapes(self, header: Header) -> Sequence[Shape]:
+        """The shapes of the tops' samples."""
+        return self._pipeline(header).shapes_for(lambda: header.shapes[self._names(header)[0]])
 
     def _describe(self) -> Header:
         return self._selection().describe()

@@ -9,10 +9,10 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.datasets import Header, Source, hdf5
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.transform import Pipeline
+from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import LayerParams, Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, opened
+from layerkit.layer import Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, opened
 from layerkit.registry import register
 
 
@@ -33,7 +33,7 @@ class HDF5Data(BatchedSource):
     Source: Caffe's HDF5Data (hdf5_data_layer.cpp).
     """
 
-    class Params(LayerParams):
+    class Params(LoadingParams):
         source: str = Field(description="Text file with the path of one HDF5 file a line, from the current directory.")
         batch_size: int = Field(gt=0, description="Samples a batch, N.")
         shuffle: bool = Field(False, description="Whether each epoch has an order of its own.")
@@ -52,7 +52,7 @@ class HDF5Data(BatchedSource):
         return BatchMaker(
             _Opener(self.params.source, self._names()),
             self._names(),
-            Pipeline(self.samples()),
+            Pipeline(layout_of(self._describe(), self._names()), (), Finish()),
             self.params.batch_size,
             self.generator,
             shuffle=self.shuffles(),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Source, images, transform
+from layerkit.datasets import Source, images
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.lists import Listed, expect_files, read_labelled
-from layerkit.datasets.transform import Pipeline
+from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, ImageParams, describe_images, opened
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened
 from layerkit.registry import register
 
 
@@ -22,12 +23,13 @@ from layerkit.registry import register
 class ImageData(BatchedSource):
     """Images and labels from files that a list names, batch by batch.
 
-        top 0 = (x - mean_value) * scale, where x is blue, green and red, each 0..255
+        top 0 = (x - mean) * scale, where x is blue, green and red, each 0..255
 
-    Before that each image is resized to new_height x new_width, cropped (anywhere in the train phase, else in the
-    middle), and mirrored at random. Without new_height, new_width and crop_size all images must have the size of the
-    first one; but with batch_size 1 each may have its own. Batches and their ends are as in Data; what is random is a
-    function of the seed, the epoch and the image. Needs Pillow: pip install 'layerkit[data]'.
+    Before that each image is resized to new_height x new_width, transformed as the list `transform` says (as red, green
+    and blue), cropped (anywhere in the train phase, else in the middle), and mirrored at random. Where none of this
+    gives it a size, all images must have that of the first one; but with batch_size 1 each may have its own. Batches
+    and their ends are as in Data; what is random is a function of the seed, the epoch and the image. Needs Pillow:
+    pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: images (N, 3, H, W), or (N, 1, H, W) without is_color, and labels (N,), which may be left out.
     Raises DataError, naming the line of the list, for a line or file that cannot be used, or a crop that does not fit.
@@ -38,7 +40,7 @@ class ImageData(BatchedSource):
     Source: Caffe's ImageData (image_data_layer.cpp) and its transformation (data_transformer.cpp).
     """
 
-    class Params(ImageParams):
+    class Params(TransformParams, LoadingParams):
         source: str = Field(description="Text file with a path, a space and a label a line, a whole number.")
         batch_size: int = Field(1, gt=0, description="Images a batch, N.")
         rand_skip: int = Field(
@@ -49,6 +51,10 @@ class ImageData(BatchedSource):
         new_width: int = Field(0, ge=0, description="Width that images are resized to.")
         is_color: bool = Field(True, description="Whether to read colours; otherwise one channel of grey.")
         root_folder: str = Field("", description="What is put in front of every path; a folder must end in '/'.")
+
+        on_error: Literal["stop", "skip"] = Field(
+            "stop", description="What an image that cannot be read does: stop the run, or be left out of its batch."
+        )
 
         @model_validator(mode="after")
         def _both_sizes(self) -> ImageData.Params:
@@ -62,24 +68,17 @@ class ImageData(BatchedSource):
     tops = (1, 2)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        info = self.samples()
-        transform.check(info)
+        pipeline = self._pipeline()
         length = len(self._list()) if Path(self.params.source).is_file() else None
-        plan = self.plan_batches([tuple(info.shape), ()][: self.num_tops], length)
-        if not self._own_sizes:
+        plan = self.plan_batches(pipeline.shapes_for(self._first), length)
+        if not self._own_sizes(pipeline):
             return plan
         return Plan(plan.tops, state=plan.state, dynamic=True, unbounded=True)
 
     def samples(self) -> SampleInfo:
         """An image's shape, by the parameters or by the header of the first one, and what is done to it."""
-        p = self.params
-        if p.crop_size:
-            size = p.crop_size, p.crop_size
-        elif p.new_height:
-            size = p.new_height, p.new_width
-        else:
-            size = images.size_of(self._list()[0])
-        return describe_images(p, (3 if p.is_color else 1, *size), bgr=p.is_color)
+        pipeline = self._pipeline()
+        return sample_info(pipeline, pipeline.shapes_for(self._first)[0])
 
     def missing(self) -> str | None:
         try:
@@ -91,40 +90,56 @@ class ImageData(BatchedSource):
 
     def maker(self) -> BatchMaker:
         p, train = self.params, self.phase == "train"
-        size = (p.new_height, p.new_width) if p.new_height else None
         return BatchMaker(
-            _Opener(p.source, p.root_folder, p.is_color, size),
-            ["data", "label"][: self.num_tops],
-            Pipeline(self.samples(), p.crop_size, p.mirror, train, self.generator),
+            _Opener(p.source, p.root_folder, p.is_color),
+            self._names,
+            self._pipeline(),
             p.batch_size,
             self.generator,
             shuffle=self.shuffles(),
             last_batch=self.last_batch(),
+            on_error=p.on_error,
             skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
         )
 
+    def depth(self, maker: BatchMaker) -> int:
+        return 0 if self._own_sizes(maker.pipeline) else super().depth(maker)
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        if self._own_sizes:
-            maker = opened(self, self._maker)
+        maker = opened(self, self._maker)
+        if self._own_sizes(maker.pipeline):
             index = int(maker.stream.batch(int(self.state.consumed[0]))[0][0])
-            top[0].resize((1, *maker.source.sample(index)["data"].shape))
+            top[0].resize((1, *maker.pipeline.at(maker.source.sample(index)["data"].shape).shapes[0]))
         super().forward(bottom, top)
+
+    def _pipeline(self) -> Pipeline:
+        p = self.params
+        shapes = ((3 if p.is_color else 1, 0, 0), ())
+        layout = Layout(shapes[: self.num_tops], (np.dtype(np.uint8), np.dtype(np.int64))[: self.num_tops])
+        caffe = [Resize(size=[p.new_height, p.new_width], antialias=False)] if p.new_height else []
+        order: ChannelOrder = "BGR" if p.is_color else "RGB"
+        return build(p, self.phase, layout, channel_order=order, before=caffe, draws=draws_of(self))
+
+    def _first(self) -> Shape:
+        """The shape of the first image."""
+        return (3 if self.params.is_color else 1, *images.size_of(self._list()[0]))
 
     def _list(self) -> list[Listed]:
         return read_labelled(self.params.source, self.params.root_folder)
 
     @property
-    def _own_sizes(self) -> bool:
+    def _names(self) -> list[str]:
+        return ["data", "label"][: self.num_tops]
+
+    def _own_sizes(self, pipeline: Pipeline) -> bool:
         """Whether each image, alone in its batch, may have a size of its own."""
-        p = self.params
-        return p.batch_size == 1 and not p.new_height and not p.crop_size
+        return self.params.batch_size == 1 and not pipeline.settled
 
 
 class _Opener(NamedTuple):
     source: str
     root_folder: str
     color: bool
-    size: tuple[int, int] | None
 
     def open(self) -> Source:
-        return images.ImageFiles(read_labelled(self.source, self.root_folder), self.color, self.size)
+        return images.ImageFiles(read_labelled(self.source, self.root_folder), self.color)

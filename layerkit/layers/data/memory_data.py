@@ -11,7 +11,7 @@ from pydantic import Field
 from layerkit.blob import Shape, shape_text
 from layerkit.datasets import ArraySource, Source
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.transform import Pipeline
+from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError
 from layerkit.layer import LayerParams, Plan, SampleInfo
 from layerkit.layers.data.batches import BatchedSource
@@ -74,10 +74,11 @@ class MemoryData(BatchedSource):
     def maker(self) -> BatchMaker:
         if self._given is None:
             raise DataError(f"it has no samples yet; call net.layers[{self.name!r}].set_arrays(data, label) first")
+        names = ["data", "label"][: self.num_tops]
         return BatchMaker(
             _Opener(self._given),
-            ["data", "label"][: self.num_tops],
-            Pipeline(self.samples()),
+            names,
+            Pipeline(layout_of(self._given.header, names), (), Finish()),
             self.params.batch_size,
             self.generator,
             last_batch=self.last_batch(),
