@@ -199,7 +199,7 @@ def test_parts_in_files_have_the_classes_categories_and_means_of_the_one_to_trai
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("size,kind\n1,cat\n2,cow\n", r"'a\.csv', line 3, column 'kind': 'cow' is none of those .*: cat, dog"),
+        ("size,kind\n1,cat\n2,cow\n", r"'a\.csv', line 3, column 'kind': 'cow' is none of those .*: 'cat', 'dog'"),
         ("size,kind\n1,cat\n2,dogs\n", "did you mean 'dog'"),
         ("length,kind\n1,cat\n", r"'a\.csv' has no column 'size'"),
         ("1,cat\n2,dog\n", r"'a\.csv' has 2 columns and no header, but 'train\.csv' has 2 columns"),

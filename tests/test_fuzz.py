@@ -6,20 +6,16 @@ import gzip
 import io
 import json
 import random
-import resource
-import signal
 import struct
-import sys
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_tools import edited, header_edited, mutated
+from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutated  # noqa: F401
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
@@ -40,8 +36,6 @@ net:
     - {name: loss, type: SoftmaxWithLoss, bottom: [fc2, label]}
 solver: {type: Adam, base_lr: 0.01, momentum: 0.9, average: {type: ema}, max_iter: 2, snapshot: 1, display: 1}
 """
-ROUNDS = 100
-Read = Callable[[Path], Any]
 
 
 @pytest.fixture(scope="module")
@@ -55,47 +49,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def solver() -> lk.Solver:
     return lk.Solver(RUN)
-
-
-@pytest.fixture(autouse=True)
-def _bounded() -> Iterator[None]:
-    """Fail a test in which a reader hangs, or takes a gigabyte (Pillow lets an image have 89 million pixels)."""
-
-    def hang(*_: Any) -> None:
-        pytest.fail("a reader hangs")
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    handler = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(60)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    assert grown < 1e9, f"the readers took {grown / 1e6:.0f} MB"
-
-
-def fuzz(path: Path, whole: bytes, readers: list[Read], change: Any = mutated, rounds: int = ROUNDS) -> None:
-    """Give every reader the file `path` with changed contents, and some with its own."""
-    draw = random.Random(zlib.crc32(path.name.encode()))
-    path.write_bytes(whole)
-    for read in readers:
-        read(path)  # it can be read as it is
-    refused = 0
-    for number in range(rounds):
-        path.write_bytes(change(whole, draw))
-        for read in readers:
-            try:
-                read(path)
-            except lk.LayerkitError as error:
-                refused += 1
-                if "\n" in str(error) or len(str(error)) > 2000:  # it may quote long names
-                    pytest.fail(f"round {number}: this is no short sentence: {error}")
-            except Exception as error:
-                pytest.fail(f"round {number}: {type(error).__name__}: {error}")
-    assert refused > rounds / 10  # else nothing was tried
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------
