@@ -210,6 +210,26 @@ def test_another_file_that_does_not_fit(text, match):
     refused(text, match, like="train.csv")
 
 
+def test_phases_with_other_classes_are_refused():
+    """Else a label would mean one class in training and another one in the test."""
+    Path("train.csv").write_text("size,kind\n1,ant\n2,cat\n3,dog\n")
+    Path("test.csv").write_text("size,kind\n1,cat\n3,dog\n")
+    run = """
+    net:
+      layers:
+        - {name: table, type: Data, top: [data, label], batch_size: 2, source: {train: train.csv, test: test.csv}}
+        - {name: scores, type: InnerProduct, bottom: data, num_output: 3, weight_filler: xavier}
+        - {name: loss, type: SoftmaxWithLoss, bottom: [scores, label]}
+    solver: {base_lr: 0.5, max_iter: 2, test_iter: all, test_interval: 2}
+    """
+    with pytest.raises(lk.ConfigError, match="class 0 is 'cat' in phase test, but 'ant' in phase train; a table or a"):
+        lk.Solver(run)
+    parts = run.replace("source: {train: train.csv, test: test.csv}", "parts: {train: train.csv, test: test.csv}")
+    lk.Solver(parts).close()
+    told = run.replace("batch_size: 2,", "batch_size: 2, dataset: {type: csv, like: train.csv},")
+    lk.Solver(told).close()
+
+
 def test_shares_of_one_file_in_yaml_are_trained_and_tested():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 2))
