@@ -22,6 +22,16 @@ GUIDE = Path(__file__).parents[1] / "configs" / "README.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 
 
+FILES = {
+    "iris.csv": "sepal length,sepal width,petal length,petal width,species\n"
+    + "5.1,3.5,1.4,0.2,setosa\n7.0,3.2,4.7,1.4,versicolor\n6.3,3.3,6.0,2.5,virginica\n" * 10,
+    "titanic.csv": "PassengerId,Survived,Pclass,Name,Sex,Age,Ticket,Cabin,Embarked\n"
+    + '1,0,3,"Braund, Mr. Owen",male,22,A/5 21171,,S\n2,1,1,"Heikkinen, Miss. Laina",female,,3101282,C85,C\n' * 5,
+    "play.txt": "To be, or not to be, that is the question:\n" * 20,
+}
+"""What examples read that no other example writes."""
+
+
 class Example(NamedTuple):
     """One fenced block."""
 
@@ -64,6 +74,8 @@ def saved(folder, monkeypatch):
     for example in EXAMPLES:
         if example.kind == "python" and "savez" in example.body:
             exec(example.body, {})
+    for name, content in FILES.items():
+        (folder / name).write_text(content)
     for example in EXAMPLES:
         named = re.match(r"# (\w+\.yaml)\n", example.body)
         if named:

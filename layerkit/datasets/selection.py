@@ -129,6 +129,9 @@ def select(
         source = given
     kind = _kind(dataset, source)
     own = kind.parts_at(source)
+    paths = {name: path for name, path in parts.items() if isinstance(path, str)}
+    if isinstance(given, str):
+        kind = kind.beside(paths)
     if isinstance(given, str) or (given is None and (part in own or not (parts or own))):
         return Selection(kind, source, part)
     if given is None:

@@ -33,6 +33,8 @@ class Header:
     """Whether samples of the first array may differ in their last two axes; its shape is then that of the first one."""
     channel_order: Literal["RGB", "BGR"] = "RGB"
     """Order that a net gets three channels in unless it asks for another; of samples themselves it is RGB always."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the numbers that a sample of a table has, in their order."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:

@@ -127,6 +127,9 @@ class Data(BatchedSource):
         header = self._describe()
         return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
 
+    def class_names(self) -> Sequence[str]:
+        return () if self._planned is None else self._planned.class_names
+
     def missing(self) -> str | None:
         try:
             if self._describe().length is None:  # known by name only
