@@ -54,7 +54,7 @@ def flat(layer: Fields, kinds: Collection[str], report: Report) -> Map:
             continue
         if not key.endswith("_param") or not isinstance(value, Map):
             _put(params, key, value, layer)  # V0's, which were flat already, or a branch's
-        elif kinds and not any(_reads(kind, key) for kind in kinds):
+        elif kinds and not any(reads(kind, key) for kind in kinds):
             kind = str(layer.get("type", ""))
             message = f"{key} has no meaning for {kind} and is left out, as Caffe passes over it"
             report.notes.add(message, describe(str(layer.get("name", "")), kind), layer.key_marks.get(key))
@@ -94,7 +94,8 @@ def _can_be_read(model: type[LayerParams], params: Map) -> bool:
     return True
 
 
-def _reads(kind: str, key: str) -> bool:
+def reads(kind: str, key: str) -> bool:
+    """Whether a layer of this type reads this message of a LayerParameter."""
     if kind in _MESSAGES:
         return key.removesuffix("_param") in _MESSAGES[kind].split()
     return key.removesuffix("_param").replace("_", "") == kind.lower()
