@@ -220,7 +220,7 @@ solver: {type: AdamW, base_lr: 0.1, momentum: 0.9, max_epochs: 2, test_interval:
         "note: only the Caffe of SSD has the type Permute",
         "a:4:63: layer 'digits' (Data): Caffe's Data has no dataset; it is left out",
         "a:5:25: layer 'act' (GELU): no Caffe has a layer of this type",
-        "a:8:84: layer 'loss' (SoftmaxWithLoss): Caffe's SoftmaxWithLoss has no label_smoothing; it is left out",
+        "a:8:81: layer 'loss' (SoftmaxWithLoss): Caffe's SoftmaxWithLoss has no label_smoothing; it is left out",
     ]
     assert 'type: "GELU"' in target.read_text()
 

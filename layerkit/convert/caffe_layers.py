@@ -32,6 +32,8 @@ _BRANCHES = {
     "Upsample": "SegNet", "Unpooling": "Noh et al.", "ShuffleChannel": "ShuffleNet", "Axpy": "SENet",
 }  # fmt: skip
 """Types that a branch of Caffe has -> whose."""
+_MEANINGLESS = {"workers", "worker_type"}
+"""How layerkit computes, which is left out without a word."""
 
 
 def convert(spec: LayerSpec, bottoms: Sequence[Shape], report: Report) -> list[Message]:
@@ -61,7 +63,8 @@ def _said(spec: LayerSpec) -> set[str]:
     """The parameters that are said and not left to their defaults."""
     fields, params = type(spec.params).model_fields, spec.params
     usual = {name: fields[name].get_default(call_default_factory=True) for name in params.model_fields_set}
-    return {name for name in usual if fields[name].is_required() or getattr(params, name) != usual[name]}
+    said = {name for name in usual if fields[name].is_required() or getattr(params, name) != usual[name]}
+    return said - _MEANINGLESS
 
 
 def _order(spec: LayerSpec) -> Any:
