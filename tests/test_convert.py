@@ -317,10 +317,12 @@ def test_a_layer_of_an_unknown_type_stays() -> None:
 def test_what_is_written_and_what_keeps_the_net_from_being_built(tmp_path: Path) -> None:
     path, out = tmp_path / "net.prototxt", tmp_path / "net.yaml"
     path.write_text('layer { name: "x" type: "ReLU" bottom: "nobody" top: "x" }')
-    lines = convert(path, out)
+    report = convert(path, out)
     assert out.read_text() == "layers:\n  - {name: x, type: ReLU, bottom: nobody}\n"
-    assert lines[0] == f"wrote {out}"
-    assert lines[1].startswith(f"to be mended before it can be used: {out}:2:")
+    assert report.wrote == [f"wrote {out}"]
+    (line,) = report.lines()
+    assert line.startswith(f"{out}:2:")
+    assert line.endswith("no layer makes the bottom 'nobody' (to be mended before the net can be used)")
 
 
 def test_only_some_names_can_be_written(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def convert(
     from layerkit.errors import UsageError
 
     if source.suffix in _CAFFE and out is not None and model is None:
-        lines = caffe_in.convert(source, out, weights)
+        report = caffe_in.convert(source, out, weights)
     elif source.suffix in _OURS and (out is None or out.suffix in _CAFFE) and (out or model) is not None:
-        lines = caffe_out.convert(source, out, weights, model)
+        report = caffe_out.convert(source, out, weights, model)
     elif source.suffix in _CAFFE:
         raise UsageError(f"say what to write, such as -o {source.with_suffix('.yaml').name}")
     else:
@@ -55,5 +55,7 @@ def convert(
             f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt becomes a .yaml or .safetensors, and these "
             "become a .prototxt (-o) or .caffemodel (-w)"
         )
-    for line in lines:
+    for line in report.lines():
+        typer.echo(line, err=True)
+    for line in report.wrote:
         typer.echo(line)
