@@ -184,6 +184,16 @@ def test_where_no_process_can_be_started(module: Any, name: str, value: str, mon
             batches.take(0)
 
 
+def test_a_process_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ahead(CountingMaker()) as batches:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/no/such/python")
+            with pytest.raises(DataError, match=r"a worker process cannot be started: .* No such file .*; use threads"):
+                batches.take(0)
+            batches.close()
+        assert_taken(batches, 0)
+
+
 # -- every way out -------------------------------------------------------------------------------------------------
 
 

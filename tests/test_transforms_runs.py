@@ -1,5 +1,6 @@
 """Transforms in runs: in YAML, through phases and snapshots, in resumed and prefetched streams, and in `predict`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,16 @@ def test_files_of_several_sizes_need_only_a_resize():
         net_.forward()
         shapes.append(net_.blobs["data"].shape)
     assert shapes == [(1, 3, 4, 5), (1, 3, 10, 4), (1, 3, 4, 15)]
+
+
+def test_a_snapshot_of_an_older_layerkit_still_loads():
+    _, loaded, _ = trained(data_layer(scale=0.5))
+    arrays, notes = arrayfile.load("s.safetensors")
+    about = json.loads(notes["layerkit"])
+    for name in ("raw_shape", "transform", "crop_size", "mean_shape"):
+        del about["samples"]["data"][name]
+    arrayfile.save("old.safetensors", arrays, {"layerkit": json.dumps(about)})
+    assert lk.load("old.safetensors").predict(TEST) == loaded.predict(TEST)
 
 
 def test_a_snapshot_without_its_mean_image_is_refused():

@@ -96,14 +96,17 @@ class _Process:
         with self._lock:
             if self._dismissed:
                 raise UsageError("no process is started for a source that is closed")
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=[self._first["descriptor"]],
-                process_group=0,  # a terminal's Ctrl-C does not reach it, not even while it starts
-                env={**os.environ, **dict.fromkeys(threads.VARIABLES, "1")},
-            )
+            try:
+                self._process = process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    pass_fds=[self._first["descriptor"]],
+                    process_group=0,  # a terminal's Ctrl-C does not reach it, not even while it starts
+                    env={**os.environ, **dict.fromkeys(threads.VARIABLES, "1")},
+                )
+            except OSError as error:
+                raise DataError(f"a worker process cannot be started: {error}; use threads, or fewer workers") from None
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             send(process.stdin, self._first)

@@ -159,19 +159,23 @@ class LayerMaker:
         return made
 
     def spec(self) -> dict[str, Any]:
-        """What another process needs to make it anew; see `prefetch.Maker`, as for what follows."""
+        """What another process needs to make it anew; see `prefetch.Maker`."""
         return self._spec
 
     def open(self) -> None:
+        """Open the source."""
         self._maker.open()
 
     def close(self) -> None:
+        """Let go of it."""
         self._maker.close()
 
     def after(self, position: int) -> int:
+        """The position of the batch that follows."""
         return self._maker.after(position)
 
     def make(self, position: int, out: Sequence[Array]) -> prefetch.Made:
+        """Write a batch."""
         return self._maker.make(position, out)
 
 
