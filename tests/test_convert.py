@@ -294,7 +294,6 @@ def test_names_that_cannot_be_are_changed_everywhere() -> None:
             "Caffe's tools",
         ),
         ('nme: "x" layer { type: "Input" }', "net.prototxt:1:1: NetParameter has no field 'nme'; did you mean 'name'?"),
-        ('name: "x"', "net.prototxt:1:1: the net has no layers"),
         (
             'input: "a" input: "b" input_dim: 1 layer { type: "Input" }',
             "net.prototxt:1:12: the net has 2 inputs but shapes for 1; give 'input_shape' for each",
@@ -303,6 +302,11 @@ def test_names_that_cannot_be_are_changed_everywhere() -> None:
 )
 def test_what_cannot_be_converted_is_said(text: str, sentence: str) -> None:
     assert sentence in said(text)
+
+
+def test_a_file_without_layers_is_refused() -> None:
+    with pytest.raises(lk.ConfigError, match=r"NetParameter has no field .item.\n.*1:1: the net has no layers"):
+        said("item { name: 'cat' }")
 
 
 def test_a_layer_of_an_unknown_type_stays() -> None:

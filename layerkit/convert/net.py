@@ -11,6 +11,7 @@ from layerkit.convert.layers import known_class
 from layerkit.convert.prototxt import Text
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields, read, unknown_fields
+from layerkit.errors import ConfigError, Problem
 from layerkit.text import Map
 
 _PAIR = ("train", "test")
@@ -33,7 +34,10 @@ class Net:
 
 
 def convert(text: Text, report: Report) -> Net:
-    """The net that a prototxt file holds. What cannot be converted is added to the report and left out."""
+    """The net that a prototxt file holds. What cannot be converted is added to the report and left out.
+
+    Raises ConfigError where it has no layers.
+    """
     net = convert_fields(read(text.message, "NetParameter", report.problems), report)
     place_comments(net, dict(text.comments))
     finish(net)
@@ -41,14 +45,14 @@ def convert(text: Text, report: Report) -> Net:
 
 
 def convert_fields(fields: Fields, report: Report) -> Net:
-    """The net of a NetParameter, all bottoms, tops and rules still said."""
+    """The net of a NetParameter, all bottoms, tops and rules still said. Raises ConfigError where it has no layers."""
     report.problems.found += unknown_fields(fields)
     for name in ("state", "debug_info"):
         if fields.get(name):
-            report.notes.add(f"{name} is left out: a run says it in its solver", mark=fields.key_marks[name])
+            report.notes.add(f"{name} is left out: a run says it in its solver", mark=fields.key_marks.get(name))
     found = [layers.convert(layer, report) for layer in old.layers(fields, report.problems)]
     if not found:
-        report.problems.add("the net has no layers", mark=fields.mark)
+        raise ConfigError([*report.problems.found, Problem("the net has no layers", mark=fields.mark)])
     net = Net(str(fields.get("name", "")), found, bool(fields.get("force_backward", False)))
     net.renamed = names.clean(found, report)
     return net
