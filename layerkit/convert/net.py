@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,24 +75,17 @@ def finish(net: Net) -> None:
 def place_comments(net: Net, comments: dict[int, str]) -> None:
     """Give each comment to the layer that it stands before or in; the net's `comments` are used up by this."""
     first = min((layer.mark.line for layer in net.layers if layer.mark), default=0)
-    last = 0
+    above = [line for line in sorted(comments) if line < first and _apart(line, comments, first)]
+    net.heading = [comments.pop(line) for line in above]
     for i, layer in enumerate(net.layers):
         until = _last_line(layer)
-        found = [line for line in sorted(comments) if line <= until]
-        texts = [comments.pop(line) for line in found]
-        if i == 0 and last == 0:
-            heading = [
-                text for text, line in zip(texts, found, strict=True) if line < first and _apart(line, found, first)
-            ]
-            net.heading, texts = heading, texts[len(heading) :]
-        net.before[i] = texts
-        last = max(last, until)
+        net.before[i] = [comments.pop(line) for line in sorted(comments) if line <= until]
     net.before[len(net.layers)] = [comments[line] for line in sorted(comments)]
 
 
-def _apart(line: int, found: list[int], first: int) -> bool:
+def _apart(line: int, comments: Collection[int], first: int) -> bool:
     """Whether a comment is none of those that stand directly above the first layer."""
-    return any(between not in found for between in range(line + 1, first))
+    return any(between not in comments for between in range(line + 1, first))
 
 
 def _last_line(layer: Map) -> int:

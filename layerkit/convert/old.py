@@ -81,14 +81,10 @@ def _from_v1(old: Fields) -> Fields:
     layer = Fields("LayerParameter", old.mark, old.last_line)
     layer.unknown = old.unknown | inner.unknown
     for part in (old, inner):
+        names = {} if part is old else _V0_FIELDS
         for key, value in part.items():
             if key not in ("layer", "type", "blobs_lr", "weight_decay", "param", "blob_share_mode"):
-                layer.put(
-                    key if part is old else _V0_FIELDS.get(key, key),
-                    value,
-                    part.key_marks.get(key),
-                    part.value_marks.get(key),
-                )
+                layer.put(names.get(key, key), value, part.key_marks.get(key), part.value_marks.get(key))
     kind = inner if "type" in inner else old
     if "type" in kind:
         layer.put("type", type_of(kind["type"]), kind.key_marks.get("type"), kind.value_marks.get("type"))
