@@ -1,6 +1,6 @@
 """Mutations of files, drawn from a seeded generator: what bad disks, bad transfers and bad people do to them.
 
-And what gives them to readers.
+A module of such tests imports `bounded`, which then watches over each of them.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def edited(tree: Any, draw: random.Random) -> Any:
     return copy
 
 
+@pytest.fixture(autouse=True)
 def bounded() -> Iterator[None]:
     """Fail a test in which a reader hangs, or takes a gigabyte (Pillow lets an image have 89 million pixels)."""
 

@@ -139,7 +139,7 @@ def test_what_pythons_csv_module_writes_is_read(delimiter, end, mark, quoting, h
     [
         ("a,b\n1,2\n", ",", ("a", "b")),
         ("1,2\n3,4\n", ",", None),
-        ("1,5;2,5\n3;4\n", ";", None),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", ";", ("a", "b")),
         ("a b|c, d\n1|x\n2|y\n", "|", ("a b", "c, d")),
         ("x\ty\n1\t2\n", "\t", ("x", "y")),
         ("7\n8\n", ",", None),
@@ -199,7 +199,7 @@ def test_parts_in_files_have_the_classes_categories_and_means_of_the_one_to_trai
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("size,kind\n1,cat\n2,cow\n", r"'a\.csv', line 3, column 'kind': 'cow' is none of those .*: cat, dog"),
+        ("size,kind\n1,cat\n2,cow\n", r"'a\.csv', line 3, column 'kind': 'cow' is none of those .*: 'cat', 'dog'"),
         ("size,kind\n1,cat\n2,dogs\n", "did you mean 'dog'"),
         ("length,kind\n1,cat\n", r"'a\.csv' has no column 'size'"),
         ("1,cat\n2,dog\n", r"'a\.csv' has 2 columns and no header, but 'train\.csv' has 2 columns"),
@@ -208,6 +208,26 @@ def test_parts_in_files_have_the_classes_categories_and_means_of_the_one_to_trai
 def test_another_file_that_does_not_fit(text, match):
     Path("train.csv").write_text("size,kind\n1,cat\n3,dog\n")
     refused(text, match, like="train.csv")
+
+
+def test_phases_with_other_classes_are_refused():
+    """Else a label would mean one class in training and another one in the test."""
+    Path("train.csv").write_text("size,kind\n1,ant\n2,cat\n3,dog\n")
+    Path("test.csv").write_text("size,kind\n1,cat\n3,dog\n")
+    run = """
+    net:
+      layers:
+        - {name: table, type: Data, top: [data, label], batch_size: 2, source: {train: train.csv, test: test.csv}}
+        - {name: scores, type: InnerProduct, bottom: data, num_output: 3, weight_filler: xavier}
+        - {name: loss, type: SoftmaxWithLoss, bottom: [scores, label]}
+    solver: {base_lr: 0.5, max_iter: 2, test_iter: all, test_interval: 2}
+    """
+    with pytest.raises(lk.ConfigError, match="class 0 is 'cat' in phase test, but 'ant' in phase train; a table or a"):
+        lk.Solver(run)
+    parts = run.replace("source: {train: train.csv, test: test.csv}", "parts: {train: train.csv, test: test.csv}")
+    lk.Solver(parts).close()
+    told = run.replace("batch_size: 2,", "batch_size: 2, dataset: {type: csv, like: train.csv},")
+    lk.Solver(told).close()
 
 
 def test_shares_of_one_file_in_yaml_are_trained_and_tested():
@@ -259,6 +279,11 @@ def test_a_file_that_changes_is_read_again():
         ("", {}, "'a.csv' holds no rows"),
         ("\n\n", {}, "'a.csv' holds no rows"),
         ("a,b\n", {}, "holds no rows below its header"),
+        (
+            "a;b\n1,5;2\n-2;1\n3,25;2\n",
+            {},
+            r"column 'a' holds numbers with a comma, such as '1,5'; write them with a p",
+        ),
         ("a,a,b\n1,2,3\n", {}, "two columns of the name 'a'"),
         (",a,b\n0,1,2\n1,2,3\n", {}, "column 1 has no name in the header, like an index .* 'ignore: 1'"),
         ("a,b\n?,1\n", {"missing": "drop"}, "in each row a value is missing"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutated
+from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutated  # noqa: F401
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
@@ -49,9 +49,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def solver() -> lk.Solver:
     return lk.Solver(RUN)
-
-
-_bounded = pytest.fixture(autouse=True)(bounded)
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------

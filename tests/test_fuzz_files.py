@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_tools import ROUNDS, Read, bounded, fuzz, mutated
+from fuzz_tools import ROUNDS, Read, bounded, fuzz, mutated  # noqa: F401
 
 import layerkit as lk
 from layerkit.datasets import datum, decode, hdf5, images, lists, lmdb_file
 from layerkit.datasets.lmdb import Datums
-
-_bounded = pytest.fixture(autouse=True)(bounded)
 
 
 def test_lists_of_files(tmp_path: Path) -> None:

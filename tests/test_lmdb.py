@@ -200,6 +200,31 @@ def test_encoded_images_have_the_order_of_plain_ones():
         np.testing.assert_array_equal(source.sample(index)["data"], image)
 
 
+@pytest.mark.parametrize(
+    ("tail", "quick"),
+    [
+        (b"", True),
+        (wire.varint(5, 9) + wire.varint(7, 0), True),
+        (wire.varint(5, 300) + wire.varint(5, -7), True),
+        (wire.data(6, b"abcd") + wire.varint(5, 2), True),
+        (wire.varint(5, 1) + wire.varint(1, 6) + wire.varint(2, 1), False),  # of a field the last value counts
+        (wire.varint(5, 1) + wire.data(4, bytes(18)), False),
+        (wire.varint(5, 1) + wire.varint(7, 1), False),
+        (b"\x28", False),
+    ],
+)
+def test_the_quick_way_of_reading_gives_what_the_slow_one_gives(tail, quick):
+    image = pixels(3, 2, 3)
+    alike, plain = datum.Alike(image.shape), datum.serialise(image, 1)[:-2]
+    found = alike.read(plain + tail)
+    assert (found is not None) == quick
+    if quick:
+        np.testing.assert_array_equal(found.pixels, image)
+        assert found[1:] == datum.parse(plain + tail, "x")[1:]
+    assert alike.read(plain[:-1]) is None
+    assert alike.read(datum.serialise(pixels(3, 3, 2), 1)) is None
+
+
 def test_a_mean_goes_by_the_nets_order():
     write([datum.serialise(np.full((3, 2, 4), 10, np.uint8))])
     net_ = net({**DATA, "batch_size": 1, "mean_value": [1, 2, 3]})

@@ -13,6 +13,7 @@ import typer
 from layerkit import __version__
 from layerkit.cli import data
 from layerkit.cli.check import check
+from layerkit.cli.convert import convert
 from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
 from layerkit.cli.log import log
@@ -89,7 +90,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, predict, check, summary, time, log):
+for _verb in (train, sweep, test, predict, check, summary, time, log, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from layerkit.datasets.cifar_binary import CifarBinary
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.digit_pairs import DigitPairs
 from layerkit.datasets.digits import Digits
 from layerkit.datasets.hdf5_set import Hdf5
+from layerkit.datasets.idx_files import Idx
 from layerkit.datasets.image_folder import ImageFolder
 from layerkit.datasets.image_list import ImageList
 from layerkit.datasets.lmdb import Lmdb
+from layerkit.datasets.npy import Npy
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
 from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
@@ -29,13 +32,14 @@ from layerkit.datasets.synthetic.regression import Regression
 from layerkit.datasets.synthetic.spirals import Spirals
 from layerkit.datasets.synthetic.xor import Xor
 from layerkit.datasets.tables.csv_files import Csv
+from layerkit.datasets.text_windows import Text
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
     for kind in (
         *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
         *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
-        *(Csv, Hdf5, ImageFolder, ImageList, Lmdb, Npz),
+        *(CifarBinary, Csv, Hdf5, Idx, ImageFolder, ImageList, Lmdb, Npy, Npz, Text),
     )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""

@@ -65,6 +65,7 @@ class Datums(Source):
         self._color = color
         self._class_names = class_names
         self._values = Values(path)
+        self._alike: datum.Alike | None = None
         try:
             self.header = self._header()
         except BaseException:
@@ -74,7 +75,10 @@ class Datums(Source):
     def sample(self, index: int) -> Mapping[str, Array]:
         """A Datum's image and label. Raises DataError, naming the sample, if it is broken or unlike the first."""
         where = self.place(index)
-        found = datum.parse(self._values[index], where)
+        value = self._values[index]
+        found = self._alike.read(value) if self._alike is not None else None
+        if found is None:
+            found = datum.parse(value, where)
         check_label(found.label, self._class_names, where)
         if found.pixels is not None:
             data = datum.turned(found.pixels)
@@ -117,6 +121,8 @@ class Datums(Source):
         else:
             assert first is not None
             raise first
+        if dtype == np.uint8 and found.pixels is not None:
+            self._alike = datum.Alike(shape)
         if self._color is None and found.encoded is not None:
             self._color = shape[0] == 3
         return Header(

@@ -128,10 +128,10 @@ def select(
     if isinstance(given, str):
         source = given
     kind = _kind(dataset, source)
+    own = kind.parts_at(source)
     paths = {name: path for name, path in parts.items() if isinstance(path, str)}
     if isinstance(given, str):
         kind = kind.beside(paths)
-    own = kind.parts_at(source)
     if isinstance(given, str) or (given is None and (part in own or not (parts or own))):
         return Selection(kind, source, part)
     if given is None:

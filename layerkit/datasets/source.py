@@ -31,10 +31,10 @@ class Header:
     """How many samples after one share values with it, as windows of a text do."""
     varies: bool = False
     """Whether samples of the first array may differ in their last two axes; its shape is then that of the first one."""
-    feature_names: tuple[str, ...] = ()
-    """Names of the numbers that a sample of a table has, in their order."""
     channel_order: Literal["RGB", "BGR"] = "RGB"
     """Order that a net gets three channels in unless it asks for another; of samples themselves it is RGB always."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the numbers that a sample of a table has, in their order."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:

@@ -91,7 +91,7 @@ class _Texts(_Column):
 
     def number(self, text: str) -> float:
         if self._fixed and text not in self.codes:
-            known = did_you_mean(text, self.codes) or f": {', '.join(self.codes)}"
+            known = did_you_mean(text, self.codes) or f": {', '.join(map(repr, self.codes))}"
             raise self.unfit(text, f"is none of those that are known of this column{known[:300]}")
         return self.codes.setdefault(text, len(self.codes))
 

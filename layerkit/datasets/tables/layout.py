@@ -46,7 +46,7 @@ class Layout:
             if self.names is None:
                 raise DataError(f"'{self.path}' has no header, so there is no column {column!r}: give its number")
             if column not in self.names:
-                hint = did_you_mean(column, self.names) or f"; it has: {', '.join(self.names)}"
+                hint = did_you_mean(column, self.names) or f"; it has: {', '.join(map(repr, self.names))}"
                 raise DataError(f"'{self.path}' has no column {column!r}{hint[:500]}")
             return self.names.index(column)
         if not 1 <= abs(column) <= self.width:

@@ -123,7 +123,7 @@ def read(columns: Columns, missing: Missing, learned: bool) -> Table:
     values, codes = matrix(layout, fixed, set(range(layout.width)) - {each.index for each in columns.used})
     if not learned:
         for each in texts:
-            _check_few(columns, each, codes[each.index], len(values))
+            _check_categories(columns, each, codes[each.index], len(values))
         columns = _learn(columns, values, codes)
     values = _present(columns, values, missing)
     data, names = _features(columns, values)
@@ -132,16 +132,20 @@ def read(columns: Columns, missing: Missing, learned: bool) -> Table:
     return Table(columns, data, _label(columns.label, values), columns.label.categories, names)
 
 
-def _check_few(columns: Columns, column: Column, codes: Codes, rows: int) -> None:
-    """Raise DataError where a text has more values than categories or classes would."""
-    where = f"'{columns.layout.path}': {columns.layout.title(column.index)} holds {len(codes)} different texts"
+def _check_categories(columns: Columns, column: Column, codes: Codes, rows: int) -> None:
+    """Raise DataError where a text is no category: it is a number after all, or there are as many as rows."""
+    where = f"'{columns.layout.path}': {columns.layout.title(column.index)} holds"
+    first = next(iter(codes), "")
+    if not column.told and "," in first and all(is_number(text.replace(",", ".", 1)) for text in codes):
+        raise DataError(f"{where} numbers with a comma, such as {first!r}; write them with a point")
     if column is columns.label:
         if len(codes) > _MOST and 2 * len(codes) > rows:
-            raise DataError(f"{where} in {rows} rows, so it is no label; name the label's column: 'label: NAME'")
+            what = f"{len(codes)} different texts in {rows} rows"
+            raise DataError(f"{where} {what}, so it is no label; name the label's column: 'label: NAME'")
     elif len(codes) > _MOST and not column.told:
         raise DataError(
-            f"{where}, too many to be told apart; leave it out by 'ignore' (or name it in 'categories', and each of "
-            "them becomes a number of the sample)"
+            f"{where} {len(codes)} different texts, too many to be told apart; leave it out by 'ignore' (or name it in "
+            "'categories', and each of them becomes a number of the sample)"
         )
 
 

@@ -89,7 +89,7 @@ class ImageData(BatchedSource):
         return None
 
     def maker(self) -> BatchMaker:
-        p, train = self.params, self.phase == "train"
+        p = self.params
         return BatchMaker(
             _Opener(p.source, p.root_folder, p.is_color),
             self._names,
@@ -99,7 +99,7 @@ class ImageData(BatchedSource):
             shuffle=self.shuffles(),
             last_batch=self.last_batch(),
             on_error=p.on_error,
-            skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
+            skip=self.rand_skip(),
         )
 
     def depth(self, maker: BatchMaker) -> int:
