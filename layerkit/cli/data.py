@@ -10,10 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from layerkit.cli import options
-from layerkit.cli.bar import Bar
 from layerkit.cli.data_convert import convert
 from layerkit.cli.data_info import info
-from layerkit.cli.downloads import Downloads
 
 
 def mean(
@@ -41,6 +39,7 @@ def mean(
 
     Example: layerkit data mean digits -o mean.binaryproto
     """
+    from layerkit.cli.bar import Bar
     from layerkit.datasets import mean as means
     from layerkit.datasets.convert import Changes
     from layerkit.report import samples
@@ -81,6 +80,7 @@ def fetch(
 
     Example: layerkit data fetch mnist
     """
+    from layerkit.cli.downloads import Downloads
     from layerkit.datasets.fetch import fetch as have
 
     with Downloads() as downloads:
@@ -91,4 +91,4 @@ def fetch(
 VERBS: tuple[Callable[..., None], ...] = (info, convert, mean, fetch)
 """In the order of the help."""
 EPILOG = "Example: layerkit data info digits"
-HELP = "Look at samples, convert them, take their mean, fetch public sets."
+HELP = "Look at samples, convert and fetch them."

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from layerkit.cli import options
-from layerkit.cli.bar import Bar
 
 if TYPE_CHECKING:
     from layerkit.errors import DataError
@@ -46,6 +45,7 @@ def convert(
 
     Example: layerkit data convert digits digits.h5 --part test
     """
+    from layerkit.cli.bar import Bar
     from layerkit.datasets.convert import Changes, order
     from layerkit.datasets.convert import convert as write
     from layerkit.report import samples

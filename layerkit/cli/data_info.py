@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import options, table
-from layerkit.cli.bar import Bar
 
 if TYPE_CHECKING:
     from layerkit.datasets import Source
@@ -43,6 +42,7 @@ def info(
 
     Example: layerkit data info configs/mlp.yaml --sheet digits.png
     """
+    from layerkit.cli.bar import Bar
     from layerkit.report import dataset, samples
 
     if source is None:

@@ -70,7 +70,7 @@ def predict(
 
     net = _net(snapshot, weights, tuple(blobs or ()), threads, engine, allow_python)
     predictor = Predictor(net, blobs or ())
-    reader = Reader(predictor.shape, sys.stdin.buffer, part, kind, tuple(fields or ()), _note)
+    reader = Reader(predictor.shape, sys.stdin.buffer, _note, part, kind, tuple(fields or ()))
     samples = reader.read(inputs)
     if output is not None:
         if not blobs:

@@ -41,11 +41,11 @@ class Reader:
 
     shape: Shape
     stdin: BinaryIO
+    note: Callable[[str], object]
+    """Is told what was done to an input without having been asked for."""
     part: str | None = None
     kind: str | None = None
     assignments: tuple[str, ...] = ()
-    note: Callable[[str], object] = lambda sentence: None
-    """Is told what was done to an input without having been asked for."""
 
     def read(self, names: Iterable[str]) -> Iterator[Sample]:
         """The samples of all inputs, one after the other. Raises DataError for one that cannot be used."""
@@ -88,7 +88,7 @@ class Reader:
 
     def _of_array(self, name: str) -> Iterator[Sample]:
         try:
-            array = arrayfile.load_one(name)
+            array = arrayfile.mapped(name)["data"]
         except SnapshotError as error:
             raise DataError(str(error)) from None
         if fits(array.shape, self.shape):

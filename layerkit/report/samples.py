@@ -53,7 +53,7 @@ class Found:
 
     def words(self, part: str) -> str:
         """How a part is called in a sentence."""
-        return self.name if part == WHOLE else f"{self.name}'s part {part!r}"
+        return self.name if part == WHOLE else f"{self.name}, part {part!r}"
 
     def open(self, part: str) -> Source:
         """The samples of a part. Raises DataError."""
