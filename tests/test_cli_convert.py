@@ -1,6 +1,8 @@
 """`layerkit data convert`: what it writes, and that nothing is left half-written."""
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 import h5py
@@ -145,6 +147,24 @@ def test_convert_leaves_nothing_half_written(command, monkeypatch, target, error
     before = listing()
     assert command("data", "convert", "long", target).status == status
     assert listing() == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_python_swallows_ends_it_nevertheless(command, monkeypatch, number, status):
+    lk.add_dataset("long", train={"data": np.zeros((20, 1, 2, 3), np.uint8), "label": np.zeros(20)})
+    monkeypatch.setattr(reading, "_ROWS", 4)
+    read = ArraySource.read
+
+    def during_a_callback(self, indices, out=None):
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            signal.raise_signal(number)
+        return read(self, indices, out)
+
+    monkeypatch.setattr(ArraySource, "read", during_a_callback)
+    before, handlers = listing(), [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert command("data", "convert", "long", "out.h5").status == status
+    assert listing() == before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_convert_replaces_only_what_it_may(command):

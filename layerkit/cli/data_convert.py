@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -46,6 +45,7 @@ def convert(
     Example: layerkit data convert digits digits.h5 --part test
     """
     from layerkit.cli.bar import Bar
+    from layerkit.cli.interrupts import ending
     from layerkit.datasets.convert import Changes, order
     from layerkit.datasets.convert import convert as write
     from layerkit.report import samples
@@ -55,11 +55,15 @@ def convert(
     chosen = found.choose(part)
     opened = found.open(chosen)
     indices = order(opened, shuffle, seed)[:limit]
-    with Bar(len(indices)) as bar:
+    with ending() as check, Bar(len(indices)) as bar:
+
+        def advance(count: int) -> None:
+            check()
+            bar.advance(chosen, count)
 
         def left_out(index: int, error: DataError) -> None:
             bar.line(f"left out: {error}")
-            bar.advance(chosen)
+            advance(1)
 
         count = write(
             opened,
@@ -68,7 +72,7 @@ def convert(
             changes,
             encoding="jpeg" if encoded == "jpg" else encoded,
             force=force,
-            advance=partial(bar.advance, chosen),
+            advance=advance,
             skip=left_out if skip else None,
         )
     opened.close()

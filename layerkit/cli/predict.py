@@ -64,6 +64,7 @@ def predict(
 
     Example: layerkit predict runs/mlp/iter_1000.safetensors digits --top 3
     """
+    from layerkit.cli.interrupts import ending
     from layerkit.errors import UsageError
     from layerkit.report.inputs import Reader
     from layerkit.report.predictions import Predictor
@@ -75,7 +76,8 @@ def predict(
     if output is not None:
         if not blobs:
             raise UsageError(f"-o writes blobs: name some by --blob, of: {', '.join(net.blobs)}")
-        count = predictor.extract(samples, output, force)
+        with ending() as check:
+            count = predictor.extract(samples, output, force, check)
         typer.echo(f"wrote {output}: {', '.join(blobs)} of {count:,} samples", err=True)
         return
     for answer in predictor.answers(samples, top):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -73,10 +73,16 @@ class Predictor:
                         values[name] = array[row].copy()
                 yield Answer(sample, classes, values)
 
-    def extract(self, samples: Iterable[Sample], target: Path, force: bool = False) -> int:
+    def extract(
+        self,
+        samples: Iterable[Sample],
+        target: Path,
+        force: bool = False,
+        check: Callable[[], object] = lambda: None,
+    ) -> int:
         """Write the blobs' rows to a file, an array a blob, and the samples' labels if they have some.
 
-        Returns how many there are. The file appears whole or not at all. Raises DataError, naming the sample.
+        Returns how many there are. `check` is called after each batch. The file appears whole or not at all. Raises DataError, naming the sample.
         """
         form = format_of(target)
         if form.holds == "images" or (form.holds == "samples" and len(self._names) > 1):
@@ -93,6 +99,7 @@ class Predictor:
                 rows_of = arrays if form.holds == "arrays" else {"data": next(iter(arrays.values()))}
                 writer.append(**rows_of, **({"label": np.array(labels)} if labelled else {}))
                 rows += len(batch)
+                check()
             if not rows:
                 raise DataError("there are no samples")
         return rows
