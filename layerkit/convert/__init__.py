@@ -1,0 +1,1 @@
+"""Nets of other frameworks become layerkit's, and layerkit's nets become theirs."""
