@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from layerkit.checks.case import prepare
+from layerkit.convert.onnx.package import OPSET
 
 TOLERANCE = 1e-4
 
@@ -59,3 +61,17 @@ def net_of(case):
     if not case.num_tops:  # a model has outputs
         layers.append({"name": "out", "type": "TanH", "bottom": "in0"})
     return {"layers": [{**each, "include": "predict"} for each in layers]}, weights, bottoms
+
+
+def model_of(nodes, shapes, constants=None, *, opset=OPSET, outputs=("y",), ir_version=10):
+    """A model of these nodes, `("Relu", "x", "y", {attributes})` each, with inputs of these shapes."""
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    made = [
+        helper.make_node(kind, read.split(","), written.split(","), name=f"n{i}", **(more[0] if more else {}))
+        for i, (kind, read, written, *more) in enumerate(nodes)
+    ]
+    inputs = [helper.make_tensor_value_info(name, float32, list(shape)) for name, shape in shapes.items()]
+    wanted = [helper.make_tensor_value_info(name, float32, None) for name in outputs]
+    arrays = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
+    graph = helper.make_graph(made, "made", inputs, wanted, arrays)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)

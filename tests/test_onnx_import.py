@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import CASES
-from onnx_tools import TOLERANCE, compare, net_of
+from onnx_tools import compare, net_of
 from test_configs import config
 from test_onnx_export import EXPRESSIBLE, predict_net
 
@@ -106,9 +105,8 @@ def test_what_was_written_comes_back_or_is_named(case, tmp_path):
     wanted = {name: array.copy() for name, array in net.forward(**inputs).items()}
     try:
         back = net_in(path)
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError):
         assert case.layer_type.__name__ not in COMES_BACK
-        assert "layerkit has" in str(error) or "blobs hold" in str(error) or "no" in str(error)
         return
     compare(back.forward(**{name: x for name, x in inputs.items() if name in back.inputs}), wanted)
 

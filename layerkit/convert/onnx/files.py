@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{name!r} uses version {version(model)} of ONNX's operators, and what is read begins with {OLDEST}; "
             f"onnx.version_converter brings it up to date"
         )
+    for tensor in model.graph.initializer:
+        if tensor.data_location == package.TensorProto.EXTERNAL:
+            tensor.CopyFrom(_external(tensor, path))
+    for info in model.graph.output:  # whose shapes may be left out, and are not looked at here
+        info.type.tensor_type.shape.SetInParent()
     try:
         package.checker.check_model(model)
     except Exception as error:  # a C++ exception of the checker's, or what it makes of bytes that are no text
@@ -55,8 +61,6 @@ def constant(proto: Any, path: str | os.PathLike[str]) -> Array:
     name, package = os.fspath(path), onnx()
     if any(length < 0 for length in proto.dims):
         raise DataError(f"{name!r} is damaged: the constant {proto.name!r} has a negative length")
-    if proto.data_location == package.TensorProto.EXTERNAL:
-        proto = _external(proto, path)
     try:
         array = np.asarray(package.numpy_helper.to_array(proto))
     except Exception as error:  # whatever numpy says of bytes that do not fit the shape
@@ -72,17 +76,14 @@ def _external(proto: Any, path: str | os.PathLike[str]) -> Any:
     beside = Path(path).parent / location
     if not location or Path(location).name != location or beside.is_symlink():
         raise DataError(f"{os.fspath(path)!r} refers to {location!r} for values, which is no file beside it")
-    kind = onnx().helper.tensor_dtype_to_np_dtype(proto.data_type)
-    size = kind.itemsize
-    for length in proto.dims:
-        size *= int(length)
-    start = said.get("offset", "0")
     try:
+        size = int(onnx().helper.tensor_dtype_to_np_dtype(proto.data_type).itemsize) * math.prod(proto.dims)
+        start = said.get("offset", "0")
         with beside.open("rb") as file:
             file.seek(int(start))
-            data = file.read(size) if size <= beside.stat().st_size else b""
-    except (OSError, ValueError, OverflowError):
-        data = b""
+            data = file.read(size) if 0 <= size <= beside.stat().st_size else b""
+    except (OSError, ValueError, OverflowError, KeyError):
+        size, data = -1, b""
     if len(data) != size:
         raise DataError(f"the values of {proto.name!r} are not in {location!r}, which {os.fspath(path)!r} refers to")
     whole = onnx().TensorProto()

@@ -77,13 +77,14 @@ def _hard_sigmoid(at: At) -> Known:
 @reads("Clip")
 def _clip(at: At) -> Known:
     low, high = at.node.number(1, "min", None), at.node.number(2, "max", None)
+    if low is None and high is None:
+        return at.blob(0)
     if (low, high) == (0, 6):
         return at.add("ReLU6", at.blob(0))
     if low == 0 and high is None:
         return at.add("ReLU", at.blob(0))
-    bounds = [-FLOAT32_MAX if low is None else low, FLOAT32_MAX if high is None else high]
-    least, most = (short(min(max(each, -FLOAT32_MAX), FLOAT32_MAX)) for each in bounds)
-    return at.add("Clip", at.blob(0), min=least, max=most)
+    least, most = -FLOAT32_MAX if low is None else low, FLOAT32_MAX if high is None else high
+    return at.add("Clip", at.blob(0), min=short(least), max=short(most))
 
 
 @reads("PRelu")
@@ -165,9 +166,9 @@ def _combined(at: At, a: Known, b: Known) -> Known:
 def _with_constant(at: At, kind: str, x: Known, constant: Array) -> Known:
     """x plus or times a constant: in the layer before, as a Power, Bias or Scale, or with a blob of its own."""
     if constant.size == 1 and constant.ndim <= x.rank:
+        if not math.isfinite(constant.item()):
+            at.node.fail(f"its constant is {constant.item():g}")
         value = short(constant.item())
-        if not math.isfinite(value):
-            at.node.fail(f"its constant is {value:g}")
         return at.add("Power", x, shift=value) if kind == "Add" else at.add("Power", x, scale=value)
     place = lies_along(constant.shape, x.shape)
     if place is None:
@@ -212,4 +213,4 @@ def _differ(blobs: Sequence[Known]) -> bool:
 
 def short(value: float) -> float:
     """A float32, as it stands in the model, in the fewest digits that mean it."""
-    return float(str(np.float32(value)))
+    return max(-FLOAT32_MAX, min(FLOAT32_MAX, float(str(np.float32(value)))))
