@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from layerkit.errors import DataError
 
 OLDEST = 7
 """The first version of operators that is read: before it, shapes stretched over each other in another way."""
+MOST_DEPTH = 20
+"""Bodies inside bodies that are followed."""
 FLOATS = ("float16", "bfloat16", "float64")
 """Types of constants that are read as float32."""
 
@@ -33,6 +36,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise DataError(f"{name!r} is damaged or no ONNX model: its bytes cannot be parsed") from None
     if not model.graph.node:
         raise DataError(f"{name!r} is no ONNX model that can be used: it has no nodes")
+    if not all(isinstance(each, str) for each in _names(model.graph)):  # protobuf gives bytes that are no text as such
+        raise DataError(f"{name!r} is damaged or no ONNX model: a name in it is no text")
     if version(model) < OLDEST:
         raise DataError(
             f"{name!r} uses version {version(model)} of ONNX's operators, and what is read begins with {OLDEST}; "
@@ -49,6 +54,18 @@ def load(path: str | os.PathLike[str]) -> Any:
         reason = " ".join(str(error).partition("\n")[0].split())[:300]
         raise DataError(f"{name!r} is damaged or no valid ONNX model: {reason}") from None
     return model
+
+
+def _names(graph: Any, depth: int = 0) -> Iterator[Any]:
+    """Every name in a graph, and in the bodies inside it."""
+    yield graph.name
+    yield from (each.name for each in (*graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        yield from (node.op_type, node.name, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g") and depth < MOST_DEPTH:
+                yield from _names(attribute.g, depth + 1)
 
 
 def version(model: Any) -> int:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from layerkit.blob import Array
 from layerkit.convert.onnx import files, operators
 from layerkit.convert.onnx.building import BATCH, Builder, Known
@@ -17,9 +19,6 @@ from layerkit.convert.onnx.folding import MOST_IN_ALL, fold
 from layerkit.convert.onnx.node import NotReadableError, OnnxNode
 from layerkit.convert.onnx.package import onnx
 from layerkit.errors import ConfigError, DataError, LayerkitError, Mark, Problem
-
-MOST_DEPTH = 20
-"""Bodies inside bodies that are followed."""
 
 
 def read(
@@ -31,7 +30,8 @@ def read(
     that names every operator which no layer can stand for; DataError without the package onnx, and in one sentence for
     a file that is damaged, refers to others than files beside it, or has an input whose shape is not known.
     """
-    return _Reader(files.load(path), path, shapes or {}).read()
+    with np.errstate(all="ignore"):  # a model's constants may be anything
+        return _Reader(files.load(path), path, shapes or {}).read()
 
 
 class _Reader:
@@ -132,7 +132,7 @@ class _Reader:
     def _branch(self, node: OnnxNode, depth: int) -> Sequence[Array | Known | None]:
         """The branch of an If that will always be taken."""
         condition = node.inputs[0]
-        if condition is None or isinstance(condition, Known) or condition.size != 1 or depth > MOST_DEPTH:
+        if condition is None or isinstance(condition, Known) or condition.size != 1 or depth > files.MOST_DEPTH:
             raise NotReadableError("which branch is taken depends on data")
         graph = node.attribute("then_branch" if condition.item() else "else_branch", None)
         for tensor in graph.initializer:
@@ -146,7 +146,7 @@ def _reads(graph: Any, depth: int = 0) -> list[str]:
     found = [each.name for each in graph.output]
     for node in graph.node:
         found += node.input
-        for attribute in node.attribute if depth < MOST_DEPTH else ():
+        for attribute in node.attribute if depth < files.MOST_DEPTH else ():
             if attribute.type == onnx().AttributeProto.GRAPH:
                 found += _reads(attribute.g, depth + 1)
     return found
