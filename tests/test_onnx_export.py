@@ -12,7 +12,10 @@ from layerkit.convert.onnx.rules import REASONS, table
 from layerkit.errors import ConfigError
 
 DRAWN = "it draws its values at random"
-ROWS = {"DummyData-noise": DRAWN, "DummyData-xavier": DRAWN, "DummyData-mixed": DRAWN}
+ROWS = {
+    "DetectionOutput-adaptive": "ONNX's NonMaxSuppression has one threshold, and eta changes it for every box",
+    **dict.fromkeys(("DummyData-noise", "DummyData-xavier", "DummyData-mixed"), DRAWN),
+}
 """Rows that cannot be expressed though other rows of their type can, and why."""
 
 

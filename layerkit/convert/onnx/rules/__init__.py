@@ -19,11 +19,8 @@ _rules: dict[str, Rule] = {}
 
 REASONS = {
     "CTCLoss": "its sum over all ways to write the labels has no operator, and a net that answers has no labels",
-    "DetectionOutput": "ONNX's NonMaxSuppression looks at all boxes of a class and keeps its best; this one looks at "
-    "the best top_k, and then keeps an image's best keep_top_k of all classes",
     "HDF5Output": "it writes a file, and a model only computes",
     "MultiBoxLoss": "its matching takes one pair of box and prior after the other until none is left",
-    "Proposal": "how many regions it leaves of each image has no operator that it could be said with",
     "Python": "it runs code of its user's, which no file holds",
 }
 """Why types have no rule, as what follows on "ONNX cannot express it:"."""
