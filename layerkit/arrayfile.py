@@ -51,7 +51,8 @@ _TYPES = {
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _CODES = {np.dtype(code): name for name, code in _TYPES.items()}
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Numbers of the errors that say that a file finds no room."""
 
 
 class ArrayHeader(NamedTuple):
@@ -177,7 +178,7 @@ def _members(path: AnyPath, archive: zipfile.ZipFile) -> Iterator[tuple[str, zip
     declared = sum(info.file_size for info in archive.infolist())
     if declared > max(BOMB_SIZE, BOMB_RATIO * os.path.getsize(path)):
         raise SnapshotError(
-            f"{_name(path)} is refused: it declares {_size(declared)} of arrays, far more than it holds"
+            f"{_name(path)} is refused: it declares {size_text(declared)} of arrays, far more than it holds"
         )
     if not _complete(path, len(archive.infolist())):
         raise SnapshotError(f"{_name(path)} is damaged: it lists fewer arrays than it counts")
@@ -281,11 +282,11 @@ def _replace(path: AnyPath, parts: Iterable[bytes | memoryview], size: int) -> N
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         reason = _reason(error)
-        if error.errno in _FULL:
-            reason = f"the disk is full; the file needs {_size(size)}"
+        if error.errno in FULL:
+            reason = f"the disk is full; the file needs {size_text(size)}"
         elif not target.parent.is_dir():
             reason = f"there is no folder {str(target.parent)!r}"
         raise SnapshotError(f"cannot write {_name(path)}: {reason}") from error
@@ -297,7 +298,7 @@ def _write_all(descriptor: int, part: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest[: 1 << 26]) :]  # in pieces: one write moves at most 2 GiB
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename itself durable, where the system lets a folder be opened (Windows does not)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -346,7 +347,8 @@ def _reason(error: OSError) -> str:
     return " ".join((error.strerror or str(error) or type(error).__name__).split())
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes for a message."""
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 

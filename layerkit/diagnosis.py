@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,23 @@ class Guard:
         state = self._net.graph.state
         net = load_run({"layers": layers, "force_backward": self._net.graph.force_backward}).net
         return graph.build(net, state.phase, state.level, state.stages, allow_python=state.allow_python)
+
+
+class Skipped:
+    """Tells of the samples that the sources of some nets left out, once there are more."""
+
+    def __init__(self, nets: Iterable[Net]):
+        self._sources = [layer for net in nets for layer in net.layers.values() if isinstance(layer, SourceLayer)]
+        self._told = [0 for _ in self._sources]
+
+    def news(self) -> Iterator[dict[str, Any]]:
+        """The fields of the record's event, for each source that left out more than was told."""
+        for i, source in enumerate(self._sources):
+            count = sum(source.skipped.values())
+            if count > self._told[i]:
+                self._told[i] = count
+                first = next(iter(source.skipped))
+                yield {"layer": source.name, "samples": count, "different": len(source.skipped), "first": first}
 
 
 def expect_something_to_train(net: Net) -> None:

@@ -10,14 +10,15 @@ each weight in `self.asked`, and touches nothing else. All summing is the net's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
 from layerkit.errors import LayerkitError, ShapeError
@@ -30,6 +31,9 @@ Tops = Sequence[Blob]
 
 class LayerParams(Strict):
     """Base of every layer's parameters. They lie flat in the layer's YAML mapping; each has a description."""
+
+    by_part: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose mapping has a value for each part of a dataset, and is never taken for one value per phase."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ class Layer:
         self.asked: frozenset[str] = frozenset()
         """Names of the weights whose diffs `backward` must write."""
         self.bodies: Mapping[str, Any] = {}
-        self.generator: Callable[..., np.random.Generator] = _default_generator
+        self.generator: Callable[..., np.random.Generator] = Generators(0)
         """`generator(*key)`: a fresh generator, a pure function of the net's seed, the layer's name and `key`."""
         self.body_shapes: Callable[[Body], Mapping[str, Shape]] = _no_bodies
         """During `plan`: the shapes of a body's outputs."""
@@ -193,6 +197,13 @@ class SourceLayer(Layer):
     bottoms = (0, 0)
     tops: ClassVar[tuple[int, int | None]] = (1, None)
     uses_files = True
+
+    def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
+        super().__init__(params, phase, num_tops)
+        self.waited = 0.0
+        """Seconds that forward passes waited for samples."""
+        self.skipped: dict[str, int] = {}
+        """What was wrong with samples that were left out, and how often they were."""
 
     def samples(self) -> SampleInfo:
         """What a sample of top 0 is and what was done to it. Reads headers only."""
@@ -261,15 +272,47 @@ class Metric(Layer):
 class SampleInfo(Strict):
     """What someone who has only a snapshot must know of a sample; it serves `net.predict`."""
 
-    shape: list[int] = Field(description="Shape of one sample, without the batch axis.")
+    shape: list[int] = Field(description="Shape of one sample as the net gets it, without the batch axis.")
+    raw_shape: list[int] | None = Field(
+        None, description="Shape as the source stores it, 0 for a height or width that may be any; None: as `shape`."
+    )
+    transform: list[dict[str, Any]] = Field([], description="What is done first, in this order.")
+    crop_size: int = Field(0, ge=0, description="Side of the square that is cut out of the middle; 0 uses all.")
     scale: float = Field(1.0, description="What each value is multiplied by, after the mean is subtracted.")
     mean_value: list[float] = Field([], description="What is subtracted: one value, or one a channel.")
+    mean_shape: list[int] = Field([], description="Shape of the mean image that is subtracted; empty: there is none.")
     channel_order: Literal["RGB", "BGR"] = Field("RGB", description="Order of three channels in the net's input.")
     class_names: list[str] = Field([], description="Names of the classes, by label.")
 
+    _mean_image: Array | None = PrivateAttr(None)
 
-def _default_generator(*key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=key))
+    @property
+    def mean_image(self) -> Array | None:
+        """What is subtracted pixel by pixel before the crop, (C, H, W). It is an array, and so no part of the dump."""
+        return self._mean_image
+
+    def with_mean_image(self, image: Array) -> SampleInfo:
+        """The same with a mean image."""
+        info = self.model_copy(update={"mean_shape": list(image.shape)})
+        info._mean_image = image
+        return info
+
+
+@dataclass(frozen=True)
+class Generators:
+    """`generators(*key)` is a fresh generator, a pure function of the seed, `prefix` and `key`."""
+
+    seed: int
+    prefix: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, seed: int, name: str, *key: int) -> Self:
+        """Those of a layer, by its full name."""
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        return cls(seed, (*np.frombuffer(digest, "<u4").tolist(), *key))
+
+    def __call__(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(*self.prefix, *key)))
 
 
 def _no_bodies(body: Body) -> Mapping[str, Shape]:

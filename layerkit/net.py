@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from layerkit.bodies import RunningBody
 from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
-from layerkit.layer import Layer
+from layerkit.layer import Generators, Layer
 from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
@@ -136,16 +135,14 @@ class Net:
 
     def generator(self, layer: str, *key: int) -> np.random.Generator:
         """A fresh generator that is a pure function of the net's seed, a layer's name and `key`."""
-        name = hashlib.blake2b((self._prefix + layer).encode(), digest_size=16).digest()
-        words = np.frombuffer(name, "<u4").tolist()
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(*words, *key)))
+        return Generators.of(self.seed, self._prefix + layer)(*key)
 
     def _bind(self, node: Node) -> None:
         """Give a layer what it planned."""
         layer = node.layer
         layer.weights = self.flat.params[node.name]
         layer.rng = self.generator(node.name, 1)
-        layer.generator = lambda *key: self.generator(node.name, 2, *key)
+        layer.generator = Generators.of(self.seed, self._prefix + node.name, 2)
         layer.state = SimpleNamespace()
         provide_state(layer, node.plan.state, self.dtype)
         layer.bodies = {name: self._body(node, name) for name in node.bodies}
@@ -374,11 +371,12 @@ class Net:
 
     # -- use -----------------------------------------------------------------------------------------------------
 
-    def predict(self, raw: npt.ArrayLike) -> Any:
+    def predict(self, raw: npt.ArrayLike | Sequence[npt.ArrayLike]) -> Any:
         """Class names (or, where there are none, a copy of the output) for raw samples.
 
-        `raw` is one sample or a batch as the source stored it; scale, mean and channel order are applied here. Several
-        outputs come as a dict. For probabilities instead of names use `forward`. Raises UsageError, ShapeError.
+        `raw` is one sample or a batch as the source stored it; transforms, crop, mean, scale and channel order are
+        applied here. Where these give all images one size, it may be a list of images of several. Several outputs come
+        as a dict. For probabilities instead of names use `forward`. Raises UsageError, ShapeError.
         """
         if self.graph.state.phase != "predict":
             raise UsageError("predict needs a net in the predict phase: Net(..., phase='predict')")
@@ -387,7 +385,7 @@ class Net:
         name = self.inputs[0]
         info = self.graph.samples.get(name)
         shape = tuple(info.shape) if info else self.graph.shapes[Ref(name)][1:]
-        batch, single = prediction.prepare(as_array(name, raw), shape, info)
+        batch, single = prediction.prepare(name, raw, shape, info)
         given: dict[str, Any] = {name: batch}
         return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from layerkit import graph
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import transform
-from layerkit.errors import ShapeError, SnapshotError, UnknownNameError
+from layerkit.datasets.transforms import of_info, shape_words
+from layerkit.errors import DataError, ShapeError, SnapshotError, UnknownNameError
+from layerkit.given import as_array
 from layerkit.layer import SampleInfo
 from layerkit.registry import layer_class
 from layerkit.spec import load_run
@@ -27,6 +28,17 @@ def build(predict: Mapping[str, Any], samples: Mapping[str, SampleInfo], *, allo
     built = graph.build(load_run(predict).net, "predict", allow_python=allow_python)
     _expect_samples(built, samples)
     return graph.with_samples(built, samples)
+
+
+def with_mean_images(samples: Mapping[str, SampleInfo], images: Mapping[str, Array]) -> dict[str, SampleInfo]:
+    """What is known of the samples, together with the mean images that a snapshot holds, by input blob.
+
+    Raises SnapshotError where one is spoken of that is not there.
+    """
+    for name, info in samples.items():
+        if info.mean_shape and (name not in images or list(images[name].shape) != info.mean_shape):
+            raise SnapshotError(f"there is no mean image of {shape_text(info.mean_shape)} for the input {name!r}")
+    return {name: info.with_mean_image(images[name]) if info.mean_shape else info for name, info in samples.items()}
 
 
 def _expect_plain(predict: Mapping[str, Any]) -> None:
@@ -60,20 +72,44 @@ def _expect_samples(built: graph.Graph, samples: Mapping[str, SampleInfo]) -> No
         if tuple(info.shape) != shape:
             what = f"samples of shape {shape_text(tuple(info.shape))}"
             raise SnapshotError(f"{what} do not fit the input {name!r}, which takes {shape_text(shape)}")
-        transform.check(info)
+        of_info(info, np.dtype(np.float32))
 
 
-def prepare(samples: Array, shape: Shape, info: SampleInfo | None) -> tuple[Array, bool]:
-    """The batch to feed the net with, and whether `samples` was a single one.
+def prepare(name: str, raw: Any, shape: Shape, info: SampleInfo | None) -> tuple[Array, bool]:
+    """The batch to feed the input `name` with, and whether `raw` was a single sample.
 
-    `shape` is that of one sample; `info` says what the source did to its samples. Raises ShapeError.
+    `shape` is that of one sample as the net takes it; `info` says what the source did to its samples. Where that gives
+    images of any size one size, `raw` may be a list of images that differ in size. Raises ShapeError, UsageError.
     """
-    single = samples.shape == shape
-    if not single and samples.shape[1:] != shape:
-        wanted = f"one sample of {shape_text(shape)} or a batch of them"
+    stored = tuple(info.raw_shape) if info is not None and info.raw_shape is not None else shape
+    if info is not None and isinstance(raw, (list, tuple)) and 0 in stored and len({np.shape(x) for x in raw}) > 1:
+        return _each([as_array(name, image) for image in raw], shape, info), False
+    samples = as_array(name, raw)
+    single = _fits(samples.shape, stored)
+    if not single and not (samples.ndim and _fits(samples.shape[1:], stored)):
+        wanted = f"one sample of {shape_words(stored)} or a batch of them"
         raise ShapeError(f"predict takes {wanted}, not {shape_text(samples.shape)}")
     batch = samples[np.newaxis] if single else samples
-    return (transform.apply(batch, info) if info else batch), single
+    if info is None:
+        return batch, single
+    made, stream = np.empty((len(batch), *shape), np.float32), np.zeros(len(batch), np.int64)
+    of_info(info, batch.dtype).apply([batch], stream, stream, [made])
+    return made, single
+
+
+def _each(images: Sequence[Array], shape: Shape, info: SampleInfo) -> Array:
+    """The batch made of images that differ in size."""
+    made, stream = np.empty((len(images), *shape), np.float32), np.arange(len(images))
+    try:
+        of_info(info, np.result_type(*images)).apply_each([[image] for image in images], stream, stream, [made])
+    except DataError as error:
+        raise ShapeError(str(error)) from None
+    return made
+
+
+def _fits(shape: Shape, wanted: Shape) -> bool:
+    """Whether a sample of this shape is what is wanted, where 0 stands for any length."""
+    return len(shape) == len(wanted) and all(want in (0, have) for want, have in zip(wanted, shape, strict=True))
 
 
 def answers(outputs: Mapping[str, Array], class_names: Sequence[str], single: bool) -> Any:

@@ -1,9 +1,10 @@
 """Snapshots: weights with everything needed to use them, and the solver's state with everything needed to go on.
 
 A snapshot is a safetensors file: weights under `layer.weight`, and as metadata one JSON object with a format version,
-the run as resolved, the predict net with its shapes, what the source did to its samples, class names, and the versions
-of what wrote it. A solver's state is a second file beside it. Nothing in either names code to run, but for layers of
-type Python, which only a caller who allows it can load. Each is written whole or not at all.
+the run as resolved, the predict net with its shapes, what the source did to its samples (a mean image lies beside the
+weights), class names, and the versions of what wrote it. A solver's state is a second file beside it. Nothing in either
+names code to run, but for layers of type Python, which only a caller who allows it can load. Each is written whole or
+not at all.
 
 The two files of a pair are written one after the other, and a process can be killed between them. So the state names
 the weights that it belongs to by their digest, and a state is only restored together with those.
@@ -11,7 +12,6 @@ the weights that it belongs to by their digest, and a state is only restored tog
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -36,7 +36,18 @@ from layerkit.policies import PlateauState
 from layerkit.spec import RunSpec
 from layerkit.threads import count as threads_in_force
 from layerkit.updaters import Updater
-from layerkit.weights import FORMAT, KEY, STATE_SUFFIX, read_about, read_about_weights, read_weights, weights_of
+from layerkit.weights import (
+    FORMAT,
+    KEY,
+    MEAN_IMAGE,
+    STATE_SUFFIX,
+    digest_of,
+    read_about,
+    read_about_weights,
+    read_arrays,
+    read_weights,
+    weights_of,
+)
 
 EVENTS = "events.jsonl"
 """Name of the event log in a run's folder."""
@@ -53,7 +64,7 @@ class WeightsInfo(Strict):
     kind: Literal["weights"] = "weights"
     iteration: int = Field(description="Updates made.")
     averaged: int = Field(0, description="How often weights were taken into the average that these are; 0: no average.")
-    digest: str = Field(description="Digest of names, types, shapes and values of the arrays.")
+    digest: str = Field(description="Digest of names, types, shapes and values of the weights.")
     shared: dict[str, str] = Field({}, description="Further uses of shared weights -> the name that they stand under.")
     versions: dict[str, str] = Field({}, description="Versions of layerkit, numpy and Python that wrote it.")
     run: dict[str, Any] = Field({}, description="The run as resolved.")
@@ -96,9 +107,11 @@ def save_weights(
     `arrays` stand in for those that the net has now. Returns their digest. Raises SnapshotError.
     """
     arrays = net.flat.arrays() if arrays is None else arrays
-    digest = _digest(arrays)
+    digest = digest_of(arrays)
     own = {"format": FORMAT, "kind": "weights", "iteration": iteration, "digest": digest, "versions": versions()}
-    arrayfile.save(path, arrays, {KEY: json.dumps({**own, "shared": net.flat.shared(), **(about or {})})})
+    told = {**own, "shared": net.flat.shared(), **(about or {})}
+    images = {MEAN_IMAGE + name: image for name, image in told.pop("mean_images", {}).items()}
+    arrayfile.save(path, {**arrays, **images}, {KEY: json.dumps(told)})
     return digest
 
 
@@ -128,13 +141,15 @@ def load(
     if info.predict is None:
         why = f"{info.predict_missing}; use Net(..., weights=...)"
         raise SnapshotError(f"{name}: the snapshot holds no predict net: {why}")
+    weights, images = read_arrays(path)
     try:
-        built = prediction.build(info.predict, info.samples, allow_python=allow_python)
+        samples = prediction.with_mean_images(info.samples, images)
+        built = prediction.build(info.predict, samples, allow_python=allow_python)
         net = Net.from_graph(built, dtype=dtype, engine=engine, keep=keep)
     except (LayerkitError, RecursionError) as error:
         what = error.problems[0] if isinstance(error, ConfigError) else error
         raise SnapshotError(f"{name}: the predict net inside cannot be used: {what}") from None
-    net.flat.load(read_weights(path), name)
+    net.flat.load(weights, name)
     return net
 
 
@@ -157,8 +172,11 @@ def _predict_net(run: RunSpec, built: graph.Graph | None, allow_python: bool) ->
     layers = [{**graph.as_tree(node.spec), "include": ["predict"]} for node in built.nodes]
     for layer in layers:
         layer.pop("exclude", None)
-    samples = {name: info.model_dump() for name, info in built.samples.items()}
-    return {"predict": {"name": run.name, "net": {"name": built.name, "layers": layers}}, "samples": samples}
+    return {
+        "predict": {"name": run.name, "net": {"name": built.name, "layers": layers}},
+        "samples": {name: info.model_dump() for name, info in built.samples.items()},
+        "mean_images": {name: info.mean_image for name, info in built.samples.items() if info.mean_image is not None},
+    }
 
 
 # -- states ----------------------------------------------------------------------------------------------------------
@@ -372,13 +390,3 @@ def _validated(kind: type[Info], about: dict[str, Any], path: str | os.PathLike[
         fault = error.errors()[0] if isinstance(error, ValidationError) else None
         what = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else str(error)
         raise SnapshotError(f"{os.fspath(path)}: the snapshot's metadata cannot be used: {what}") from None
-
-
-def _digest(arrays: Mapping[str, Array]) -> str:
-    """A digest of names, types, shapes and values, the same for equal arrays in any order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -16,7 +16,7 @@ import numpy as np
 from layerkit import graph, snapshot
 from layerkit.averaging import Average, in_place
 from layerkit.best import Best
-from layerkit.diagnosis import Guard, expect_something_to_train
+from layerkit.diagnosis import Guard, Skipped, expect_something_to_train
 from layerkit.errors import LayerkitError, UsageError
 from layerkit.evaluation import Outputs, Tests, batch_size, scalars
 from layerkit.events import EventLog
@@ -114,6 +114,7 @@ class Solver:
         """The best test so far, if the run asks for one."""
         self._keeper = Keeper(spec, self.best, net, self.average, self.folder, about)
         self._guard = Guard(net, self.folder)
+        self._skipped = Skipped([net, *test_nets.values()])
         self.iteration = 0
         self.stopping = False
         """Set it (from a signal handler, say) and `solve` ends after the update in hand, with a snapshot."""
@@ -252,6 +253,8 @@ class Solver:
             weight_norm=l2_norm(self.net.flat.values),
             outputs={name: float(value) for name, value in scalars(self.net)},
         )
+        for event in self._skipped.news():
+            self.events.emit("skipped", self.iteration, **event)
         self._samples, self._seconds = 0, 0.0
 
     def _about(self) -> dict[str, Any]:

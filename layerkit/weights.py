@@ -5,6 +5,7 @@ And how they are read from a file, with what a layerkit file says of itself.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -28,6 +29,8 @@ FORMAT = 1
 KEY = "layerkit"
 """The metadata entry in which a layerkit file says what it is, as one JSON object."""
 STATE_SUFFIX = ".state.safetensors"
+MEAN_IMAGE = ".mean_image."
+"""What stands in front of an input's name in the name of its mean image; no weight's name begins with a dot."""
 
 Generator = Callable[..., np.random.Generator]
 
@@ -268,12 +271,18 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
 
     Raises SnapshotError for a file that cannot be read, and for a solver's state.
     """
+    return read_arrays(path)[0]
+
+
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The weights in a file, as `read_weights` gives them, and the mean images, by input blob."""
     arrays, notes = arrayfile.load(path)
+    images = {name.removeprefix(MEAN_IMAGE): arrays.pop(name) for name in list(arrays) if name.startswith(MEAN_IMAGE)}
     shared = _about_weights(notes, path).get("shared") if KEY in notes else None
     if isinstance(shared, dict):
         known = {use: key for use, key in shared.items() if isinstance(key, str) and key in arrays}
         arrays = {**{use: arrays[key] for use, key in known.items()}, **arrays}
-    return arrays
+    return arrays, images
 
 
 def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -310,3 +319,13 @@ def _about_weights(notes: Mapping[str, str], path: str | os.PathLike[str]) -> di
         beside = weights_of(path).name
         raise SnapshotError(f"{os.fspath(path)}: this is a solver's state; the weights are {beside} beside it")
     return about
+
+
+def digest_of(arrays: Mapping[str, Array]) -> str:
+    """A digest of names, types, shapes and values, the same for equal arrays in any order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

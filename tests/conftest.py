@@ -1,5 +1,6 @@
 """What tests share: `cases` importable, the command line as a fixture, and the whole stack's one-second test first."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -33,6 +34,12 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     threads.use(1, "blas")
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found in a cache of this machine's user, nor put there: the folder cannot be made."""
+    monkeypatch.setenv("LAYERKIT_DATA", os.path.join(os.devnull, "cache"))
 
 
 @pytest.fixture

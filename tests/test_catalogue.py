@@ -144,3 +144,10 @@ def test_a_type_from_elsewhere_may_say_less(command):
         pass
 
     assert command("layers", "Undocumented").out.startswith("Undocumented (plug-in):\n")
+
+
+def test_models_that_are_told_apart_by_their_type_are_listed_by_it():
+    kinds = {each.name: each.kind for each in catalogue.page("Data").parameters}
+    assert kinds["transform"].startswith("list of affine, center_crop, ")
+    assert kinds["transform"].endswith("resize or rotate, alone or as the type of a mapping")
+    assert "digits, " in kinds["dataset"]

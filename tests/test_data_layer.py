@@ -164,7 +164,7 @@ def test_digits_train_and_test():
 
 
 def test_a_part_may_be_named():
-    assert Run("test", dataset="digits", part="TRAIN").layer.batches() == 360
+    assert Run("test", dataset="digits", part="train").layer.batches() == 360
     assert Run("train", dataset="digits", part="test").layer.batches() == 90
 
 
@@ -208,10 +208,14 @@ def test_what_does_not_fit_is_refused_when_planned(params, kind, match):
     ("params", "match"),
     [
         ({}, "needs a dataset"),
-        ({"source": "a.npz", "part": "test"}, "an .npz file is one part"),
         ({"dataset": "digits", "batch_size": 0}, "greater than 0"),
         ({"dataset": "digits", "batch_size": True}, "valid integer"),
-        ({"dataset": "digits", "part": "validation"}, "'train' or 'test'"),
+        ({"dataset": {"type": "digits", "side": 8}}, "Extra inputs are not permitted"),
+        ({"dataset": {"type": "digist", "side": 8}}, "no kind of dataset 'digist' that could have the fields side"),
+        ({"parts": {"train": "a.npz", "test": 0.5}}, "beside paths is a share"),
+        ({"parts": {"train": "a.npz"}, "source": "b.npz"}, "beside paths is a source"),
+        ({"dataset": "digits", "parts": {"train": 0.75, "validation": 0.5}}, "not more than 1 in all"),
+        ({"dataset": "digits", "parts": {"train": 0.0}}, "must be shares between 0 and 1"),
         ({"dataset": "digits", "scale": float("nan")}, "finite"),
     ],
 )

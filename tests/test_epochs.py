@@ -12,6 +12,7 @@ from rule_tools import digits_run
 from test_rules import sentence
 
 import layerkit as lk
+from layerkit.layer import SourceLayer
 from layerkit.schedule import Every
 
 SAMPLES = 1437
@@ -113,7 +114,7 @@ def test_epochs_that_cannot_be_counted_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_source_without_a_length_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(lk.layer_class("Data"), "length")
+    monkeypatch.setattr(lk.layer_class("Data"), "length", SourceLayer.length)
     why = r"its source 'digits' \(Data\) has no length; count in iterations"
     with pytest.raises(lk.UsageError, match=f"solver: display: 2 epochs cannot be counted: {why}"):
         lk.Solver(digits_run(display="2 epochs"))

@@ -322,7 +322,9 @@ def test_idx_files_that_declare_too_much(tmp_path: Path, suffix: str) -> None:
         content = struct.pack(f">{2 + len(axes)}I", 0x0801 + len(axes), 900_000, *axes) + bytes(20_000_000)
         path = tmp_path / f"train-{name}-ubyte{suffix}"
         path.write_bytes(gzip.compress(content, 1) if suffix else content)
-    with pytest.raises(lk.DataError, match="its header declares 705,600,000 bytes of images, but it holds only"):
+    with pytest.raises(
+        lk.DataError, match=r"its header declares 705,600,000 bytes \(900000x28x28 of uint8\), but it holds only"
+    ):
         mnist.open_source(str(tmp_path), "train")
 
 
@@ -357,8 +359,8 @@ def test_cifar_archives(tmp_path: Path, inside: bool) -> None:
     ("content", "kind", "match"),
     [
         (bytes(40_000_000), tarfile.REGTYPE, "'cifar-10-batches-bin/test_batch.bin' in it is too large"),
-        (b"", tarfile.SYMTYPE, "it holds no cifar-10-batches-bin/test_batch.bin"),
-        (b"", tarfile.DIRTYPE, "it holds no cifar-10-batches-bin/test_batch.bin"),
+        (b"", tarfile.SYMTYPE, "it holds no test_batch.bin"),
+        (b"", tarfile.DIRTYPE, "it holds no test_batch.bin"),
     ],
     ids=["bomb", "link to itself", "folder"],
 )
@@ -373,7 +375,12 @@ def test_npz_sources(tmp_path: Path) -> None:
     np.savez(path, data=np.arange(12.0).reshape(4, 3), label=np.arange(4))
     whole = path.read_bytes()
     for change in (mutated, member_edited):
-        fuzz(path, whole, [npz.describe, npz.open_source], change)
+        fuzz(
+            path,
+            whole,
+            [lambda path: npz.Npz().describe(path, "train"), lambda path: npz.Npz().open(path, "train")],
+            change,
+        )
 
 
 def test_lists_of_files(tmp_path: Path) -> None:
@@ -390,7 +397,7 @@ def test_images(tmp_path: Path) -> None:
         path = tmp_path / f"a.{suffix}"
         pillow.fromarray(pixels).save(path)
         readers: list[Read] = [lambda path: images.read(lists.Listed(str(path), 0, "line 1"))]
-        readers.append(lambda path: images.size(lists.Listed(str(path), 0, "line 1")))
+        readers.append(lambda path: images.size_of(lists.Listed(str(path), 0, "line 1")))
         fuzz(path, path.read_bytes(), readers)
 
 

@@ -3,11 +3,12 @@
 import re
 import shlex
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 
 from layerkit import graph
+from layerkit.datasets.transforms import TransformParams
 from layerkit.errors import ConfigError
 from layerkit.policies import POLICIES
 from layerkit.spec import AverageSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec
@@ -113,6 +114,17 @@ def test_the_guide_names_every_field_of_the_solver():
         | set(EarlyStoppingSpec.model_fields)
     ):
         assert re.search(rf"\b{name}\b", section), name
+
+
+def test_the_guide_names_every_transform_and_its_fields():
+    section = TEXT[TEXT.index("## Transforms") : TEXT.index("## Files, and code of your own")]
+    rows = re.findall(r"^\| `(\w+)` (\*?) ?\|[^|]*\| (.*) \|$", section, re.MULTILINE)
+    (union,) = get_args(TransformParams.model_fields["transform"].annotation)
+    kinds = {kind.model_fields["type"].default: kind for kind in get_args(get_args(union)[0])}
+    assert {name for name, _, _ in rows} == set(kinds)
+    for name, star, fields in rows:
+        assert bool(star) == kinds[name].random
+        assert set(re.findall(r"`(\w+)`", fields)) == set(kinds[name].model_fields) - {"type"}
 
 
 def test_links_lead_somewhere():

@@ -9,6 +9,7 @@ from PIL import Image
 
 import layerkit as lk
 from layerkit.datasets import images, lists
+from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import ConfigError, DataError
 
 
@@ -116,9 +117,9 @@ def test_an_image_of_more_bits_is_refused():
 def test_images_of_other_sizes_need_one():
     write_images()
     write_image("1.png", 3, 5)
-    with pytest.raises(DataError, match=r"line 2: the image '1.png' is 3x5, not 4x5 as the first; give new_height and"):
+    with pytest.raises(DataError, match=r"line 2, '1.png': it is 3x3x5, not 3x4x5 as the first; give all"):
         net(IMAGES).forward()
-    with pytest.raises(DataError, match=r"line 2: crop_size 4 does not fit into an image of 3x5 \('1.png'\)"):
+    with pytest.raises(DataError, match=r"line 2, '1.png': crop_size 4 does not fit into an image of 3x5"):
         net({**IMAGES, "crop_size": 4}).forward()
     net_ = net({**IMAGES, "new_height": 2, "new_width": 3})
     net_.forward()
@@ -190,10 +191,10 @@ def test_a_test_mirrors_too_but_cuts_out_the_middle():
 
 def test_images_in_a_larger_size_are_between_their_neighbours():
     image = np.array([[[0, 100]]], np.uint8)
-    assert images.resize(image, 1, 4).tolist() == [[[0, 25, 75, 100]]]
-    assert images.resize(image, 2, 2).tolist() == [[[0, 100], [0, 100]]]
+    assert bilinear(image, 1, 4).tolist() == [[[0, 25, 75, 100]]]
+    assert bilinear(image, 2, 2).tolist() == [[[0, 100], [0, 100]]]
     big = RNG.integers(0, 256, (3, 8, 6), dtype=np.uint8)
-    np.testing.assert_array_equal(images.resize(big, 8, 6), big)
+    np.testing.assert_array_equal(bilinear(big, 8, 6), big)
 
 
 def test_a_snapshot_predicts_from_images_as_files_hold_them():

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from child_tools import finish, start
 
-import layerkit as lk
 from layerkit import arrayfile, events, snapshot
 
 END = 1000
@@ -36,26 +34,6 @@ net:
 solver: {{type: Adam, base_lr: 0.01, momentum: 0.9, momentum2: 0.99, lr_policy: inv, gamma: 0.01, power: 0.75,
   average: {{type: ema, decay: 0.9}}, average_loss: 4, max_iter: {END}, snapshot: 5, display: 1, test_interval: 25}}
 """
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A child process: Python with these arguments."""
-    source = Path(lk.__file__).parents[1]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_PROCESS")}
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**inherited, **ENVIRONMENT, "PYTHONPATH": str(source)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = child.communicate(timeout=300)
-    return child.returncode, out, err
 
 
 def train(folder: Path, *options: str, limit: int = resource.RLIM_INFINITY) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from layerkit.blob import Array, Blob, Shape, Weights, laid_out, shape_text
 from layerkit.errors import LayerkitError, ShapeError, UsageError
-from layerkit.layer import Layer, Plan
+from layerkit.layer import Generators, Layer, Plan
 from layerkit.registry import layer_class
 
 LayerType = type[Layer]
@@ -191,7 +191,7 @@ def prepare(
     rng = np.random.default_rng(seed)
     cls = case.layer_type
     layer = cls(cls.Params.model_validate(dict(case.params)), case.phase, case.num_tops)
-    layer.generator = lambda *key: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    layer.generator = Generators(seed)
     _count(case, "bottoms", len(case.bottoms), cls.bottoms)
     _count(case, "tops", case.num_tops, cls.tops)
 

@@ -88,6 +88,10 @@ class Progress:
         best = "" if event["best"] is None else f", {event['metric']} was no better than {event['best']:.4f}"
         self._line(f"{self._at(event)}  lr {event['was']:.4g} -> {event['lr']:.4g}{best}")
 
+    def _skipped(self, event: Event) -> None:
+        what = f"{event['samples']} times a sample was left out, {event['different']} of them in all"
+        self.note(f"{event['layer']}: {what}; the first: {event['first']}")
+
     def _debug_info(self, event: Event) -> None:
         for line in magnitude_lines(event):
             self._line(line)

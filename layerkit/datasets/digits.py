@@ -11,11 +11,13 @@ Changed here: stored as bytes, put into a fixed order and split in two.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from layerkit import arrayfile
-from layerkit.datasets.source import ArraySource, Header, Part, Source, refuse_source
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import ArraySource, Header, Source
 from layerkit.errors import DataError, SnapshotError
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -23,20 +25,26 @@ CLASS_NAMES = tuple("0123456789")
 LENGTHS = {"train": 1437, "test": 360}
 
 
-def describe(source: str | None, part: Part) -> Header:
-    """Known without reading anything. Raises DataError if a `source` is given: the set is bundled."""
-    refuse_source("digits", source)
-    byte = np.dtype(np.uint8)
-    return Header({"data": (1, 8, 8), "label": ()}, {"data": byte, "label": byte}, LENGTHS[part], CLASS_NAMES)
+class Digits(Dataset):
+    """The bundled digits. It takes no source."""
 
+    type: Literal["digits"] = "digits"
 
-def open_source(source: str | None, part: Part) -> Source:
-    """The bundled samples of one part. Raises DataError if a `source` is given or the installed file is damaged."""
-    refuse_source("digits", source)
-    try:
-        arrays, _ = arrayfile.load(FILE)
-    except SnapshotError as error:
-        raise DataError(f"the bundled digits cannot be read; install layerkit again: {error}") from None
-    chosen = slice(0, LENGTHS["train"]) if part == "train" else slice(LENGTHS["train"], None)  # training samples first
-    data, label = arrays["data"][chosen], arrays["label"][chosen]
-    return ArraySource("digits", {"data": data[:, np.newaxis], "label": label}, CLASS_NAMES)
+    def describe(self, source: str | None, part: str) -> Header:
+        """Known without reading anything. Raises DataError if a `source` is given: the set is bundled."""
+        self.no_source(source)
+        byte = np.dtype(np.uint8)
+        return Header({"data": (1, 8, 8), "label": ()}, {"data": byte, "label": byte}, LENGTHS[part], CLASS_NAMES)
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The bundled samples of one part. Raises DataError if a `source` is given or the installed file is damaged."""
+        self.no_source(source)
+        try:
+            arrays, _ = arrayfile.load(FILE)
+        except SnapshotError as error:
+            raise DataError(f"the bundled digits cannot be read; install layerkit again: {error}") from None
+        chosen = (
+            slice(0, LENGTHS["train"]) if part == "train" else slice(LENGTHS["train"], None)
+        )  # training samples first
+        data, label = arrays["data"][chosen], arrays["label"][chosen]
+        return ArraySource("digits", {"data": data[:, np.newaxis], "label": label}, CLASS_NAMES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import itertools
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from layerkit.arrayfile import BOMB_RATIO, BOMB_SIZE
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.lists import Listed, read_files
 from layerkit.datasets.optional import need
-from layerkit.datasets.source import check, check_headers
+from layerkit.datasets.source import Header, Source, check, check_headers
 from layerkit.errors import DataError
 
 _numbers = itertools.count()
 
 
-class Files:
-    """The files that a list names, each with the datasets `names` of equally many samples; the last one is kept.
+class Files(Source):
+    """The files that a list names, each with the datasets `names` of equally many samples; the last ones are kept.
 
     Raises DataError, naming the file, where one is missing or broken, lacks a dataset, or has other sample shapes.
     """
@@ -32,36 +33,47 @@ class Files:
     def __init__(self, source: str, names: Sequence[str]):
         self._listed = read_files(source)
         self._names = names
-        self._kept: tuple[int, dict[str, Array]] | None = None
-        self.shapes: list[Shape] = []
-        """Shape of one sample of each dataset."""
-        lengths = []
+        self._kept: tuple[tuple[int, dict[str, Array]], ...] = ()
+        shapes: list[Shape] = []
+        dtypes: list[np.dtype[Any]] = []
+        starts = [0]
         for listed in self._listed:
             with _reading(listed) as file:
                 found = self._found(listed, file)
                 check_headers(repr(listed.path), found)
-                shapes = [tuple(dataset.shape[1:]) for dataset in found.values()]
-                self.shapes = self.shapes or shapes
-                for name, shape, first in zip(names, shapes, self.shapes, strict=True):
+                here = [tuple(dataset.shape[1:]) for dataset in found.values()]
+                shapes = shapes or here
+                for name, shape, first in zip(names, here, shapes, strict=True):
                     if shape != first:
                         what = f"samples of {name!r} are {shape_text(shape)}, but {shape_text(first)}"
                         raise DataError(f"{listed.place}: in {listed.path!r} {what} in {self._listed[0].path!r}")
-                lengths.append(min(dataset.shape[0] for dataset in found.values()))
-        self.starts = np.cumsum([0, *lengths])
-        """Number of each file's first sample, and of all samples."""
+                types = [dataset.dtype for dataset in found.values()]
+                dtypes = [np.result_type(*both) for both in zip(dtypes or types, types, strict=True)]
+                starts.append(starts[-1] + min(dataset.shape[0] for dataset in found.values()))
+        self.starts = starts
+        self.header = Header(dict(zip(names, shapes, strict=True)), dict(zip(names, dtypes, strict=True)), starts[-1])
 
-    def sample(self, index: int) -> list[Array]:
+    def sample(self, index: int) -> Mapping[str, Array]:
         """A sample of each dataset. Raises DataError for a file that has become unreadable or is not finite."""
-        number = int(np.searchsorted(self.starts, index, side="right")) - 1
-        if self._kept is None or self._kept[0] != number:
-            listed = self._listed[number]
-            with _reading(listed) as file:
-                arrays = {name: np.asarray(dataset[()]) for name, dataset in self._found(listed, file).items()}
-            check(repr(listed.path), arrays, ())
-            if len(arrays[self._names[0]]) != self.starts[number + 1] - self.starts[number]:
-                raise DataError(f"{listed.path!r} has changed since it was opened")
-            self._kept = number, arrays
-        return [array[index - self.starts[number]] for array in self._kept[1].values()]
+        assert self.starts is not None
+        number = bisect.bisect_right(self.starts, index) - 1
+        arrays = self._file(number)
+        return {name: array[index - self.starts[number]] for name, array in arrays.items()}
+
+    def _file(self, number: int) -> dict[str, Array]:
+        """A file's arrays. Two files are kept, for threads may read on both sides of a file's end."""
+        assert self.starts is not None
+        for known, arrays in self._kept:
+            if known == number:
+                return arrays
+        listed = self._listed[number]
+        with _reading(listed) as file:
+            arrays = {name: np.asarray(dataset[()]) for name, dataset in self._found(listed, file).items()}
+        check(repr(listed.path), arrays, ())
+        if len(arrays[self._names[0]]) != self.starts[number + 1] - self.starts[number]:
+            raise DataError(f"{listed.path!r} has changed since it was opened")
+        self._kept = (*self._kept[-1:], (number, arrays))
+        return arrays
 
     def _found(self, listed: Listed, file: Any) -> dict[str, Any]:
         h5py = need("h5py", "h5py", "HDF5")

@@ -1,17 +1,18 @@
-"""Image files: their size, their pixels, and bilinear resizing as Caffe's OpenCV does it. Needs Pillow."""
+"""Image files: their size and their pixels. Needs Pillow."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.lists import Listed
+from layerkit.datasets.lists import Listed, expect_files
 from layerkit.datasets.optional import need
+from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
 
 
@@ -20,7 +21,41 @@ def expect_pillow() -> Any:
     return need("PIL.Image", "pillow", "reading images")
 
 
-def size(listed: Listed) -> tuple[int, int]:
+class ImageFiles(Source):
+    """Images of files that a list names, with their labels.
+
+    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Images may differ in size, and the header tells the
+    first one's. Raises DataError, naming the line of the list, for a file that is not there.
+    """
+
+    def __init__(self, listed: list[Listed], color: bool = True):
+        expect_pillow()
+        expect_files(listed)
+        self._listed = listed
+        self._color = color
+        shape = (3 if color else 1, *size_of(listed[0]))
+        self.header = Header(
+            {"data": shape, "label": ()},
+            {"data": np.dtype(np.uint8), "label": np.dtype(np.int64)},
+            len(listed),
+            varies=True,
+        )
+
+    def sample(self, index: int) -> Mapping[str, Array]:
+        """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
+        listed = self._listed[index]
+        return {"data": read(listed, self._color), "label": np.asarray(listed.label)}
+
+    def place(self, index: int) -> str:
+        """The line of the list, and the file."""
+        return f"{self._listed[index].place}, {self._listed[index].path!r}"
+
+    def labels(self) -> Array:
+        """The labels of the list."""
+        return np.array([listed.label for listed in self._listed])
+
+
+def size_of(listed: Listed) -> tuple[int, int]:
     """Height and width, from the file's header. Raises DataError, naming the line of the list."""
     with _opened(listed, None) as image:
         return image.height, image.width
@@ -48,25 +83,6 @@ def read_bytes(listed: Listed) -> bytes:
             return file.read()
     except OSError as error:
         raise _broken(listed, error) from error
-
-
-def resize(image: Array, height: int, width: int) -> Array:
-    """An image (C, H, W) of bytes in another size: each pixel lies between the four that its centre falls among.
-
-    Nothing is smoothed, so a much smaller image skips pixels. Source: OpenCV's INTER_LINEAR, to within 1 of 255.
-    """
-    above, below, v = _between(image.shape[1], height)
-    left, right, u = _between(image.shape[2], width)
-    rows = image[:, above] * (1 - v)[:, np.newaxis] + image[:, below] * v[:, np.newaxis]  # (C, height, W)
-    resized: Array = np.floor(rows[:, :, left] * (1 - u) + rows[:, :, right] * u + 0.5).astype(np.uint8)
-    return resized
-
-
-def _between(length: int, new: int) -> tuple[Array, Array, Array]:
-    """For each of `new` pixels' centres: the pixels before and after it, and how far it is from the first."""
-    centres = np.clip((np.arange(new) + 0.5) * (length / new) - 0.5, 0, length - 1)
-    before = np.floor(centres).astype(np.int64)
-    return before, np.minimum(before + 1, length - 1), centres - before
 
 
 @contextmanager

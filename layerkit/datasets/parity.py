@@ -10,9 +10,12 @@ Source: layerkit's own; the parity problem with the marks of Hochreiter and Schm
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
-from layerkit.datasets.source import ArraySource, Header, Part, Source, refuse_source
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import ArraySource, Header, Source
 
 CLASS_NAMES = ("even", "odd")
 LENGTHS = {"train": 2000, "test": 500}
@@ -20,25 +23,29 @@ STEPS = 32
 SEQUENCE = 16  # steps from one beginning to the next, on average
 
 
-def describe(source: str | None, part: Part) -> Header:
-    """Known without drawing anything. Raises DataError if a `source` is given: the set is drawn."""
-    refuse_source("parity", source)
-    byte = np.dtype(np.uint8)
-    shapes = {"data": (STEPS, 2), "label": (STEPS,), "cont": (STEPS,)}
-    return Header(shapes, dict.fromkeys(shapes, byte), LENGTHS[part], CLASS_NAMES)
+class Parity(Dataset):
+    """Sequences of bits with their parity. It takes no source."""
 
+    type: Literal["parity"] = "parity"
 
-def open_source(source: str | None, part: Part) -> Source:
-    """The sequences of one part. Raises DataError if a `source` is given."""
-    refuse_source("parity", source)
-    count = LENGTHS[part]
-    rng = np.random.default_rng(count)
-    data = rng.integers(0, 2, (count, STEPS, 2), np.uint8)
-    cont = (rng.random((count, STEPS)) >= 1 / SEQUENCE).astype(np.uint8)
-    cont[:, 0] = 0
-    label = np.zeros((count, STEPS), np.uint8)
-    odd = np.zeros(count, np.uint8)
-    for t in range(STEPS):
-        odd = (odd & cont[:, t]) ^ (data[:, t, 0] & data[:, t, 1])
-        label[:, t] = odd
-    return ArraySource("parity", {"data": data, "label": label, "cont": cont}, CLASS_NAMES)
+    def describe(self, source: str | None, part: str) -> Header:
+        """Known without drawing anything. Raises DataError if a `source` is given: the set is drawn."""
+        self.no_source(source)
+        byte = np.dtype(np.uint8)
+        shapes = {"data": (STEPS, 2), "label": (STEPS,), "cont": (STEPS,)}
+        return Header(shapes, dict.fromkeys(shapes, byte), LENGTHS[part], CLASS_NAMES)
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The sequences of one part. Raises DataError if a `source` is given."""
+        self.no_source(source)
+        count = LENGTHS[part]
+        rng = np.random.default_rng(count)
+        data = rng.integers(0, 2, (count, STEPS, 2), np.uint8)
+        cont = (rng.random((count, STEPS)) >= 1 / SEQUENCE).astype(np.uint8)
+        cont[:, 0] = 0
+        label = np.zeros((count, STEPS), np.uint8)
+        odd = np.zeros(count, np.uint8)
+        for t in range(STEPS):
+            odd = (odd & cont[:, t]) ^ (data[:, t, 0] & data[:, t, 1])
+            label[:, t] = odd
+        return ArraySource("parity", {"data": data, "label": label, "cont": cont}, CLASS_NAMES)

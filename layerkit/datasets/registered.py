@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from layerkit.blob import shape_text
-from layerkit.datasets.source import ArraySource, Header, Part, check, in_order
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import ArraySource, Header, Source, check, in_order
 from layerkit.errors import DataError
 
 _parts: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {}
@@ -33,19 +35,33 @@ def names() -> list[str]:
     return sorted(_parts)
 
 
-def describe(name: str, source: str | None, part: Part) -> Header:
-    """What the registered arrays are. Raises DataError where there is no such part."""
-    arrays, class_names = _of(name, source, part)
-    return Header.of(arrays, class_names)
+class Registered(Dataset):
+    """Arrays that `add_dataset` made known by a name, which is the type."""
+
+    in_memory: ClassVar[bool] = True
+
+    type: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("type"), str) and len(value) > 1:
+            fields = ", ".join(key for key in value if key != "type")
+            raise ValueError(f"there is no kind of dataset {value['type']!r} that could have the fields {fields}")
+        return value
+
+    def describe(self, source: str | None, part: str) -> Header:
+        """What the registered arrays are. Raises DataError where there is no such part."""
+        arrays, class_names = _of(self.type, source, part)
+        return Header.of(arrays, class_names)
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The registered arrays themselves, checked again: the program may have written into them."""
+        arrays, class_names = _of(self.type, source, part)
+        return ArraySource(f"{part} part of dataset {self.type!r}", arrays, class_names)
 
 
-def open_source(name: str, source: str | None, part: Part) -> ArraySource:
-    """The registered arrays themselves, checked again: the program may have written into them."""
-    arrays, class_names = _of(name, source, part)
-    return ArraySource(f"{part} part of dataset {name!r}", arrays, class_names)
-
-
-def _of(name: str, source: str | None, part: Part) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _of(name: str, source: str | None, part: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     if source is not None:
         raise DataError(f"the dataset {name!r} lies in memory and takes no source, but is given {source!r}")
     if part not in _parts[name]:

@@ -10,11 +10,13 @@ Source: William Shakespeare, "Hamlet, Prince of Denmark", in the public domain.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from layerkit import arrayfile
-from layerkit.datasets.source import ArraySource, Header, Part, Source, refuse_source
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import ArraySource, Header, Source
 from layerkit.errors import DataError, SnapshotError
 
 FILE = Path(__file__).with_name("shakespeare.npz")
@@ -25,24 +27,28 @@ WINDOW = 64
 STEP = {"train": 16, "test": WINDOW}  # characters from the beginning of a window to that of the next
 
 
-def describe(source: str | None, part: Part) -> Header:
-    """Known without reading anything. Raises DataError if a `source` is given: the text is bundled."""
-    refuse_source("shakespeare", source)
-    byte, characters = np.dtype(np.uint8), TRAIN if part == "train" else LENGTH - TRAIN
-    length = (characters - WINDOW - 1) // STEP[part] + 1
-    return Header({"data": (WINDOW,), "label": (WINDOW,)}, {"data": byte, "label": byte}, length, tuple(CHARACTERS))
+class Shakespeare(Dataset):
+    """Windows of Hamlet's characters. It takes no source."""
 
+    type: Literal["shakespeare"] = "shakespeare"
 
-def open_source(source: str | None, part: Part) -> Source:
-    """The windows of one part. Raises DataError if a `source` is given or the installed file is damaged."""
-    refuse_source("shakespeare", source)
-    try:
-        arrays, _ = arrayfile.load(FILE)
-    except SnapshotError as error:
-        raise DataError(f"the bundled text cannot be read; install layerkit again: {error}") from None
-    number = np.zeros(128, np.uint8)
-    number[[ord(character) for character in CHARACTERS]] = np.arange(len(CHARACTERS))
-    text = number[arrays["text"][:TRAIN] if part == "train" else arrays["text"][TRAIN:]]
-    windows = np.lib.stride_tricks.sliding_window_view(text, WINDOW + 1)[:: STEP[part]]
-    data, label = windows[:, :-1].copy(), windows[:, 1:].copy()
-    return ArraySource("shakespeare", {"data": data, "label": label}, tuple(CHARACTERS))
+    def describe(self, source: str | None, part: str) -> Header:
+        """Known without reading anything. Raises DataError if a `source` is given: the text is bundled."""
+        self.no_source(source)
+        byte, characters = np.dtype(np.uint8), TRAIN if part == "train" else LENGTH - TRAIN
+        length = (characters - WINDOW - 1) // STEP[part] + 1
+        return Header({"data": (WINDOW,), "label": (WINDOW,)}, {"data": byte, "label": byte}, length, tuple(CHARACTERS))
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The windows of one part. Raises DataError if a `source` is given or the installed file is damaged."""
+        self.no_source(source)
+        try:
+            arrays, _ = arrayfile.load(FILE)
+        except SnapshotError as error:
+            raise DataError(f"the bundled text cannot be read; install layerkit again: {error}") from None
+        number = np.zeros(128, np.uint8)
+        number[[ord(character) for character in CHARACTERS]] = np.arange(len(CHARACTERS))
+        text = number[arrays["text"][:TRAIN] if part == "train" else arrays["text"][TRAIN:]]
+        windows = np.lib.stride_tricks.sliding_window_view(text, WINDOW + 1)[:: STEP[part]]
+        data, label = windows[:, :-1].copy(), windows[:, 1:].copy()
+        return ArraySource("shakespeare", {"data": data, "label": label}, tuple(CHARACTERS))

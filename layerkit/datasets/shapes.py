@@ -9,10 +9,13 @@ Source: layerkit's own, for segmentation without a download.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.source import ArraySource, Header, Part, Source, refuse_source
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.source import ArraySource, Header, Source
 
 CLASS_NAMES = ("background", "disc", "square", "triangle")
 LENGTHS = {"train": 600, "test": 150}
@@ -20,30 +23,36 @@ SIZE = 32
 FIGURES = 3  # in each picture
 
 
-def describe(source: str | None, part: Part) -> Header:
-    """Known without drawing anything. Raises DataError if a `source` is given: the set is drawn."""
-    refuse_source("shapes", source)
-    byte = np.dtype(np.uint8)
-    shapes = {"data": (3, SIZE, SIZE), "label": (SIZE, SIZE)}
-    return Header(shapes, {"data": byte, "label": byte}, LENGTHS[part], CLASS_NAMES)
+class Shapes(Dataset):
+    """Pictures of figures with the kind of every pixel. It takes no source."""
 
+    type: Literal["shapes"] = "shapes"
 
-def open_source(source: str | None, part: Part) -> Source:
-    """The pictures of one part. Raises DataError if a `source` is given."""
-    refuse_source("shapes", source)
-    count = LENGTHS[part]
-    rng = np.random.default_rng(count)
-    labels = np.zeros((count, SIZE, SIZE), np.uint8)
-    data = rng.uniform(60, 120, (count, 3, 1, 1)) + rng.normal(0, 12, (count, 3, SIZE, SIZE))
-    for _ in range(FIGURES):
-        kind = rng.integers(1, len(CLASS_NAMES), (count, 1, 1))
-        inside = _inside(kind, rng.uniform(6, SIZE - 6, (2, count, 1, 1)), rng.uniform(4, 8, (count, 1, 1)))
-        colour = rng.choice([rng.uniform(0, 50, count), rng.uniform(140, 255, count)], axis=0)  # away from the ground
-        tint = rng.uniform(-35, 35, (count, 3, 1, 1))
-        shade = colour[:, None, None, None] + tint + rng.normal(0, 12, (count, 3, SIZE, SIZE))
-        data = np.where(inside[:, None], shade, data)
-        labels = np.where(inside, kind.astype(np.uint8), labels)
-    return ArraySource("shapes", {"data": np.clip(data, 0, 255).astype(np.uint8), "label": labels}, CLASS_NAMES)
+    def describe(self, source: str | None, part: str) -> Header:
+        """Known without drawing anything. Raises DataError if a `source` is given: the set is drawn."""
+        self.no_source(source)
+        byte = np.dtype(np.uint8)
+        shapes = {"data": (3, SIZE, SIZE), "label": (SIZE, SIZE)}
+        return Header(shapes, {"data": byte, "label": byte}, LENGTHS[part], CLASS_NAMES)
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The pictures of one part. Raises DataError if a `source` is given."""
+        self.no_source(source)
+        count = LENGTHS[part]
+        rng = np.random.default_rng(count)
+        labels = np.zeros((count, SIZE, SIZE), np.uint8)
+        data = rng.uniform(60, 120, (count, 3, 1, 1)) + rng.normal(0, 12, (count, 3, SIZE, SIZE))
+        for _ in range(FIGURES):
+            kind = rng.integers(1, len(CLASS_NAMES), (count, 1, 1))
+            inside = _inside(kind, rng.uniform(6, SIZE - 6, (2, count, 1, 1)), rng.uniform(4, 8, (count, 1, 1)))
+            colour = rng.choice(
+                [rng.uniform(0, 50, count), rng.uniform(140, 255, count)], axis=0
+            )  # away from the ground
+            tint = rng.uniform(-35, 35, (count, 3, 1, 1))
+            shade = colour[:, None, None, None] + tint + rng.normal(0, 12, (count, 3, SIZE, SIZE))
+            data = np.where(inside[:, None], shade, data)
+            labels = np.where(inside, kind.astype(np.uint8), labels)
+        return ArraySource("shapes", {"data": np.clip(data, 0, 255).astype(np.uint8), "label": labels}, CLASS_NAMES)
 
 
 def _inside(kind: Array, centre: Array, radius: Array) -> Array:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError
 
-Part = Literal["train", "test"]
-
 _BLOCK = 1 << 22  # elements looked at in one go, so that a check takes no memory to speak of
+_ROWS = 4096  # labels read in one go
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,10 @@ class Header:
     """Number of samples; None where only the opened files can tell."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, by label."""
+    overlap: int = 0
+    """How many samples after one share values with it, as windows of a text do."""
+    varies: bool = False
+    """Whether samples of the first array may differ in their last two axes; its shape is then that of the first one."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:
@@ -40,17 +43,19 @@ class Header:
         )
 
 
-class Source(Protocol):
-    """An opened dataset: samples by index. A source is read by one layer and has no position of its own."""
+class Source:
+    """Base of every opened dataset: samples by index. It has no position, and several threads may read it."""
 
-    @property
-    def header(self) -> Header:
-        """Names, shapes and types of its arrays, and class names."""
-        ...
+    header: Header
+    """Names, shapes and types of its arrays, and class names."""
+    in_memory: bool = False
+    """Whether samples lie in memory, so that reading them costs next to nothing."""
+    starts: Sequence[int] | None = None
+    """Where samples lie in several files of which one is held at a time: each file's first number, then the length."""
 
     def __len__(self) -> int:
         """Number of samples."""
-        ...
+        return self.header.length or 0
 
     def read(self, indices: Array, out: Mapping[str, Array] | None = None) -> tuple[Array, ...]:
         """Samples `indices` (int64, (k,)) of each array, (k, *sample shape), in the order of `header.shapes`.
@@ -58,24 +63,57 @@ class Source(Protocol):
         `out` names the arrays to read and gives C-contiguous ones of the header's shapes and types to write into, which
         are then returned in its order. Raises DataError where a file cannot be read.
         """
-        ...
+        header = self.header
+        if out is None:
+            shapes = {name: (len(indices), *shape) for name, shape in header.shapes.items()}
+            out = {name: np.empty(shape, header.dtypes[name]) for name, shape in shapes.items()}
+        for row, index in enumerate(indices.tolist()):
+            sample = self.sample(index)
+            for name, into in out.items():
+                if sample[name].shape != into.shape[1:]:
+                    found = f"{shape_text(sample[name].shape)}, not {shape_text(into.shape[1:])} as the first"
+                    raise DataError(f"{self.place(index)}: {name!r} is {found}")
+                into[row] = sample[name]
+        return tuple(out.values())
+
+    def sample(self, index: int) -> Mapping[str, Array]:
+        """One sample's arrays by name; where `header.varies`, they may differ in size from sample to sample."""
+        arrays = self.read(np.array([index]))
+        return {name: array[0] for name, array in zip(self.header.shapes, arrays, strict=True)}
+
+    def labels(self) -> Array:
+        """The label of every sample, (N,). Raises DataError where there is not one number a sample."""
+        header = self.header
+        if header.shapes.get("label") != ():
+            raise DataError("the dataset has no single label a sample, which dividing or drawing by class needs")
+        label = np.empty(len(self), header.dtypes["label"])
+        for start in range(0, len(self), _ROWS):
+            rows = np.arange(start, min(start + _ROWS, len(self)))
+            self.read(rows, {"label": label[start : start + len(rows)]})
+        return label
+
+    def place(self, index: int) -> str:
+        """How messages name a sample: by its file, where it has one of its own."""
+        return f"sample {index}"
+
+    def close(self) -> None:
+        """Let go of files."""
 
 
-class ArraySource:
+class ArraySource(Source):
     """A source over arrays in memory, (N, *sample shape) each; they are not copied.
 
     Raises DataError, naming the array and the index, unless all hold the same number of finite numbers and labels lie
     within the class names.
     """
 
+    in_memory = True
+
     def __init__(self, where: str, arrays: Mapping[str, Array], class_names: Iterable[str] = ()):
         names = tuple(class_names)
         check(where, arrays, names)
         self._arrays = dict(arrays)
         self.header = Header.of(arrays, names)
-
-    def __len__(self) -> int:
-        return self.header.length or 0
 
     def read(self, indices: Array, out: Mapping[str, Array] | None = None) -> tuple[Array, ...]:
         """Samples `indices` of each array; see Source."""
@@ -84,12 +122,6 @@ class ArraySource:
         for name, into in out.items():
             self._arrays[name].take(indices, axis=0, out=into, mode="clip")  # "raise" would go through a buffer
         return tuple(out.values())
-
-
-def refuse_source(dataset: str, source: str | None) -> None:
-    """Raise DataError if a set that comes with layerkit is given a path."""
-    if source is not None:
-        raise DataError(f"the dataset {dataset!r} is bundled and takes no source, but is given {source!r}")
 
 
 def in_order(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from layerkit.fields import Strict
+from layerkit.fields import Strict, Tagged
 from layerkit.registry import family, layer_class, layer_types
 from layerkit.spec import LayerSpec
 
@@ -118,6 +118,10 @@ def kind(annotation: Any, bounds: str = "") -> str:
     if origin is Annotated:
         return kind(inside[0], "".join(_bounds(info) for info in inside[1:] if isinstance(info, FieldInfo)) or bounds)
     if origin in (Union, UnionType):
+        tagged = [model.model_fields["type"] for model in map(_bare, inside) if _is_tagged(model)]
+        types = [each.default for each in tagged if not each.is_required()]
+        if len(types) > 1:
+            return f"{_either(types)}, alone or as the type of a mapping"
         return _either([kind(each, bounds) for each in inside if each is not NoneType])
     if origin is Literal:
         return _either([str(choice) for choice in inside])
@@ -149,6 +153,15 @@ def written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(written, value))}]" if value else ""
     return "" if value is None else str(value)
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without what is noted on it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _is_tagged(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, Tagged)
 
 
 def _bounds(info: FieldInfo) -> str:

@@ -148,7 +148,9 @@ def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems)
     """Validate one layer's mapping for one phase; None, with every fault added to `problems`, where it is wrong."""
     name, kind = tree.get("name", ""), tree.get("type")
     where = describe(name if isinstance(name, str) else "", kind if isinstance(kind, str) else "untyped")
-    per_phase = [key for key, value in tree.items() if is_per_phase(value)]
+    cls = _layer_class(tree, Source(tree, where, uses, phase))
+    by_part = frozenset[str]() if isinstance(cls, Problem) else cls.Params.by_part
+    per_phase = [key for key, value in tree.items() if is_per_phase(value) and key not in by_part]
     chosen = {key: phase_key(tree[key], phase) for key in per_phase if key not in _FIXED}
     source = Source(tree, where, uses, phase, {key: at for key, at in chosen.items() if at is not None})
     for key in per_phase:
@@ -156,7 +158,6 @@ def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems)
             problems.found.append(
                 source.problem(f"{key} cannot differ by phase; {_INSTEAD.get(key, _TWO_LAYERS)}", key)
             )
-    cls = _layer_class(tree, source)
     if isinstance(cls, Problem) and "type" not in per_phase:
         problems.found.append(cls)
     if isinstance(cls, Problem) or any(key in _FIXED for key in per_phase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -195,6 +195,8 @@ class _Faults:
         if stray is not None:
             message = f"{name}: {stray!r} is no phase{did_you_mean(stray, PHASES)}"
             return self.source.problem(message, *path, stray, key=True)
+        if errors[0]["type"].startswith("union_tag"):
+            return self.wrong_tag(path, errors[0])
         errors = [e for e in errors if e["type"] not in _KINDS] or errors
         if all(e["type"] in _KINDS for e in errors):
             choices = [choice for e in errors for choice in _choices(e)]
@@ -207,14 +209,32 @@ class _Faults:
         if kind in _BOUNDS:
             bound, words = _BOUNDS[kind]
             message = f"{name} must be {words} {context[bound]:g}, not {plain(value)}"
-        elif kind == "too_short":
+        elif kind == "too_short" and not context["actual_length"]:
             message = f"{name} must not be empty"
+        elif kind in ("too_short", "too_long"):
+            bound = "at least {min_length}" if kind == "too_short" else "at most {max_length}"
+            message = f"{name} must have {bound} entries, not {{actual_length}}".format(**context)
         elif kind == "value_error":
             message = str(context["error"])
             message = f"{name} {message}" if message.startswith("must ") else _inside(path, message)
         else:
             message = _inside(path, errors[0]["msg"][0].lower() + errors[0]["msg"][1:])
         return self.source.problem(message, *path)
+
+    def wrong_tag(self, path: Loc, error: ErrorDetails) -> Problem:
+        """What is wrong with the field, mostly `type`, that says which of several models stands at `path`."""
+        value, context = error["input"], error["ctx"]
+        tag = context["discriminator"].strip("'")
+        if error["type"] == "union_tag_invalid":
+            tags = [each.strip("'") for each in context["expected_tags"].split(", ")]
+            hint = did_you_mean(context["tag"], tags) or f"; there are: {', '.join(tags)}"
+            return self.source.problem(_inside(path, f"there is no {tag} {context['tag']!r}{hint}"), *path, tag)
+        if not isinstance(value, Mapping):
+            return self.source.problem(f"{_dotted(path)} must be a {tag} or a mapping, not {plain(value)}", *path)
+        for key in value:
+            if hint := did_you_mean(key, [tag]):
+                return self.source.problem(_inside(path, f"unknown field {key!r}{hint}"), *path, key, key=True)
+        return self.source.problem(_inside(path, f"needs the field {tag!r}"), *path)
 
     def kind(self, error: ErrorDetails) -> str:
         """What a value must be, in words."""
@@ -227,12 +247,15 @@ class _Faults:
         return _KINDS[error["type"]]
 
     def model_at(self, loc: Loc) -> type[BaseModel] | None:
-        """The model at a place inside the model."""
-        model: type[BaseModel] | None = self.model
+        """The model at a place inside the model; of models told apart by their type, the one that `loc` names."""
+        models: list[type[BaseModel]] = [self.model]
         for step in loc:
-            if isinstance(step, str) and model is not None and step in model.model_fields:
-                model = _model_in(model.model_fields[step].annotation)
-        return model
+            if chosen := [model for model in models if step == _type_of(model)]:
+                models = chosen
+                continue
+            annotations = [model.model_fields[step].annotation for model in models if step in model.model_fields]
+            models = list(_models_in(annotations[0])) if annotations else models
+        return next(iter(models), None)
 
 
 def _choices(error: ErrorDetails) -> list[str]:
@@ -242,11 +265,17 @@ def _choices(error: ErrorDetails) -> list[str]:
     return [choice.strip("'") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside an annotation such as `list[Model] | None`."""
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation such as `list[Model] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _type_of(model: type[BaseModel]) -> Any:
+    """The type that tells a model from others, if it has one."""
+    return model.model_fields["type"].default if "type" in model.model_fields else None
 
 
 def _stray_phase(value: Any) -> str | None:

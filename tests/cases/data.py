@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from draw_tools import drawn
 from PIL import Image
 
 from layerkit.checks import Case
@@ -23,6 +24,10 @@ np.savez(NPZ, **SAMPLES)
 
 IMAGES = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)  # N, H, W, red green blue
 PIXELS = IMAGES.transpose(0, 3, 1, 2)[:, ::-1]  # as a net sees them: N, blue green red, H, W
+MEAN = RNG.normal(100, 20, (3, 6, 7)).astype(np.float32).astype(float)
+np.save(FOLDER / "mean.npy", MEAN)
+PICTURES = {"source": str(FOLDER / "pictures.npz"), "channel_order": "BGR"}
+np.savez(PICTURES["source"], data=IMAGES.transpose(0, 3, 1, 2), label=np.arange(5))
 np.savez(FOLDER / "colors.npz", data=IMAGES.transpose(0, 3, 1, 2))
 LABELS = [4, 0, 2, 9, 1]
 for i, image in enumerate(IMAGES):
@@ -74,6 +79,14 @@ def shuffled_samples(bottoms, weights, params):
     return stored(["data", "label"], rows[:4])(bottoms, weights, params)
 
 
+def balanced_samples(bottoms, weights, params):
+    """Each of the five classes has one sample, so that only the orders are drawn."""
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,)))
+    members = [rng.permutation([row])[0] for row in range(5)]
+    rows = rng.permutation(np.array(members)[rng.permutation(5)])
+    return stored(["data", "label"], rows[:4])(bottoms, weights, params)
+
+
 def images(rows, change=lambda pixels, mean: pixels - mean):
     """Rows of the images, changed, and their labels."""
 
@@ -107,24 +120,30 @@ def resized(bottoms, weights, params):
     return [top, LABELS[:2]]
 
 
-def draws(row, index):
-    """The generator of an image of the first epoch."""
-    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, index)))
-
-
 def cropped(bottoms, weights, params):
     """In the train phase: a random place, then a random turn."""
-    tops = []
+    tops, pixels = [], PIXELS - MEAN if params.mean_file else PIXELS
+    key = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0, 0))).integers(1 << 63)
     for row in range(4):
-        rng = draws(row, row)
-        y, x = rng.integers(6 - 5 + 1), rng.integers(7 - 5 + 1)
-        part = PIXELS[row, :, y : y + 5, x : x + 5]
-        tops.append(part[..., ::-1] if rng.random() < 0.5 else part)
+        u = [drawn((int(key),), 0, row, column) for column in range(3)]
+        y, x = int(u[0] * (6 - 5 + 1)), int(u[1] * (7 - 5 + 1))
+        part = pixels[row, :, y : y + 5, x : x + 5]
+        tops.append(part[..., ::-1] if u[2] < 0.5 else part)
     return [np.array(tops), LABELS[:4]]
 
 
 def middle(bottoms, weights, params):
     return [PIXELS[:2, :, 1:5, 1:5], LABELS[:2]]
+
+
+def transformed(bottoms, weights, params, count=2):
+    """As red, green and blue: the middle 5 x 6, normalized; then as the net has them, a crop of 3 and the mean."""
+    part = (PIXELS[:count, :, 0:5, 0:6] - np.array([3.0, 2.0, 1.0]).reshape(3, 1, 1)) / 4
+    return [part[:, :, 1:4, 1:4] - 7, LABELS[:2]]
+
+
+def less_the_mean_image(bottoms, weights, params):
+    return [(PIXELS[:2, :, 1:5, 1:5] - MEAN[:, 1:5, 1:5]) * 0.5, LABELS[:2]]
 
 
 def skipped(bottoms, weights, params):
@@ -133,11 +152,11 @@ def skipped(bottoms, weights, params):
 
 
 def windows():
-    """Windows of 5 x 5 pixels, which need no warping."""
+    """Windows of 5 x 5 pixels, which need no warping; of a mean image of 6 x 7, the 5 x 5 from (1, 1) on."""
 
     def formula(bottoms, weights, params):
         data, labels = np.zeros((4, 3, params.crop_size, params.crop_size)), []
-        mean = np.reshape(params.mean_value or [0.0], (-1, 1, 1))
+        mean = MEAN[:, 1:6, 1:6] if params.mean_file else np.reshape(params.mean_value or [0.0], (-1, 1, 1))
         foreground = int(4 * params.fg_fraction)
         for row in range(4):
             rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(row,)))
@@ -145,8 +164,8 @@ def windows():
             turn = params.mirror and rng.random() < 0.5
             is_background = row < 4 - foreground
             x, y = (2, 1) if is_background else (1, 0)
-            part = (PIXELS[image, :, y : y + 5, x : x + 5] - mean) * params.scale
-            data[row] = part[..., ::-1] if turn else part
+            part = PIXELS[image, :, y : y + 5, x : x + 5]
+            data[row] = ((part[..., ::-1] if turn else part) - mean) * params.scale
             labels.append(0 if is_background else image + 1)
         return [data, labels]
 
@@ -170,6 +189,11 @@ def surrounded(bottoms, weights, params):
 ROOT = {"root_folder": f"{FOLDER}/"}
 LISTED = {"source": str(LIST), **ROOT}
 WINDOW = {"source": str(WINDOWS), "batch_size": 4, "crop_size": 5, **ROOT}
+AHEAD = {
+    "prefetch": 0,
+    "workers": 2,
+    "worker_type": "processes",
+}  # none is started for 0; test_layers_ahead.py starts some
 WRITES = "it has no tops; what it writes is looked at in test_layers_data.py"
 
 CASES = [
@@ -194,6 +218,80 @@ CASES = [
     Case("Data", "shuffled", params={"source": NPZ, "batch_size": 4}, num_tops=2, formula=shuffled_samples),
     Case(
         "Data",
+        "a share of a file, at random",
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "parts": {"train": 0.6, "test": 0.4},
+            "split_seed": 3,
+            "shuffle": False,
+        },
+        num_tops=2,
+        formula=stored(
+            ["data", "label"], [sorted(np.random.default_rng(3).permutation(5)[:3])[i % 3] for i in range(4)]
+        ),
+    ),
+    Case(
+        "Data",
+        "a share of a file, in order, with a smaller last batch",
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "parts": {"train": 0.6, "test": 0.4},
+            "split": "in_order",
+            "last_batch": "keep",
+            "on_error": "skip",
+        },
+        phase="test",
+        num_tops=2,
+        formula=stored(["data", "label"], [3, 4]),
+    ),
+    Case(
+        "Data",
+        "classes alike",
+        params={
+            "source": NPZ,
+            "batch_size": 4,
+            "balanced": True,
+            **AHEAD,
+        },
+        num_tops=2,
+        formula=balanced_samples,
+    ),
+    Case(
+        "Data",
+        "pictures, less a mean image, cropped and mirrored to train",
+        params={
+            **PICTURES,
+            "batch_size": 4,
+            "shuffle": False,
+            "mean_file": str(FOLDER / "mean.npy"),
+            "crop_size": 5,
+            "mirror": True,
+        },
+        num_tops=2,
+        formula=lambda *given: [cropped(*given)[0], np.arange(4)],
+    ),
+    Case(
+        "Data",
+        "pictures, transformed to test",
+        params={
+            **PICTURES,
+            "batch_size": 5,
+            "transform": [
+                {"type": "center_crop", "size": [5, 6]},
+                "mirror",
+                {"type": "normalize", "mean": [1, 2, 3], "std": 4},
+            ],
+            "crop_size": 3,
+            "mean_value": 7,
+        },
+        phase="test",
+        num_tops=2,
+        formula=lambda *given: [transformed(*given, count=5)[0], np.arange(5)],
+    ),
+    Case(
+        "Data",
         "blue first",
         params={"source": str(FOLDER / "colors.npz"), "batch_size": 2, "channel_order": "BGR", "shuffle": False},
         formula=lambda bottoms, weights, params: [PIXELS[:2]],
@@ -208,7 +306,7 @@ CASES = [
     Case(
         "HDF5Data",
         "shuffled",
-        params={"source": str(H5), "batch_size": 4, "arrays": ["data", "label"], "shuffle": True},
+        params={"source": str(H5), "batch_size": 4, "arrays": ["data", "label"], "shuffle": True, **AHEAD},
         num_tops=2,
         formula=shuffled_files,
     ),
@@ -248,8 +346,34 @@ CASES = [
     ),
     Case(
         "ImageData",
+        "transformed to test",
+        params={
+            **LISTED,
+            "batch_size": 2,
+            "transform": [
+                {"type": "center_crop", "size": [5, 6]},
+                "mirror",
+                {"type": "normalize", "mean": [1, 2, 3], "std": 4},
+            ],
+            "crop_size": 3,
+            "mean_value": 7,
+        },
+        phase="test",
+        num_tops=2,
+        formula=transformed,
+    ),
+    Case(
+        "ImageData",
+        "cropped, less a mean image",
+        params={**LISTED, "batch_size": 2, "crop_size": 4, "scale": 0.5, "mean_file": str(FOLDER / "mean.npy")},
+        phase="test",
+        num_tops=2,
+        formula=less_the_mean_image,
+    ),
+    Case(
+        "ImageData",
         "shuffled",
-        params={**LISTED, "batch_size": 4, "shuffle": True},
+        params={**LISTED, "batch_size": 4, "shuffle": True, "on_error": "skip", **AHEAD},
         num_tops=2,
         formula=lambda *given: images(
             np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0,))).permutation(5)[:4]
@@ -257,6 +381,13 @@ CASES = [
     ),
     Case("ImageData", "some skipped", params={**LISTED, "batch_size": 3, "rand_skip": 4}, num_tops=2, formula=skipped),
     Case("WindowData", "warped", params=WINDOW, num_tops=2, formula=windows()),
+    Case(
+        "WindowData",
+        "less a mean image, mirrored",
+        params={**WINDOW, "mean_file": str(FOLDER / "mean.npy"), "mirror": True},
+        num_tops=2,
+        formula=windows(),
+    ),
     Case(
         "WindowData",
         "mostly foreground, mirrored, from memory",

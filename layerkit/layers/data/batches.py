@@ -1,87 +1,197 @@
-"""What the sources have in common: the stream of their samples, cut into batches, and what is done to images."""
+"""What the sources have in common: the stream of their samples, cut into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 from pydantic import Field
 
 from layerkit.blob import Array, Shape
-from layerkit.errors import ShapeError, UsageError
-from layerkit.layer import LayerParams, Plan, SampleInfo, Scratch, SourceLayer, State
+from layerkit.datasets import prefetch
+from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.draws import Draws
+from layerkit.datasets.stream import LastBatch
+from layerkit.errors import DataError, ShapeError, UsageError
+from layerkit.layer import Bottoms, Generators, LayerParams, Plan, SourceLayer, State, Tops
+from layerkit.registry import layer_class
 
 Opened = TypeVar("Opened")
+
+AHEAD = 3
+"""Batches made ahead where the file does not say; Caffe's Data layer has four in memory, too."""
+
+
+class LoadingParams(LayerParams):
+    """How a source makes its batches: none of it changes what is in them."""
+
+    prefetch: int | None = Field(
+        None,
+        ge=0,
+        description="Batches made ahead while the net computes; by default 3, and 0 where samples lie in memory.",
+    )
+    workers: int = Field(1, gt=0, description="How many batches are made at the same time.")
+    worker_type: Literal["threads", "processes"] = Field(
+        "threads", description="What makes them: threads, or processes where much of the work is Python's own."
+    )
 
 
 class BatchedSource(SourceLayer):
     """Base of the sources whose samples have numbers, from 0 on; `params.batch_size` is N.
 
-    In the train phase every batch is full and the samples go round for ever: the stream is epoch after epoch, each in
-    an order that depends on the seed and the epoch alone. In other phases a pass over the samples ends with a batch of
-    those left over, and the next pass begins at the first again.
+    A subclass says by `maker` what its batches are made of. In the train phase every batch is full and the samples go
+    round for ever: the stream is epoch after epoch, each in an order that depends on the seed and the epoch alone. In
+    other phases a pass over the samples ends with a batch of those left over, and the next pass begins at the first
+    again. `last_batch`, where a source has it, says otherwise.
     """
 
-    _epoch: tuple[int, Array] | None = None  # the current epoch and its order
+    _maker: BatchMaker | None = None
+    _ahead: prefetch.Batches | None = None
+
+    def maker(self) -> BatchMaker:
+        """What makes the batches; not opened yet."""
+        raise NotImplementedError(f"{type(self).__name__} makes no batches")
 
     def shuffles(self) -> bool:
         """Whether each epoch has an order of its own."""
         return bool(self.params.shuffle)
 
-    def plan_batches(self, shapes: Sequence[Shape], length: int | None, scratch: Sequence[Scratch] = ()) -> Plan:
+    def last_batch(self) -> LastBatch:
+        """What becomes of the samples that are left over at the end of an epoch."""
+        given: LastBatch | None = getattr(self.params, "last_batch", None)
+        return given or ("wrap" if self.phase == "train" else "keep")
+
+    def plan_batches(self, shapes: Sequence[Shape], length: int | None) -> Plan:
         """The plan for tops of samples of these shapes; `length` is None where only the opened files can tell."""
         n = self.params.batch_size
+        partial = self.last_batch() == "keep" and (length is None or length % n != 0)
         return Plan(
             tops=[(n, *shape) for shape in shapes],
-            scratch=[Scratch("indices", (n,), "int64"), *scratch],
             state=[State("consumed", (1,), "int64")],
-            dynamic=self.phase != "train" and (length is None or length % n != 0),
+            dynamic=partial or getattr(self.params, "on_error", "stop") == "skip",
         )
+
+    def open(self) -> None:
+        self.close()
+        maker = self.maker()
+        maker.open()
+        self._maker = maker
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+        if self._maker is not None:
+            self._maker.close()
+        self._ahead = self._maker = None
+
+    def length(self) -> int:
+        return len(opened(self, self._maker).source)
 
     def batches(self) -> int:
         """Forward passes that read every sample once; after `open`."""
-        return -(-self.length() // int(self.params.batch_size))
+        return opened(self, self._maker).stream.batches
+
+    def forward(self, bottom: Bottoms, top: Tops) -> None:
+        maker, position = opened(self, self._maker), int(self.state.consumed[0])
+        started = time.perf_counter()
+        if self.depth(maker) == 0:
+            for blob in top:
+                blob.reshape(maker.after(position) - position, *blob.shape[1:])
+            made = maker.make(position, [blob.data for blob in top])
+        else:
+            made, arrays = self._batches(maker, top).take(position)
+            for blob, array in zip(top, arrays, strict=True):
+                blob.reshape(*array.shape)
+                np.copyto(blob.data, array)
+        for blob in top:
+            blob.reshape(made.rows, *blob.shape[1:])
+        self.state.consumed[0] = made.next
+        self.waited += time.perf_counter() - started
+        for note in made.notes:
+            self.skipped[note] = self.skipped.get(note, 0) + 1
+
+    def _batches(self, maker: BatchMaker, top: Tops) -> prefetch.Batches:
+        """What makes batches ahead."""
+        if self._ahead is None:
+            p = self.params
+            for blob in top:
+                blob.reshape(p.batch_size, *blob.shape[1:])
+            like = [np.empty_like(blob.data) for blob in top]
+            self._ahead = prefetch.Batches(
+                LayerMaker.of(maker, spec_of(self) if p.worker_type == "processes" else {}),
+                lambda: [np.empty_like(each) for each in like],  # they lie in memory as the blobs do
+                depth=self.depth(maker),
+                workers=p.workers,
+                kind=p.worker_type,
+            )
+        return self._ahead
+
+    def depth(self, maker: BatchMaker) -> int:
+        """How many batches are made ahead."""
+        given: int | None = getattr(self.params, "prefetch", None)
+        return given if given is not None else 0 if maker.quick else AHEAD
+
+    def only_here(self) -> bool:
+        """Whether another process cannot open the samples."""
+        return False
+
+
+class LayerMaker:
+    """The maker of a layer's batches, which another process makes anew from what the layer was given; see `spec_of`.
+
+    It does not hold the layer, whose end is the end of its threads.
+    """
+
+    def __init__(self, **spec: Any):
+        cls = layer_class(spec["type"])
+        layer = cast(BatchedSource, cls(cls.Params.model_validate(spec["params"]), spec["phase"], len(spec["tops"])))
+        layer.top_names = spec["tops"]
+        layer.generator = Generators(spec["seed"], tuple(spec["prefix"]))
+        self._spec, self._maker = spec, layer.maker()
+
+    @classmethod
+    def of(cls, maker: BatchMaker, spec: dict[str, Any]) -> Self:
+        """That of an open one in this process."""
+        made = cls.__new__(cls)
+        made._spec, made._maker = spec, maker
+        return made
+
+    def spec(self) -> dict[str, Any]:
+        """What another process needs to make it anew; see `prefetch.Maker`."""
+        return self._spec
+
+    def open(self) -> None:
+        """Open the source."""
+        self._maker.open()
 
     def close(self) -> None:
-        self._epoch = None
+        """Let go of it."""
+        self._maker.close()
 
-    def start(self) -> int:
-        """How far into the stream the first batch begins."""
-        return 0
+    def after(self, position: int) -> int:
+        """The position of the batch that follows."""
+        return self._maker.after(position)
 
-    def next_indices(self) -> Array:
-        """The numbers of the next batch's samples, (n,), with n = N or, at the end of a pass, fewer."""
-        length, position = self.length(), self.start() + int(self.state.consumed[0])
-        count = self.params.batch_size
-        if self.phase != "train":
-            count = min(count, length - position % length)
-        indices: Array = self.scratch.indices[:count]
-        done = 0
-        while done < count:
-            epoch, start = divmod(position + done, length)
-            part = self._order(epoch)[start : start + count - done]
-            indices[done : done + len(part)] = part
-            done += len(part)
-        return indices
+    def make(self, position: int, out: Sequence[Array]) -> prefetch.Made:
+        """Write a batch."""
+        return self._maker.make(position, out)
 
-    def advance(self, indices: Array) -> None:
-        """Note that these samples, the next batch, were read."""
-        self.state.consumed[0] += len(indices)
 
-    def draws(self, row: int, index: int) -> np.random.Generator:
-        """The generator for sample `index` in row `row` of the next batch: a function of seed, epoch and index."""
-        epoch = (self.start() + int(self.state.consumed[0]) + row) // self.length()
-        return self.generator(epoch, index)
-
-    def order(self, epoch: int) -> Array:
-        """An epoch's order: a pure function of the seed and the epoch, so that nothing else need be saved."""
-        return self.generator(epoch).permutation(self.length()) if self.shuffles() else np.arange(self.length())
-
-    def _order(self, epoch: int) -> Array:
-        if self._epoch is None or (self.shuffles() and self._epoch[0] != epoch):
-            self._epoch = epoch, self.order(epoch)
-        return self._epoch[1]
+def spec_of(layer: BatchedSource) -> dict[str, Any]:
+    """What a layer was given, in JSON's values. Raises DataError where another process could not open its samples."""
+    generator = layer.generator
+    if layer.only_here() or not isinstance(generator, Generators):
+        raise DataError("its samples exist in this process only; use worker_type: threads")
+    return {
+        "type": type(layer).__name__,
+        "params": layer.params.model_dump(mode="json"),
+        "phase": layer.phase,
+        "tops": list(layer.top_names),
+        "seed": generator.seed,
+        "prefix": list(generator.prefix),
+    }
 
 
 def opened(source: SourceLayer, what: Opened | None) -> Opened:
@@ -91,33 +201,21 @@ def opened(source: SourceLayer, what: Opened | None) -> Opened:
     return what
 
 
-class ImageParams(LayerParams):
-    """What is done to images, in this order: cropped, mirrored, the mean subtracted, scaled."""
+def top_arrays(arrays: Sequence[str], held: Mapping[str, Any], tops: int, what: str) -> list[str]:
+    """The array that each top takes: those that `arrays` names, or else those that are held, in their order.
 
-    scale: float = Field(1.0, description="What each value is multiplied by, after the mean is subtracted.")
-    mean_value: list[float] = Field(
-        [], description="What is subtracted: one value, or one a channel in the net's order, blue, green, red."
-    )
-    mirror: bool = Field(False, description="Whether half of the images, at random, are turned left to right.")
-    crop_size: int = Field(0, ge=0, description="Side of the square that is used of an image; 0 uses all of it.")
-
-
-def describe_images(params: ImageParams, shape: Shape, *, bgr: bool = True) -> SampleInfo:
-    """What images of a shape (C, H, W) are once transformed; stored are red, green and blue."""
-    order = "BGR" if bgr else "RGB"
-    return SampleInfo(
-        shape=list(shape),
-        scale=params.scale,
-        mean_value=params.mean_value,
-        channel_order=order,  # type: ignore[arg-type]
-    )
+    Raises ShapeError where there is no such array, or are not so many.
+    """
+    names, listed = list(arrays or held), ", ".join(held)
+    for name in names:
+        if name not in held:
+            raise ShapeError(f"arrays: there is no array {name!r} in the {what}, which holds: {listed}", "arrays")
+    if len(names) < tops:
+        have = f"arrays names only {', '.join(names)}" if arrays else f"the {what} holds only: {listed}"
+        raise ShapeError(f"there are {tops} tops, but {have}", "top")
+    return names[:tops]
 
 
-def crop(image: Array, size: int, rng: np.random.Generator | None) -> Array:
-    """A square of this side out of an image (C, H, W): where `rng` says, or the middle. Raises ShapeError."""
-    room = [length - size for length in image.shape[1:]]
-    if min(room) < 0:
-        height, width = image.shape[1:]
-        raise ShapeError(f"crop_size {size} does not fit into an image of {height}x{width}", "crop_size")
-    y, x = (int(rng.integers(each + 1)) if rng is not None else each // 2 for each in room)
-    return image[:, y : y + size, x : x + size]
+def draws_of(source: SourceLayer) -> Draws:
+    """The random numbers of a source's samples: a function of the net's seed and the layer's name."""
+    return Draws(int(source.generator(0, 0).integers(1 << 63)))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Header, Part, Source, describe, open_source, transform
+from layerkit.datasets import AnyDataset, Header, Selection, select
+from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
 from layerkit.errors import DataError, ShapeError, UnknownNameError
-from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Scratch, Tops
-from layerkit.layers.data.batches import BatchedSource, opened
+from layerkit.layer import Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened, top_arrays
 from layerkit.registry import register
 
 
@@ -19,7 +21,9 @@ from layerkit.registry import register
 class Data(BatchedSource):
     """Samples of a dataset with their labels, batch by batch.
 
-    Top 0 gets (x - mean_value) * scale, further tops are as stored.
+    Top 0 gets (x - mean) * scale, further tops are as stored. Before that come the transforms of the list `transform`,
+    then a crop (anywhere in the train phase, else in the middle), and half are mirrored, as in Caffe; what is random is
+    a function of the seed, the epoch and the sample.
 
     Bottoms: none. Tops: top i is (batch_size, *sample shape of array i): by default `data`, such as (N, C, H, W) in the
     units of the dataset (bytes of 0..255, say), then `label`, (N,), then what else the dataset holds.
@@ -37,20 +41,35 @@ class Data(BatchedSource):
     Source: Caffe's Data layer and transformation parameters; the sources are layerkit's own.
     """
 
-    class Params(LayerParams):
+    class Params(TransformParams, LoadingParams):
         """Where the samples come from, how they are batched, and what is done to them."""
 
-        dataset: str | None = Field(
+        dataset: AnyDataset | None = Field(
             None,
-            description="Name: digits, digit_pairs, shapes, parity, shakespeare, mnist, cifar10, or one that "
-            "add_dataset made known.",
+            description="Name of a known set, one that add_dataset made known, or a kind of files; in a mapping, "
+            "{type: NAME}, with fields of its own.",
         )
         source: str | None = Field(
-            None, description="Folder of a named dataset, or by itself an .npz file; from the current directory."
+            None,
+            description="Path of the samples, from the current directory: the files of a known set, or by itself a "
+            "file or folder whose kind its name tells.",
         )
-        part: Literal["train", "test"] | None = Field(
-            None, description="Part of a named dataset; by default train in the train phase and test in others."
+        part: str | None = Field(
+            None,
+            description="Part of the dataset; by default train in the train phase, and test (where there is none, "
+            "validation) in others.",
         )
+        parts: dict[str, float | str] = Field(
+            {},
+            description="Parts by name, each a share of the samples, as 0.8, or a path. Shares are of the dataset's "
+            "train part, or of its only one.",
+        )
+        split: Literal["random", "stratified", "in_order"] | None = Field(
+            None,
+            description="How samples are divided into shares: at random, at random within each class, or in their "
+            "order; by default at random, and a text in its order.",
+        )
+        split_seed: int = Field(0, ge=0, description="Another seed divides otherwise.")
         arrays: list[str] = Field(
             [], description="Names of the dataset's arrays for the tops; by default data, label, then the rest."
         )
@@ -58,114 +77,121 @@ class Data(BatchedSource):
         shuffle: bool | None = Field(
             None, description="Whether each epoch has an order of its own; by default in the train phase only."
         )
-        scale: float = Field(
-            1.0, description="What each value of top 0 is multiplied by, after the mean is subtracted."
-        )
-        mean_value: list[float] = Field(
-            [], description="What is subtracted from top 0: one value, or one a channel in the net's order."
-        )
         channel_order: Literal["RGB", "BGR"] = Field(
-            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed."
+            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed after the transforms."
         )
+        balanced: bool = Field(
+            False, description="Whether each epoch draws equally many samples of every class; it shuffles too."
+        )
+        last_batch: Literal["wrap", "keep", "drop"] | None = Field(
+            None,
+            description="What is left at the end of an epoch: wrap fills the batch up from the next one, keep makes a "
+            "smaller batch, drop leaves it out; by default wrap in the train phase and keep in others.",
+        )
+        on_error: Literal["stop", "skip"] = Field(
+            "stop", description="What a sample that cannot be read does: stop the run, or be left out of its batch."
+        )
+
+        by_part: ClassVar[frozenset[str]] = frozenset({"parts"})
 
         @model_validator(mode="after")
         def _one_origin(self) -> Data.Params:
-            if self.dataset is None and self.source is None:
-                raise ValueError("Data needs a dataset (digits, mnist, cifar10 ...) or a source (an .npz file)")
-            if self.dataset is None and self.part is not None:
-                raise ValueError("part chooses from a named dataset, but an .npz file is one part; name another source")
+            paths = [each for each in self.parts.values() if isinstance(each, str)]
+            if self.dataset is None and self.source is None and not paths:
+                raise ValueError("Data needs a dataset (digits, mnist, cifar10 ...) or a source (an .npz file ...)")
+            if paths and (len(paths) < len(self.parts) or self.source is not None):
+                also = "a source" if self.source is not None else "a share"
+                raise ValueError(
+                    f"parts: a part has either a path or a share of one source, but beside paths is {also}"
+                )
             return self
 
+        @field_validator("parts")
+        @classmethod
+        def _whole(cls, parts: dict[str, float | str]) -> dict[str, float | str]:
+            shares = [each for each in parts.values() if not isinstance(each, str)]
+            if any(not 0 < share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
+                raise ValueError("must be shares between 0 and 1 that are not more than 1 in all")
+            return parts
+
     _planned: Header | None = None
-    _source: Source | None = None
-    _info: SampleInfo
 
     def plan(self, *bottoms: Shape) -> Plan:
         header = self._planned = self._describe()
-        transform.check(self.samples())
-        n = self.params.batch_size
-        names = self._names(header)
-        raw = [Scratch(f"raw{i}", (n, *header.shapes[name]), header.dtypes[name].str) for i, name in enumerate(names)]
-        return self.plan_batches([header.shapes[name] for name in names], header.length, raw)
+        return self.plan_batches(self._shapes(header), header.length)
 
     def samples(self) -> SampleInfo:
         """Top 0's samples, from the dataset's headers. Raises as `plan` does."""
         header = self._describe()
-        p = self.params
-        return SampleInfo(
-            shape=list(header.shapes[self._names(header)[0]]),
-            scale=p.scale,
-            mean_value=p.mean_value,
-            channel_order=p.channel_order,
-            class_names=list(header.class_names),
-        )
+        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
 
     def missing(self) -> str | None:
         try:
             if self._describe().length is None:  # known by name only
-                open_source(self.params.dataset, self.params.source, self._part)
+                self._selection().open().close()
         except DataError as error:
             return str(error)
         return None
 
+    def maker(self) -> BatchMaker:
+        p, header = self.params, self._describe()
+        return BatchMaker(
+            self._selection(),
+            self._names(header),
+            self._pipeline(header),
+            p.batch_size,
+            self.generator,
+            shuffle=self.shuffles(),
+            balanced=p.balanced,
+            last_batch=self.last_batch(),
+            on_error=p.on_error,
+        )
+
     def open(self) -> None:
-        source = open_source(self.params.dataset, self.params.source, self._part)
-        if self._planned is not None and not _fits(self._planned, source.header):
+        super().open()
+        if self._planned is not None and not _fits(self._planned, opened(self, self._maker).source.header):
+            self.close()
             raise DataError(f"the samples of {self.name!r} have changed since the net was planned; build the net again")
-        self._info = self.samples()
-        self._source = source
-
-    def close(self) -> None:
-        super().close()
-        self._source = None
-
-    def length(self) -> int:
-        return len(self._opened())
 
     def shuffles(self) -> bool:
         return self.phase == "train" if self.params.shuffle is None else bool(self.params.shuffle)
 
-    def forward(self, bottom: Bottoms, top: Tops) -> None:
-        source = self._opened()
-        indices = self.next_indices()
-        names = self._names(source.header)
-        raw = {name: getattr(self.scratch, f"raw{i}")[: len(indices)] for i, name in enumerate(names)}
-        for i, samples in enumerate(source.read(indices, raw)):
-            top[i].reshape(*samples.shape)
-            if i == 0:
-                transform.apply(samples, self._info, out=top[i].data)
-            else:
-                np.copyto(top[i].data, samples, casting="unsafe")
-        self.advance(indices)
+    def only_here(self) -> bool:
+        return self._selection().dataset.in_memory
 
-    def _describe(self) -> Header:
+    def _selection(self) -> Selection:
+        p = self.params
         try:
-            return describe(self.params.dataset, self.params.source, self._part)
+            chosen = select(p.dataset, p.source, self._part, parts=p.parts, split=p.split, seed=p.split_seed)
         except UnknownNameError as error:
             error.field = "dataset"
             raise
+        if p.part is not None and not p.parts and not chosen.dataset.parts:
+            raise ShapeError(f"part: {chosen.dataset.type!r} is one part by itself; divide it with 'parts'", "part")
+        return chosen
+
+    def _pipeline(self, header: Header) -> Pipeline:
+        layout, order = layout_of(header, self._names(header)), self.params.channel_order
+        return build(self.params, self.phase, layout, channel_order=order, draws=draws_of(self))
+
+    def _shapes(self, header: Header) -> Sequence[Shape]:
+        """The shapes of the tops' samples."""
+        return self._pipeline(header).shapes_for(lambda: header.shapes[self._names(header)[0]])
+
+    def _describe(self) -> Header:
+        return self._selection().describe()
 
     @property
-    def _part(self) -> Part:
-        part: Part | None = self.params.part
-        return part or ("train" if self.phase == "train" else "test")
+    def _part(self) -> str:
+        p = self.params
+        if p.part is not None:
+            return str(p.part)
+        if self.phase == "train":
+            return "train"
+        return "validation" if "validation" in p.parts and "test" not in p.parts else "test"
 
     def _names(self, header: Header) -> list[str]:
-        """The array that each top takes."""
-        names = self.params.arrays or list(header.shapes)
-        held = ", ".join(header.shapes)
-        for name in names:
-            if name not in header.shapes:
-                raise ShapeError(f"arrays: there is no array {name!r} in the dataset, which holds: {held}", "arrays")
-        if len(names) < self.num_tops:
-            listed = (
-                f"arrays names only {', '.join(names)}" if self.params.arrays else f"the dataset holds only: {held}"
-            )
-            raise ShapeError(f"there are {self.num_tops} tops, but {listed}", "top")
-        return names[: self.num_tops]
-
-    def _opened(self) -> Source:
-        return opened(self, self._source)
+        return top_arrays(self.params.arrays, header.shapes, self.num_tops, "dataset")
 
 
 def _fits(planned: Header, found: Header) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Array, Shape
-from layerkit.datasets import hdf5
+from layerkit.blob import Shape
+from layerkit.datasets import Header, Source, hdf5
+from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, opened
+from layerkit.layer import Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, opened
 from layerkit.registry import register
 
 
@@ -32,54 +33,51 @@ class HDF5Data(BatchedSource):
     Source: Caffe's HDF5Data (hdf5_data_layer.cpp).
     """
 
-    class Params(LayerParams):
+    class Params(LoadingParams):
         source: str = Field(description="Text file with the path of one HDF5 file a line, from the current directory.")
         batch_size: int = Field(gt=0, description="Samples a batch, N.")
         shuffle: bool = Field(False, description="Whether each epoch has an order of its own.")
         arrays: list[str] = Field([], description="Datasets for the tops, where these have other names.")
 
-    _files: hdf5.Files | None = None
-    _planned: tuple[Sequence[Shape], int] | None = None
+    _planned: Header | None = None
 
     def plan(self, *bottoms: Shape) -> Plan:
-        files = self._describe()
-        self._planned = files.shapes, int(files.starts[-1])
-        return self.plan_batches(*self._planned)
+        header = self._planned = self._describe()
+        return self.plan_batches(list(header.shapes.values()), header.length)
 
     def samples(self) -> SampleInfo:
-        return SampleInfo(shape=list(self._describe().shapes[0]))
+        return SampleInfo(shape=list(next(iter(self._describe().shapes.values()))))
+
+    def maker(self) -> BatchMaker:
+        return BatchMaker(
+            _Opener(self.params.source, self._names()),
+            self._names(),
+            Pipeline(layout_of(self._describe(), self._names()), (), Finish()),
+            self.params.batch_size,
+            self.generator,
+            shuffle=self.shuffles(),
+            last_batch=self.last_batch(),
+        )
 
     def open(self) -> None:
-        files = self._describe()
-        if self._planned not in (None, (files.shapes, int(files.starts[-1]))):
+        super().open()
+        if self._planned not in (None, opened(self, self._maker).source.header):
+            self.close()
             raise DataError(f"the samples of {self.name!r} have changed since the net was planned; build the net again")
-        self._files = files
 
-    def close(self) -> None:
-        super().close()
-        self._files = None
+    def _describe(self) -> Header:
+        return hdf5.Files(self.params.source, self._names()).header
 
-    def length(self) -> int:
-        return int(opened(self, self._files).starts[-1])
-
-    def order(self, epoch: int) -> Array:
-        if not self.shuffles():
-            return super().order(epoch)
-        rng, starts = self.generator(epoch), opened(self, self._files).starts
-        parts = [starts[file] + rng.permutation(starts[file + 1] - starts[file]) for file in range(len(starts) - 1)]
-        return np.concatenate([parts[file] for file in rng.permutation(len(parts))])
-
-    def forward(self, bottom: Bottoms, top: Tops) -> None:
-        files, indices = opened(self, self._files), self.next_indices()
-        for blob, shape in zip(top, files.shapes, strict=True):
-            blob.reshape(len(indices), *shape)
-        for row, index in enumerate(indices):
-            for blob, value in zip(top, files.sample(index), strict=True):
-                blob.data[row] = value
-        self.advance(indices)
-
-    def _describe(self) -> hdf5.Files:
-        names = self.params.arrays or self.top_names
+    def _names(self) -> list[str]:
+        names = list(self.params.arrays or self.top_names)
         if len(names) != self.num_tops:
             raise ShapeError(f"there are {self.num_tops} tops, but arrays names {len(names)}", "arrays")
-        return hdf5.Files(self.params.source, names)
+        return names
+
+
+class _Opener(NamedTuple):
+    source: str
+    names: list[str]
+
+    def open(self) -> Source:
+        return hdf5.Files(self.source, self.names)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import images, transform
+from layerkit.blob import Shape
+from layerkit.datasets import Source, images
+from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.lists import Listed, expect_files, read_labelled
-from layerkit.errors import DataError, ShapeError
+from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
+from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, ImageParams, crop, describe_images, opened
+from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened
 from layerkit.registry import register
 
 
@@ -20,12 +23,13 @@ from layerkit.registry import register
 class ImageData(BatchedSource):
     """Images and labels from files that a list names, batch by batch.
 
-        top 0 = (x - mean_value) * scale, where x is blue, green and red, each 0..255
+        top 0 = (x - mean) * scale, where x is blue, green and red, each 0..255
 
-    Before that each image is resized to new_height x new_width, cropped (anywhere in the train phase, else in the
-    middle), and mirrored at random. Without new_height, new_width and crop_size all images must have the size of the
-    first one; but with batch_size 1 each may have its own. Batches and their ends are as in Data; what is random is a
-    function of the seed, the epoch and the image. Needs Pillow: pip install 'layerkit[data]'.
+    Before that each image is resized to new_height x new_width, transformed as the list `transform` says (as red, green
+    and blue), cropped (anywhere in the train phase, else in the middle), and mirrored at random. Where none of this
+    gives it a size, all images must have that of the first one; but with batch_size 1 each may have its own. Batches
+    and their ends are as in Data; what is random is a function of the seed, the epoch and the image. Needs Pillow:
+    pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: images (N, 3, H, W), or (N, 1, H, W) without is_color, and labels (N,), which may be left out.
     Raises DataError, naming the line of the list, for a line or file that cannot be used, or a crop that does not fit.
@@ -36,7 +40,7 @@ class ImageData(BatchedSource):
     Source: Caffe's ImageData (image_data_layer.cpp) and its transformation (data_transformer.cpp).
     """
 
-    class Params(ImageParams):
+    class Params(TransformParams, LoadingParams):
         source: str = Field(description="Text file with a path, a space and a label a line, a whole number.")
         batch_size: int = Field(1, gt=0, description="Images a batch, N.")
         rand_skip: int = Field(
@@ -47,6 +51,10 @@ class ImageData(BatchedSource):
         new_width: int = Field(0, ge=0, description="Width that images are resized to.")
         is_color: bool = Field(True, description="Whether to read colours; otherwise one channel of grey.")
         root_folder: str = Field("", description="What is put in front of every path; a folder must end in '/'.")
+
+        on_error: Literal["stop", "skip"] = Field(
+            "stop", description="What an image that cannot be read does: stop the run, or be left out of its batch."
+        )
 
         @model_validator(mode="after")
         def _both_sizes(self) -> ImageData.Params:
@@ -59,28 +67,18 @@ class ImageData(BatchedSource):
 
     tops = (1, 2)
 
-    _listed: list[Listed] | None = None
-    _info: SampleInfo
-
     def plan(self, *bottoms: Shape) -> Plan:
-        info = self.samples()
-        transform.check(info)
+        pipeline = self._pipeline()
         length = len(self._list()) if Path(self.params.source).is_file() else None
-        plan = self.plan_batches([tuple(info.shape), ()][: self.num_tops], length)
-        if not self._own_sizes:
+        plan = self.plan_batches(pipeline.shapes_for(self._first), length)
+        if not self._own_sizes(pipeline):
             return plan
-        return Plan(plan.tops, scratch=plan.scratch, state=plan.state, dynamic=True, unbounded=True)
+        return Plan(plan.tops, state=plan.state, dynamic=True, unbounded=True)
 
     def samples(self) -> SampleInfo:
         """An image's shape, by the parameters or by the header of the first one, and what is done to it."""
-        p = self.params
-        if p.crop_size:
-            size = p.crop_size, p.crop_size
-        elif p.new_height:
-            size = p.new_height, p.new_width
-        else:
-            size = images.size(self._list()[0])
-        return describe_images(p, (3 if p.is_color else 1, *size), bgr=p.is_color)
+        pipeline = self._pipeline()
+        return sample_info(pipeline, pipeline.shapes_for(self._first)[0])
 
     def missing(self) -> str | None:
         try:
@@ -90,64 +88,58 @@ class ImageData(BatchedSource):
             return str(error)
         return None
 
-    def open(self) -> None:
-        images.expect_pillow()
-        listed = self._list()
-        expect_files(listed)
-        self._info = self.samples()
-        self._listed = listed
+    def maker(self) -> BatchMaker:
+        p, train = self.params, self.phase == "train"
+        return BatchMaker(
+            _Opener(p.source, p.root_folder, p.is_color),
+            self._names,
+            self._pipeline(),
+            p.batch_size,
+            self.generator,
+            shuffle=self.shuffles(),
+            last_batch=self.last_batch(),
+            on_error=p.on_error,
+            skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
+        )
 
-    def close(self) -> None:
-        super().close()
-        self._listed = None
-
-    def length(self) -> int:
-        return len(opened(self, self._listed))
-
-    def start(self) -> int:
-        if self.phase != "train" or not self.params.rand_skip:
-            return 0
-        return int(self.generator().integers(self.params.rand_skip))
+    def depth(self, maker: BatchMaker) -> int:
+        return 0 if self._own_sizes(maker.pipeline) else super().depth(maker)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        listed, indices = opened(self, self._listed), self.next_indices()
-        info = self._info
-        top[0].reshape(len(indices), *info.shape)
-        for row, index in enumerate(indices):
-            image = self._read(listed[index], row, int(index))
-            if self._own_sizes:
-                info = info.model_copy(update={"shape": list(image.shape)})
-                top[0].resize((1, *image.shape))
-            elif image.shape != tuple(info.shape):
-                sizes = f"{shape_text(image.shape[1:])}, not {shape_text(info.shape[1:])} as the first"
-                hint = "give new_height and new_width, or crop_size"
-                raise DataError(f"{listed[index].place}: the image {listed[index].path!r} is {sizes}; {hint}")
-            transform.apply(image[np.newaxis], info, out=top[0].data[row : row + 1])
-        for blob in top[1:]:
-            blob.reshape(len(indices))
-            blob.data[...] = [listed[index].label for index in indices]
-        self.advance(indices)
+        maker = opened(self, self._maker)
+        if self._own_sizes(maker.pipeline):
+            index = int(maker.stream.batch(int(self.state.consumed[0]))[0][0])
+            top[0].resize((1, *maker.pipeline.at(maker.source.sample(index)["data"].shape).shapes[0]))
+        super().forward(bottom, top)
 
-    def _read(self, listed: Listed, row: int, index: int) -> Array:
-        """The image for a row of the batch, (C, H, W) bytes: read, resized, cropped and mirrored."""
+    def _pipeline(self) -> Pipeline:
         p = self.params
-        image = images.read(listed, p.is_color)
-        if p.new_height:
-            image = images.resize(image, p.new_height, p.new_width)
-        rng = self.draws(row, index) if p.mirror or p.crop_size else None
-        if p.crop_size:
-            try:
-                image = crop(image, p.crop_size, rng if self.phase == "train" else None)
-            except ShapeError as error:
-                raise DataError(f"{listed.place}: {error} ({listed.path!r})") from None
-        mirrored = p.mirror and rng is not None and rng.random() < 0.5
-        return image[:, :, ::-1] if mirrored else image
+        shapes = ((3 if p.is_color else 1, 0, 0), ())
+        layout = Layout(shapes[: self.num_tops], (np.dtype(np.uint8), np.dtype(np.int64))[: self.num_tops])
+        caffe = [Resize(size=[p.new_height, p.new_width], antialias=False)] if p.new_height else []
+        order: ChannelOrder = "BGR" if p.is_color else "RGB"
+        return build(p, self.phase, layout, channel_order=order, before=caffe, draws=draws_of(self))
+
+    def _first(self) -> Shape:
+        """The shape of the first image."""
+        return (3 if self.params.is_color else 1, *images.size_of(self._list()[0]))
 
     def _list(self) -> list[Listed]:
-        return self._listed or read_labelled(self.params.source, self.params.root_folder)
+        return read_labelled(self.params.source, self.params.root_folder)
 
     @property
-    def _own_sizes(self) -> bool:
+    def _names(self) -> list[str]:
+        return ["data", "label"][: self.num_tops]
+
+    def _own_sizes(self, pipeline: Pipeline) -> bool:
         """Whether each image, alone in its batch, may have a size of its own."""
-        p = self.params
-        return p.batch_size == 1 and not p.new_height and not p.crop_size
+        return self.params.batch_size == 1 and not pipeline.settled
+
+
+class _Opener(NamedTuple):
+    source: str
+    root_folder: str
+    color: bool
+
+    def open(self) -> Source:
+        return images.ImageFiles(read_labelled(self.source, self.root_folder), self.color)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import ArraySource
+from layerkit.blob import Shape, shape_text
+from layerkit.datasets import ArraySource, Source
+from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError
-from layerkit.layer import Bottoms, LayerParams, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, opened
+from layerkit.layer import LayerParams, Plan, SampleInfo
+from layerkit.layers.data.batches import BatchedSource
 from layerkit.registry import register
 
 
@@ -40,7 +44,7 @@ class MemoryData(BatchedSource):
     tops = (1, 2)
     uses_files = False
 
-    _arrays: tuple[Array, Array] | None = None
+    _given: ArraySource | None = None
 
     def plan(self, *bottoms: Shape) -> Plan:
         return self.plan_batches([self._shape, ()][: self.num_tops], None)
@@ -53,9 +57,9 @@ class MemoryData(BatchedSource):
         labels = np.zeros(len(data)) if label is None else np.asarray(label)
         if labels.size != len(data):
             raise DataError(f"there must be one label a sample, but there are {labels.size} for {len(data)} samples")
-        labels = labels.reshape(len(data))
-        ArraySource(f"what {self.name!r} is given", {"data": data, "label": labels})  # raises where they are unfit
-        self._arrays, self._epoch = (data, labels), None
+        arrays = {"data": data, "label": labels.reshape(len(data))}
+        self._given = ArraySource(f"what {self.name!r} is given", arrays)  # raises where they are unfit
+        self.open()
         self.rewind()
 
     def shuffles(self) -> bool:
@@ -65,23 +69,28 @@ class MemoryData(BatchedSource):
         return SampleInfo(shape=list(self._shape))
 
     def missing(self) -> str | None:
-        return None if self._arrays else f"its samples are given in Python, by net.layers[{self.name!r}].set_arrays"
+        return None if self._given else f"its samples are given in Python, by net.layers[{self.name!r}].set_arrays"
 
-    def open(self) -> None:
-        if self._arrays is None:
+    def maker(self) -> BatchMaker:
+        if self._given is None:
             raise DataError(f"it has no samples yet; call net.layers[{self.name!r}].set_arrays(data, label) first")
-
-    def length(self) -> int:
-        return len(opened(self, self._arrays)[0])
-
-    def forward(self, bottom: Bottoms, top: Tops) -> None:
-        indices = self.next_indices()
-        for blob, array in zip(top, opened(self, self._arrays), strict=False):
-            blob.reshape(len(indices), *array.shape[1:])
-            for row, index in enumerate(indices):
-                blob.data[row] = array[index]
-        self.advance(indices)
+        names = ["data", "label"][: self.num_tops]
+        return BatchMaker(
+            _Opener(self._given),
+            names,
+            Pipeline(layout_of(self._given.header, names), (), Finish()),
+            self.params.batch_size,
+            self.generator,
+            last_batch=self.last_batch(),
+        )
 
     @property
     def _shape(self) -> Shape:
         return self.params.channels, self.params.height, self.params.width
+
+
+class _Opener(NamedTuple):
+    source: Source
+
+    def open(self) -> Source:
+        return self.source

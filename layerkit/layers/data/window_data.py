@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from layerkit.blob import Array, Shape
-from layerkit.datasets import images, transform
+from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets import images
 from layerkit.datasets.lists import Windows, expect_files, read_windows
-from layerkit.errors import DataError
+from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, Samples, read_mean, sample_info
+from layerkit.datasets.transforms.resampling import bilinear
+from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Bottoms, Plan, SampleInfo, SourceLayer, State, Tops
-from layerkit.layers.data.batches import ImageParams, describe_images, opened
+from layerkit.layers.data.batches import opened
 from layerkit.registry import register
 
 
@@ -35,7 +38,7 @@ class Place(NamedTuple):
 class WindowData(SourceLayer):
     """Windows of images with their labels, drawn at random, as detectors are trained on.
 
-        top 0 = (x - mean_value) * scale inside of the image, 0 outside
+        top 0 = (x - mean) * scale inside of the image, 0 outside
 
     A batch is background first, then a share of fg_fraction from the foreground. Each window is cut out, warped to
     crop_size x crop_size, and mirrored at random. Windows are drawn with replacement, in every phase, as a function of
@@ -53,7 +56,7 @@ class WindowData(SourceLayer):
     object detection", 2014.
     """
 
-    class Params(ImageParams):
+    class Params(CaffeParams):
         source: str = Field(description="Window file: images and, of each, windows with their overlaps.")
         batch_size: int = Field(gt=0, description="Windows a batch, N.")
         crop_size: int = Field(
@@ -80,17 +83,18 @@ class WindowData(SourceLayer):
 
     _windows: Windows | None = None
     _contents: list[bytes]
+    _done: Finish
 
     def plan(self, *bottoms: Shape) -> Plan:
         info = self.samples()
-        transform.check(info)
         if Path(self.params.source).is_file():
             self._read()
         n = self.params.batch_size
         return Plan(tops=[(n, *info.shape), (n,)][: self.num_tops], state=[State("consumed", (1,), "int64")])
 
     def samples(self) -> SampleInfo:
-        return describe_images(self.params, (3, self.params.crop_size, self.params.crop_size))
+        finish, size = self._finish(), self.params.crop_size
+        return sample_info(Pipeline(Layout(((3, size, size),), (np.dtype(np.uint8),)), (), finish))
 
     def missing(self) -> str | None:
         try:
@@ -105,6 +109,7 @@ class WindowData(SourceLayer):
         windows = self._read()
         expect_files(windows.images)
         self._contents = [images.read_bytes(image) for image in windows.images] if self.params.cache_images else []
+        self._done = self._finish()
         self._windows = windows
 
     def close(self) -> None:
@@ -137,12 +142,26 @@ class WindowData(SourceLayer):
         if place is None:
             raise DataError(f"{where}: the window {corners} does not lie within the image of {height}x{width}")
         part = pixels[:, place.top : place.bottom, place.left : place.right]
-        part = images.resize(part, place.height, place.width)
+        part = bilinear(part, place.height, place.width)
         if mirrored:
             part = part[:, :, ::-1]
-        info = self.samples().model_copy(update={"shape": list(part.shape)})
-        region = square[:, place.y : place.y + place.height, place.x : place.x + place.width]
-        transform.apply(part[np.newaxis], info, out=region[np.newaxis])
+        inside = (..., slice(place.y, place.y + place.height), slice(place.x, place.x + place.width))
+        mean = self._done.mean_image
+        done = self._done if mean is None else replace(self._done, mean_image=mean[inside])
+        none = np.zeros(1, np.int64)
+        done.apply(Samples([part[np.newaxis]], none, none), square[inside][np.newaxis])
+
+    def _finish(self) -> Finish:
+        """What is done to the pixels last; of the mean image, the square of crop_size in its middle."""
+        p, mean = self.params, None
+        if p.mean_file is not None:
+            whole = read_mean(p.mean_file)
+            first = (whole.shape[2] - p.crop_size) // 2  # downwards, too, as in Caffe
+            mean = whole[:, first : first + p.crop_size, first : first + p.crop_size]
+            if first < 0 or mean.shape != (3, p.crop_size, p.crop_size):
+                size = f"{shape_text(whole.shape)}, which holds no 3x{p.crop_size}x{p.crop_size}"
+                raise ShapeError(f"mean_file: the mean image is {size}", "mean_file")
+        return Finish(scale=p.scale, mean_value=tuple(p.mean_value), mean_image=mean, reverse=True)
 
     def _place(self, corners: list[int], height: int, width: int, mirrored: bool) -> Place | None:
         """Where the window is in an image of this size and in the square; None where it is not in the image."""

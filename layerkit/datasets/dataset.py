@@ -1,0 +1,55 @@
+"""Dataset: what samples there are and where they come from, as `dataset` says it in YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from layerkit.datasets.source import Header, Source
+from layerkit.errors import DataError
+from layerkit.fields import Tagged
+
+
+class Dataset(Tagged):
+    """Base of every kind of dataset: a known set, or a format of files. `dataset: digits` is `dataset: {type: digits}`.
+
+    A subclass adds `type`, its fields, and the two methods. `source` is the path that the layer gives beside it, None
+    where there is none; `part` is one of `parts`, or any name where the dataset is one part by itself.
+    """
+
+    shorthand: ClassVar[str | None] = "type"
+
+    parts: ClassVar[tuple[str, ...]] = ("train", "test")
+    """The parts it has; none where it is one part by itself."""
+    in_memory: ClassVar[bool] = False
+    """Whether its samples exist in this process only, so that no other process can open it."""
+    overlaps: ClassVar[bool] = False
+    """Whether samples share values with their neighbours, so that it may only be divided in its order."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of the files by which it is known where no dataset is named, such as `.npz`."""
+
+    type: str = ""
+
+    @classmethod
+    def knows(cls, path: Path) -> bool:
+        """Whether a path, which need not exist, is of this kind; it is asked only where no dataset is named."""
+        return path.name.lower().endswith(cls.suffixes) if cls.suffixes else False
+
+    def describe(self, source: str | None, part: str) -> Header:
+        """What the samples are, from headers and known facts. Raises DataError for what is missing, broken or unfit."""
+        raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
+
+    def open(self, source: str | None, part: str) -> Source:
+        """The samples of a part. Raises DataError for what is missing, broken, unfit, or not finite."""
+        raise NotImplementedError(f"{type(self).__name__} opens nothing")
+
+    def no_source(self, source: str | None) -> None:
+        """Raise DataError if a set that needs no files is given a path."""
+        if source is not None:
+            raise DataError(f"the dataset {self.type!r} is bundled and takes no source, but is given {source!r}")
+
+    def path(self, source: str | None, what: str) -> str:
+        """The source of a dataset that needs one. Raises DataError, saying `what` it is, where there is none."""
+        if source is None:
+            raise DataError(f"the dataset {self.type!r} needs a source, {what}")
+        return source

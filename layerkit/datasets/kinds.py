@@ -1,0 +1,43 @@
+"""Every kind of dataset that YAML can name, and how the kind of a path is told."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.digit_pairs import DigitPairs
+from layerkit.datasets.digits import Digits
+from layerkit.datasets.npz import Npz
+from layerkit.datasets.parity import Parity
+from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
+from layerkit.datasets.registered import Registered
+from layerkit.datasets.shakespeare import Shakespeare
+from layerkit.datasets.shapes import Shapes
+
+KINDS: dict[str, type[Dataset]] = {
+    kind.model_fields["type"].default: kind
+    for kind in (Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Npz, Parity, Shakespeare, Shapes)
+}
+"""Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
+
+
+def kind_of(path: str) -> type[Dataset] | None:
+    """The kind of a file or folder, by its name and by what it holds; None where no kind knows it."""
+    return next((kind for kind in KINDS.values() if kind.knows(Path(path))), None)
+
+
+def _tag(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in KINDS else "registered"
+
+
+if TYPE_CHECKING:
+    AnyDataset = Dataset
+else:
+    _tagged = [Annotated[kind, Tag(name)] for name, kind in {**KINDS, "registered": Registered}.items()]
+    AnyDataset = Annotated[functools.reduce(operator.or_, _tagged), Discriminator(_tag)]

@@ -1,0 +1,165 @@
+"""Selection: a part of a dataset, as the dataset has it, in a file of its own, or as a share of all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from layerkit.blob import Array
+from layerkit.datasets import registered
+from layerkit.datasets.dataset import Dataset
+from layerkit.datasets.kinds import KINDS, kind_of
+from layerkit.datasets.registered import Registered
+from layerkit.datasets.source import Header, Source
+from layerkit.errors import DataError, UnknownNameError, did_you_mean
+
+Split = Literal["random", "stratified", "in_order"]
+
+WHOLE = "train"
+"""The part of a dataset that is divided where shares are asked for."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which samples of a dataset are meant."""
+
+    dataset: Dataset
+    source: str | None
+    part: str
+    """The dataset's part."""
+    share: tuple[float, float] | None = None
+    """From where to where, of 0 to 1, in the divided samples; None is all of them."""
+    split: Split = "random"
+    """How samples are divided: at random, at random within each class, or in their order."""
+    seed: int = 0
+    """Another seed divides otherwise."""
+
+    def describe(self) -> Header:
+        """What the samples are, without reading them. Raises DataError for what is missing, broken or unfit."""
+        header = self.dataset.describe(self.source, self.part)
+        if self.share is None:
+            return header
+        known = header.length is not None and self.split == "random"
+        return replace(header, length=_length(header.length or 0, self.share) if known else None)
+
+    def open(self) -> Source:
+        """The samples. Raises DataError for what is missing, broken, unfit or empty."""
+        source = self.dataset.open(self.source, self.part)
+        if self.share is None:
+            return source
+        indices = self._divided(source)
+        if not len(indices):
+            low, high = self.share
+            raise DataError(f"a share of {high - low:g} of {len(source)} samples holds none")
+        return Subset(source, indices)
+
+    def _divided(self, source: Source) -> Array:
+        """Numbers of the share's samples, in their order."""
+        assert self.share is not None
+        count, rng = len(source), np.random.default_rng(self.seed)
+        first, last = (_bound(count, each) for each in self.share)
+        if self.split == "in_order":
+            if first and self.dataset.overlaps:
+                first = min(first + source.header.overlap, last)  # these share values with the part before
+            return np.arange(first, last)
+        order = rng.permutation(count)
+        if self.split == "random":
+            return np.sort(order[first:last])
+        labels = source.labels()[order]
+        chosen = []
+        for label in np.unique(labels):
+            among = order[labels == label]
+            low, high = (_bound(len(among), each) for each in self.share)
+            chosen.append(among[low:high])
+        return np.sort(np.concatenate(chosen))
+
+
+class Subset(Source):
+    """Some samples of another source, numbered anew."""
+
+    def __init__(self, source: Source, indices: Array):
+        self._source = source
+        self._indices = indices
+        self.in_memory = source.in_memory
+        self.header = replace(source.header, length=len(indices))
+
+    def read(self, indices: Array, out: Mapping[str, Array] | None = None) -> tuple[Array, ...]:
+        """Samples of the other source; see Source."""
+        return self._source.read(self._indices[indices], out)
+
+    def sample(self, index: int) -> Mapping[str, Array]:
+        """A sample of the other source."""
+        return self._source.sample(int(self._indices[index]))
+
+    def labels(self) -> Array:
+        """The labels of these samples."""
+        labels: Array = self._source.labels()[self._indices]
+        return labels
+
+    def close(self) -> None:
+        """Close the other source."""
+        self._source.close()
+
+
+def select(
+    dataset: str | Dataset | None,
+    source: str | None,
+    part: str,
+    *,
+    parts: Mapping[str, float | str] | None = None,
+    split: Split | None = None,
+    seed: int = 0,
+) -> Selection:
+    """The samples of one part.
+
+    `dataset` is a kind of dataset, or its name; without one, the kind is told by `source`, a path. `parts` gives a
+    share (of the dataset's train part, or of its only one) or a path for each part. A part that `parts` does not name
+    is the dataset's own. Raises UnknownNameError for a dataset that does not exist, DataError for what does not fit.
+    """
+    parts = parts or {}
+    given = parts.get(part)
+    if isinstance(given, str):
+        source = given
+    kind = _kind(dataset, source)
+    if isinstance(given, str) or (given is None and (part in kind.parts or not (parts or kind.parts))):
+        return Selection(kind, source, part)
+    if given is None:
+        have = list(dict.fromkeys([*parts, *kind.parts]))
+        hint = did_you_mean(part, have) or f"; it has: {', '.join(have)}"
+        raise DataError(f"the dataset {kind.type!r} has no part {part!r}{hint}")
+    shares = [float(each) for each in parts.values() if not isinstance(each, str)]
+    at = [name for name, each in parts.items() if not isinstance(each, str)].index(part)
+    share = sum(shares[:at]), min(sum(shares[: at + 1]), 1.0)
+    in_order = kind.overlaps
+    return Selection(kind, source, WHOLE, share, split or ("in_order" if in_order else "random"), seed)
+
+
+def _kind(dataset: str | Dataset | None, source: str | None) -> Dataset:
+    if isinstance(dataset, str):
+        dataset = KINDS[dataset]() if dataset in KINDS else Registered(type=dataset)
+    if isinstance(dataset, Registered) and dataset.type not in registered.names():
+        raise UnknownNameError("dataset", dataset.type, sorted([*KINDS, *registered.names()]))
+    if dataset is not None:
+        return dataset
+    if source is None:
+        raise DataError("a source of samples needs the name of a dataset, or the path of a file as its source")
+    kind = kind_of(source)
+    if kind is None:
+        raise DataError(
+            f"{source!r} does not tell by its name of which kind it is; name its dataset too, one of: "
+            f"{', '.join(name for name, each in KINDS.items() if not each.parts)}"
+        )
+    return kind()
+
+
+def _bound(count: int, share: float) -> int:
+    """How many of `count` samples lie before a share; the same for the end of one part and the start of the next."""
+    return round(count * share)
+
+
+def _length(count: int, share: tuple[float, float]) -> int:
+    low, high = (_bound(count, each) for each in share)
+    return high - low

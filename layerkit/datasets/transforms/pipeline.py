@@ -1,0 +1,127 @@
+"""Pipeline: all that is done to a source's samples in one phase, from what is stored to what the net gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from layerkit.blob import Array, Shape
+from layerkit.datasets.draws import Draws
+from layerkit.datasets.transforms.base import Layout, Samples, Transform, shape_words
+from layerkit.datasets.transforms.finish import Finish
+from layerkit.errors import DataError, LayerkitError, ShapeError
+
+
+class Pipeline:
+    """Transforms in their order, then Caffe's crop, mirror, mean and scale; it can be sent to another process.
+
+    `layout` says what the source stores; `shapes` what the net gets of each array, without the batch axis, a height or
+    width being 0 where it differs from sample to sample. Raises ShapeError, naming the parameter, where samples cannot
+    be transformed so.
+    """
+
+    def __init__(self, layout: Layout, steps: Sequence[Transform], finish: Finish, draws: Draws | None = None):
+        self.layout = layout
+        self.steps = tuple(steps)
+        self.finish = finish
+        self.draws = draws or Draws()
+        self._settled = 0 if layout.settled else len(self.steps) + 1
+        """After how many steps, the last being Caffe's, all samples have one size."""
+        for i, step in enumerate(self.steps):
+            with _naming(i, step):
+                layout = step.plan(layout)
+            if layout.settled:
+                self._settled = min(self._settled, i + 1)
+        data = finish.plan(layout)
+        self.shapes: tuple[Shape, ...] = (data, *layout.shapes[1:])
+
+    @property
+    def settled(self) -> bool:
+        """Whether all samples have one size when the net gets them."""
+        return 0 not in self.shapes[0]
+
+    def at(self, shape: Shape) -> Pipeline:
+        """The same for samples whose data is stored in this shape."""
+        return Pipeline(self.layout.with_data(shape), self.steps, self.finish, self.draws)
+
+    def shapes_for(self, first: Callable[[], Shape]) -> tuple[Shape, ...]:
+        """`shapes`; where sizes differ, those of the sample whose data is stored in the shape that `first` gives."""
+        return self.shapes if self.settled else self.at(first()).shapes
+
+    def apply(self, arrays: Sequence[Array], epochs: Array, indices: Array, out: Sequence[Array]) -> None:
+        """Write transformed samples to `out`, (k, *shapes[i]) each, in any memory layout.
+
+        `arrays` are what the source stores, data first, (k, ...) each; they stay as they are. `epochs` and `indices`
+        say where each sample stands, int64 (k,). Raises ShapeError for data that does not fit, DataError for a label
+        that is no class.
+        """
+        self._expect(arrays[0].shape[1:])
+        self._run(self._samples(list(arrays), epochs, indices), 0, out)
+
+    def apply_each(
+        self,
+        samples: Iterable[Sequence[Array]],
+        epochs: Array,
+        indices: Array,
+        out: Sequence[Array],
+        place: Callable[[int], str] = "sample {}".format,
+    ) -> None:
+        """As `apply`, for samples whose data differs in size: each gives its arrays, without the batch axis.
+
+        Raises DataError for one that does not fit, which `place` names by its index.
+        """
+        alone = []
+        for i, arrays in enumerate(samples):
+            row = slice(i, i + 1)
+            one = self._samples([np.asarray(array)[np.newaxis] for array in arrays], epochs[row], indices[row])
+            try:
+                self._expect(one.data.shape[1:])
+                if self._settled > len(self.steps):
+                    self._run(one, 0, [each[row] for each in out])
+                else:
+                    self._walk(one, 0, self._settled)
+            except ShapeError as error:
+                raise DataError(f"{place(int(indices[i]))}: {error}") from None
+            alone.append(one.arrays)
+        if self._settled <= len(self.steps):
+            together = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
+            self._run(self._samples(together, epochs, indices), self._settled, out)
+
+    def _samples(self, arrays: list[Array], epochs: Array, indices: Array) -> Samples:
+        return Samples(arrays, epochs, indices, self.draws, self.layout.classes)
+
+    def _walk(self, samples: Samples, start: int, end: int) -> None:
+        """Take these steps."""
+        for i in range(start, end):
+            samples.position = i + 1
+            with _naming(i, self.steps[i]):
+                self.steps[i].apply(samples)
+
+    def _run(self, samples: Samples, start: int, out: Sequence[Array]) -> None:
+        """Take all steps from `start` on, to the end."""
+        samples.room = out[0]
+        self._walk(samples, start, len(self.steps))
+        samples.position = 0
+        self.finish.apply(samples, out[0])
+        for made, target in zip(samples.arrays[1:], out[1:], strict=True):
+            np.copyto(target, made, casting="unsafe")
+
+    def _expect(self, shape: Shape) -> None:
+        """Raise ShapeError unless a sample has the shape that was planned, where that is known."""
+        planned = self.layout.shapes[0]
+        if len(shape) != len(planned) or any(want not in (0, have) for want, have in zip(planned, shape, strict=True)):
+            raise ShapeError(f"it is {shape_words(shape)}, not {shape_words(planned)} as was planned")
+
+
+@contextmanager
+def _naming(i: int, step: Any) -> Iterator[None]:
+    """Name the transform in an error that is raised inside."""
+    try:
+        yield
+    except LayerkitError as error:
+        named = type(error)(f"transform[{i}] ({step.type}): {error}")
+        named.field = "transform"
+        raise named from None
