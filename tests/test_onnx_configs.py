@@ -81,15 +81,10 @@ def test_a_snapshot_says_in_metadata_what_was_done_to_its_samples(snapshot, tmp_
     assert session.inputs == {"data": ["N", 1, 8, 8]}
     assert session.outputs == ["prob"]
     assert notes == []
-    info = net.graph.samples["data"]
-    assert metadata == {
-        "data.formula": "(x - mean_value) * scale",
-        "data.scale": "0.25",
-        "data.mean_value": "[8.0]",
-        "data.channel_order": "RGB",
-        "class_names": json.dumps(info.class_names),
-    }
-    assert json.loads(metadata["class_names"])[3] == "3"
+    said = {key: json.loads(value) for key, value in metadata.items()}
+    assert said["class_names"] == list("0123456789")
+    assert said["data.order"] == "transform, channel_order, crop_size in the middle, - mean, * scale"
+    assert (said["data.scale"], said["data.mean_value"], said["data.channel_order"]) == (0.25, [8.0], "RGB")
     compare_answers(net, session, samples(net, 5))
 
 
@@ -103,15 +98,46 @@ def test_preprocessing_can_be_part_of_the_model(snapshot, tmp_path):
     compare(session.run({"data.raw": raw}), wanted)
 
 
-def test_channels_are_put_in_the_nets_order_and_each_has_its_mean(tmp_path):
-    np.savez(tmp_path / "colors.npz", data=np.zeros((4, 3, 2, 5), np.uint8), label=np.zeros(4))
-    source = {"type": "Data", "source": str(tmp_path / "colors.npz"), "batch_size": 2, "channel_order": "BGR"}
-    data = {"name": "colors", "top": ["data", "label"], **source, "mean_value": [1, 2, 3], "scale": 0.5}
-    layers = [data, {"name": "out", "type": "TanH", "bottom": "data"}]
-    session, _, _ = exported({"layers": layers}, tmp_path, preprocess=True)
-    raw = np.random.default_rng(0).uniform(0, 4, (3, 3, 2, 5)).astype(np.float32)
-    mean = np.reshape([1, 2, 3], (3, 1, 1))
-    compare(session.run({"data.raw": raw}), {"out": np.tanh((raw[:, ::-1] - mean) * 0.5)})
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"mean_value": [1, 2, 3], "scale": 0.5, "channel_order": "BGR"},
+        {"crop_size": 4, "mean_value": 2},
+        {"mean_file": "mean.npy", "crop_size": 4, "scale": 0.25},
+        {
+            "transform": [
+                {"type": "center_crop", "size": [3, 5]},
+                {"type": "normalize", "mean": [1, 2, 3], "std": [2, 3, 4]},
+            ]
+        },
+    ],
+    ids=lambda params: "-".join(params),
+)
+def test_what_is_done_to_images_can_be_part_of_the_model(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = np.random.default_rng(0).integers(0, 9, (5, 3, 6, 7), np.uint8)
+    np.savez("colors.npz", data=raw, label=np.zeros(5))
+    np.save("mean.npy", np.random.default_rng(1).uniform(0, 4, (3, 6, 7)).astype(np.float32))
+    data = {"name": "colors", "type": "Data", "top": ["data", "label"], "source": "colors.npz", "batch_size": 5}
+    test = {"type": "Silence", "name": "end", "bottom": "label", "top": []}
+    tree = {"layers": [{**data, **params}, {"name": "out", "type": "TanH", "bottom": "data"}, test]}
+    seen = lk.Net(tree, "test", engine="numpy")
+    session, _, _ = exported(tree, tmp_path, preprocess=True)
+    compare(session.run({"data.raw": raw}), {"out": seen.forward()["out"]})
+
+
+def test_a_transform_that_is_not_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("colors.npz", data=np.zeros((5, 3, 6, 7), np.uint8), label=np.zeros(5))
+    data = {"name": "colors", "type": "Data", "top": ["data", "label"], "source": "colors.npz", "batch_size": 5}
+    data["transform"] = [{"type": "resize", "size": 4}]
+    tree = {"layers": [data, {"name": "out", "type": "TanH", "bottom": "data"}]}
+    with pytest.raises(
+        ConfigError, match=r"layer 'colors'.*what its transform 'resize' does to raw samples is not written"
+    ):
+        export(tree, tmp_path / "model.onnx", preprocess=True)
+    _, metadata, _ = exported(tree, tmp_path)
+    assert json.loads(metadata["data.transform"]) == [{"type": "resize", "size": [4]}]
 
 
 def test_weights_of_a_run_can_be_given(snapshot, tmp_path):

@@ -14,7 +14,7 @@ from layerkit.convert.onnx import rules
 from layerkit.convert.onnx.batches import Batches
 from layerkit.convert.onnx.here import BatchMattersError, Dims, Here, NotExpressibleError
 from layerkit.convert.onnx.package import IR_VERSION, OPSET, onnx
-from layerkit.convert.onnx.samples import describe, prepare
+from layerkit.convert.onnx.samples import describe, prepare, raw_dims
 from layerkit.convert.onnx.values import Constants, Nodes, Value
 from layerkit.errors import ConfigError, DataError, Problem
 from layerkit.graph import Graph, Node, Ref
@@ -159,11 +159,11 @@ class _Writer:
             name = self._names[ref]
             if defaults:
                 self._constants.add(self._constants.arrays[defaults[i].name], name)
-                self._inputs.append(self._info(ref, fixed=True))
+                self._inputs.append(self._info(ref, dims=self._graph.shapes[ref]))
             elif info is not None and self._preprocess:
                 raw = f"{name}.raw"
                 nodes.rename({prepare(nodes, nodes.value(raw), info).name: name})
-                self._inputs.append(self._info(ref, raw))
+                self._inputs.append(self._info(ref, raw, raw_dims(info, self._batches.dims(ref))))
             else:
                 self._inputs.append(self._info(ref))
         self._protos += nodes.protos
@@ -180,8 +180,9 @@ class _Writer:
         nodes.rename(renamed)
         self._protos += nodes.protos
 
-    def _info(self, ref: Ref, name: str = "", *, fixed: bool = False) -> Any:
-        dims: Dims = self._graph.shapes[ref] if fixed else self._batches.dims(ref)
+    def _info(self, ref: Ref, name: str = "", dims: Dims | None = None) -> Any:
+        """What an input or output says of itself: its name and dimensions, by default those of the blob."""
+        dims = self._batches.dims(ref) if dims is None else dims
         return onnx().helper.make_tensor_value_info(name or self._names[ref], onnx().TensorProto.FLOAT, dims)
 
 
