@@ -18,9 +18,8 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 _rules: dict[str, Rule] = {}
 
 REASONS = {
-    "CTCLoss": "its sum over all ways to write the labels has no operator, and a net that answers has no labels",
     "HDF5Output": "it writes a file, and a model only computes",
-    "MultiBoxLoss": "its matching takes one pair of box and prior after the other until none is left",
+    "MultiBoxLoss": "its matching, one pair of box and prior after the other until none is left, has no operator",
     "Python": "it runs code of its user's, which no file holds",
 }
 """Why types have no rule, as what follows on "ONNX cannot express it:"."""
