@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_tools import compare, net_of
+from onnx_tools import compare, model_of, net_of
 from test_configs import config
 from test_onnx_export import EXPRESSIBLE, predict_net
 
@@ -81,6 +81,15 @@ def test_a_residual_net_is_made_of_the_layers_that_one_expects():
         "pool": "AVE",
         "global_pooling": True,
     }
+
+
+def test_a_model_of_one_sample_becomes_a_net_of_any_number(tmp_path):
+    path, weight = tmp_path / "model.onnx", np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+    nodes = [("Relu", "x", "r"), ("Reshape", "r,s", "f"), ("MatMul", "f,w", "y")]
+    model = model_of(nodes, {"x": (1, 4, 2, 3)}, {"s": np.array([1, 24]), "w": weight})
+    path.write_bytes(model.SerializeToString())
+    x = np.random.default_rng(1).normal(size=(5, 4, 2, 3)).astype(np.float32)
+    compare(net_in(path).forward(x=x), {"y": np.maximum(x, 0).reshape(5, 24) @ weight})
 
 
 # -- layerkit's own -------------------------------------------------------------------------------------------------

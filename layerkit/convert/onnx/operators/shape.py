@@ -80,6 +80,24 @@ def _transpose(at: At) -> Known:
     return at.add("Permute", x, order=order)
 
 
+@reads("DepthToSpace", "SpaceToDepth")
+def _blocks(at: At) -> Known:
+    """Channels as the places of a block, or the other way: an axis for each part, and these in another order."""
+    x, size = at.blob(0), at.node.attribute("blocksize", 1)
+    n, c, h, w = x.shape
+    if at.node.kind == "SpaceToDepth":
+        parts, order = (n, c, h // size, size, w // size, size), [0, 3, 5, 1, 2, 4]
+        whole = (n, c * size * size, h // size, w // size)
+    elif at.node.attribute("mode", "DCR") == "DCR":
+        parts, order = (n, size, size, c // size**2, h, w), [0, 3, 4, 1, 5, 2]
+        whole = (n, c // size**2, h * size, w * size)
+    else:
+        parts, order = (n, c // size**2, size, size, h, w), [0, 1, 4, 2, 5, 3]
+        whole = (n, c // size**2, h * size, w * size)
+    apart = at.net.reshape(f"{at.name}/parts", x, parts)
+    return at.net.reshape(at.name, at.add("Permute", apart, step="order", order=order), whole)
+
+
 @reads("Pad")
 def _pad(at: At) -> Known:
     node, x = at.node, at.blob(0)
