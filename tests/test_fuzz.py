@@ -19,7 +19,7 @@ from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutat
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
-from layerkit.datasets import cifar10, hdf5, images, lists, mnist, npz
+from layerkit.datasets import cifar10, mnist, npz
 from layerkit.events import EventLog
 from layerkit.report.log import tables, to_csv
 from layerkit.report.tensorboard import scalars
@@ -334,31 +334,3 @@ def test_npz_sources(tmp_path: Path) -> None:
             [lambda path: npz.Npz().describe(path, "train"), lambda path: npz.Npz().open(path, "train")],
             change,
         )
-
-
-def test_lists_of_files(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    fuzz(path, b"a/b.png 0\nc d.png 12\n" * 3, [lambda path: lists.read_labelled(str(path))])
-    windows = b"# 0\na.png\n3\n20\n30\n2\n1 0.7 2 3 10 11\n2 0.2 0 0 5 6\n"
-    fuzz(path, windows, [lambda path: lists.read_windows(str(path), "", 0.5, 0.5)])
-
-
-def test_images(tmp_path: Path) -> None:
-    pillow = pytest.importorskip("PIL.Image", reason="images need the extra data")
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    for suffix in ("png", "jpeg", "bmp", "gif", "tiff", "webp"):
-        path = tmp_path / f"a.{suffix}"
-        pillow.fromarray(pixels).save(path)
-        readers: list[Read] = [lambda path: images.read(lists.Listed(str(path), 0, "line 1"))]
-        readers.append(lambda path: images.size_of(lists.Listed(str(path), 0, "line 1")))
-        fuzz(path, path.read_bytes(), readers)
-
-
-def test_hdf5_files(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py", reason="HDF5 needs the extra data")
-    path, listed = tmp_path / "a.h5", tmp_path / "list.txt"
-    with h5py.File(path, "w") as file:
-        file["data"] = np.arange(12.0).reshape(4, 3)
-        file["label"] = np.arange(4)
-    listed.write_text(f"{path}\n")
-    fuzz(path, path.read_bytes(), [lambda _: hdf5.Files(str(listed), ["data", "label"]).sample(1)], rounds=2 * ROUNDS)

@@ -5,9 +5,13 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import h5py
+import numpy as np
 import pytest
 
 from layerkit import graph
+from layerkit.datasets import decode
+from layerkit.datasets.lmdb_writer import write_lmdb
 from layerkit.datasets.transforms import TransformParams
 from layerkit.errors import ConfigError
 from layerkit.policies import POLICIES
@@ -47,9 +51,25 @@ YAML = [
 ]
 
 
+def write_data():
+    """Small files of each kind, under the names that the section on them uses."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 9, 11), dtype=np.uint8)
+    for part in ("train", "val"):
+        for name, image in zip(("cat", "dog"), pixels, strict=False):
+            Path(f"pets/{part}/{name}").mkdir(parents=True)
+            Path(f"pets/{part}/{name}/1.png").write_bytes(decode.encode(image, "png", name))
+        Path(f"{part}.txt").write_text(f"{part}/cat/1.png 0\n{part}/dog/1.png 1\n")
+    Path("names.txt").write_text("cat\ndog\n")
+    for path in ("train_lmdb", "test_lmdb"):
+        write_lmdb(path, zip(pixels, range(4), strict=True))
+    with h5py.File("more.h5", "w") as file:
+        file["images/x"], file["images/y"] = pixels, np.arange(4)
+
+
 @pytest.fixture
 def saved(folder, monkeypatch):
-    """All files that examples speak of: those with a name as their first line, and those that Python writes."""
+    """All files that examples speak of: those with a name as their first line, those that Python writes, and data."""
+    write_data()
     monkeypatch.setattr("layerkit.datasets.registered._parts", {})
     for example in EXAMPLES:
         if example.kind == "python" and "savez" in example.body:

@@ -36,6 +36,10 @@ class Dataset(Tagged):
         """Whether a path, which need not exist, is of this kind; it is asked only where no dataset is named."""
         return path.name.lower().endswith(cls.suffixes) if cls.suffixes else False
 
+    def parts_at(self, source: str | None) -> tuple[str, ...]:
+        """The parts that it has at a path; by default the same everywhere."""
+        return self.parts
+
     def describe(self, source: str | None, part: str) -> Header:
         """What the samples are, from headers and known facts. Raises DataError for what is missing, broken or unfit."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")

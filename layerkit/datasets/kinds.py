@@ -13,7 +13,11 @@ from layerkit.datasets.cifar_binary import CifarBinary
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.digit_pairs import DigitPairs
 from layerkit.datasets.digits import Digits
+from layerkit.datasets.hdf5_set import Hdf5
 from layerkit.datasets.idx_files import Idx
+from layerkit.datasets.image_folder import ImageFolder
+from layerkit.datasets.image_list import ImageList
+from layerkit.datasets.lmdb import Lmdb
 from layerkit.datasets.npy import Npy
 from layerkit.datasets.npz import Npz
 from layerkit.datasets.parity import Parity
@@ -35,7 +39,7 @@ KINDS: dict[str, type[Dataset]] = {
     for kind in (
         *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
         *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
-        *(CifarBinary, Csv, Idx, Npy, Npz, Text),
+        *(CifarBinary, Csv, Hdf5, Idx, ImageFolder, ImageList, Lmdb, Npy, Npz, Text),
     )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
