@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something is written: they end it at once, and what is half-written is removed."""
+"""Ctrl-C and SIGTERM while something is written: they end it, and what is half-written is removed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 @contextmanager
 def ending() -> Iterator[Callable[[], None]]:
-    """While inside, the two signals raise KeyboardInterrupt, and SystemExit with status 143.
+    """While inside, the two signals are noted, and a function is given that raises KeyboardInterrupt for the one and
+    SystemExit with status 143 for the other, to be called often. A second signal raises at once.
 
-    Where the signal comes while Python runs a callback of its own, as h5py's are, that is lost; so a function is given
-    that raises it again, to be called now and then.
+    Raised at once, the first would be lost, with a traceback printed, where it comes during a callback of a weak
+    reference, of which h5py has many.
     """
     received: list[int] = []
 
@@ -23,7 +24,8 @@ def ending() -> Iterator[Callable[[], None]]:
 
     def end(number: int, frame: Any) -> None:
         received.append(number)
-        check()
+        if len(received) > 1:
+            check()
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

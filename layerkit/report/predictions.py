@@ -82,7 +82,8 @@ class Predictor:
     ) -> int:
         """Write the blobs' rows to a file, an array a blob, and the samples' labels if they have some.
 
-        Returns how many there are. `check` is called after each batch. The file appears whole or not at all. Raises DataError, naming the sample.
+        Returns how many there are. The file appears whole or not at all. `check` is called after each batch, and may
+        raise what it likes. Raises DataError, naming the sample.
         """
         form = format_of(target)
         if form.holds == "images" or (form.holds == "samples" and len(self._names) > 1):
