@@ -45,7 +45,7 @@ def convert(
         bool, typer.Option("--preprocess", help="Have the .onnx model do what is done to samples, and take raw ones.")
     ] = False,
 ) -> None:
-    """Convert Caffe's nets, solvers and weights, and ONNX models, and convert back.
+    """Convert Caffe's nets and weights and ONNX models, and back.
 
     A .prototxt becomes a .yaml; with its .caffemodel also a .safetensors, which holds net and weights. A .yaml becomes
     a .prototxt, and with its .safetensors a .caffemodel. What cannot be converted is named with its line, and the rest
