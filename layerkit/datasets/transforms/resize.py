@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from layerkit.blob import Array
 from layerkit.datasets.picture import Interpolation
 from layerkit.datasets.transforms.base import BYTE, FLOAT, Layout, Samples, Transform
 from layerkit.datasets.transforms.crops import CenterCrop, Size, both, expect_room
