@@ -24,6 +24,9 @@ MOST_PIXELS = 89_478_485
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
 """What is read. Pillow knows more, some of which call other programs (EPS does)."""
 
+Encoding = Literal["jpeg", "png"]
+"""What is written."""
+
 Content = str | bytes | memoryview
 """The path of an image file, or what is in it."""
 
@@ -80,7 +83,7 @@ def shape(content: Content, where: str, color: bool | None = True, min_side: int
         return channels, image.height, image.width
 
 
-def encode(pixels: Array, kind: Literal["jpeg", "png"], where: str) -> bytes:
+def encode(pixels: Array, kind: Encoding, where: str) -> bytes:
     """An image file of pixels uint8, (3, H, W) in red, green, blue or (1, H, W). Raises DataError for others."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         what = f"{shape_text(pixels.shape)} of type {pixels.dtype}"

@@ -17,6 +17,7 @@ from layerkit.arrayfile import BOMB_RATIO, BOMB_SIZE
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.lists import Listed
 from layerkit.datasets.optional import need
+from layerkit.datasets.placing import expect_shape, explained
 from layerkit.datasets.source import Header, Source, check, check_headers, in_order
 from layerkit.errors import DataError
 
@@ -200,28 +201,23 @@ class Writer:
             if name not in self._file:
                 self._file.create_dataset(name, (0, *array.shape[1:]), array.dtype, maxshape=(None, *array.shape[1:]))
             dataset = self._file[name]
-            if dataset.shape[1:] != array.shape[1:]:
-                was, now = shape_text(dataset.shape[1:]), shape_text(array.shape[1:])
-                raise DataError(f"the rows of {name!r} in {str(self._path)!r} are {was}, so {now} cannot follow")
+            expect_shape(self._path, name, dataset.shape[1:], array.shape[1:])
             start = len(dataset)
-            with self._explained():
+            with explained(self._path):
                 dataset.resize(start + len(array), axis=0)
                 dataset[start:] = array
 
     def close(self) -> None:
         """Put the file in its place. Raises DataError."""
-        with self._explained():
+        with explained(self._path):
             self._file.flush()
             self._file.close()
             os.replace(self._temporary, self._path)
         self._forget.detach()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DataError(f"cannot write {str(self._path)!r}: {error.strerror or error}") from error
+    def abandon(self) -> None:
+        """Remove what there is of the file, unless it is closed."""
+        self._forget()
 
 
 def _remove(file: Any, temporary: Path) -> None:

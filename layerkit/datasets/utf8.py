@@ -16,10 +16,8 @@ def reading(path: str) -> Iterator[TextIO]:
     try:
         with open(path, encoding="utf-8-sig") as file:
             yield file
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path!r}") from None
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        raise _unreadable(path, error) from None
     except UnicodeDecodeError:
         raise DataError(f"'{path}', line {_foreign(path)}: this is not text in UTF-8; save the file as such") from None
 
@@ -28,11 +26,15 @@ def stamp(path: str) -> tuple[int, ...]:
     """What is different for another file, and for this one once it has changed. Raises DataError."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path!r}") from None
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        raise _unreadable(path, error) from None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _unreadable(path: str, error: OSError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"there is no file {path!r}")
+    return DataError(f"'{path}' cannot be read: {error.strerror or error}")
 
 
 def _foreign(path: str) -> int:

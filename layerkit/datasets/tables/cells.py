@@ -26,17 +26,13 @@ def matrix(layout: Layout, texts: Mapping[int, Codes | None], unused: Set[int]) 
     The others hold numbers, but columns `unused` are 0. Raises DataError, naming line and column.
     """
     try:
-        return _load(layout, texts, unused, False)
-    except _UnfitError as error:
-        raise DataError(f"{layout.place(error.row, error.column)}: {error}") from None
+        return _load(layout, texts, unused, patient=False)
     except DataError:
         raise
     except ValueError:
         pass  # somewhere is something that C does not read as a number
     try:
-        return _load(layout, texts, unused, True)
-    except _UnfitError as error:
-        raise DataError(f"{layout.place(error.row, error.column)}: {error}") from None
+        return _load(layout, texts, unused, patient=True)
     except DataError:
         raise
     except ValueError as error:
@@ -112,8 +108,9 @@ def _load(
                 file, delimiter=layout.delimiter, comments=None, quotechar='"', ndmin=2, converters=converters or None
             )
         except ValueError as error:
-            if isinstance(error.__cause__, _UnfitError):
-                raise error.__cause__ from None
+            unfit = error.__cause__
+            if isinstance(unfit, _UnfitError):
+                raise DataError(f"{layout.place(unfit.row, unfit.column)}: {unfit}") from None
             raise
     if values.shape[1:] != (layout.width,) or not len(values):
         raise ValueError("rows and columns do not come out even")
