@@ -12,6 +12,7 @@ import typer
 
 from layerkit import __version__
 from layerkit.cli.check import check
+from layerkit.cli.convert import convert
 from layerkit.cli.doctor import doctor
 from layerkit.cli.layers import layers
 from layerkit.cli.log import log
@@ -87,7 +88,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, check, summary, time, log):
+for _verb in (train, sweep, test, check, summary, time, log, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -1,0 +1,1 @@
+"""Caffe in and out."""
