@@ -61,6 +61,11 @@ class Python(Layer):
     _tops: Sequence[CaffeBlob] = ()  # while planning
     _fillers: Sequence[Filler] = ()
 
+    @property
+    def user(self) -> Any:
+        """The object of the user's class; None before the layer is planned."""
+        return self._user
+
     def plan(self, *bottoms: Shape) -> Plan:
         below = [CaffeBlob(Blob.of(np.broadcast_to(np.float32(0), shape)), fixed=True) for shape in bottoms]
         if self._user is None:

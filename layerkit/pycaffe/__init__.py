@@ -1,0 +1,4 @@
+"""pycaffe."""
+from layerkit.pycaffe.modes import *
+from layerkit.pycaffe.net import Net
+from layerkit.pycaffe.layer import Layer
