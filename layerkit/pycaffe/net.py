@@ -27,6 +27,8 @@ class Net(Passes):
     Source: Caffe's Net; pycaffe.py and _caffe.cpp.
     """
 
+    _owned = False
+
     def __init__(
         self,
         network_file: Path,
@@ -55,9 +57,10 @@ class Net(Passes):
             self.copy_from(said["weights"])
 
     @classmethod
-    def over(cls, inner: Inner, words: Words) -> Self:
-        """What shows a net of layerkit that exists already."""
+    def over(cls, inner: Inner, words: Words, *, owned: bool = False) -> Self:
+        """What shows a net of layerkit that exists already; one that is `owned`, by a solver, keeps its arrays."""
         net = cls.__new__(cls)
+        net._owned = owned
         net._begin(inner, words)
         return net
 
@@ -77,12 +80,14 @@ class Net(Passes):
     def share_with(self, other: Net) -> None:
         """Use the other net's weights in the layers of the same name from now on; diffs stay apart.
 
-        Raises ShapeError where they differ in shape, and nothing is changed then.
+        Raises ShapeError where they differ in shape, UsageError for a solver's net; nothing is changed then.
         """
         lent = {use.key: use.blob for slot in other.inner.flat.slots.values() for use in slot.uses}
         slots = self.inner.flat.slots
         if all(np.shares_memory(slots[key].blob.values, lent[key].values) for key in slots.keys() & lent.keys()):
             return
+        if self._owned:
+            raise UsageError("a solver's net keeps its own arrays; use copy_from, or share them with the other net")
         before = self.inner
         inner = Inner.from_graph(before.graph, seed=before.seed, engine=before.engine.name, share=other.inner)
         own = {key: array for key, array in before.flat.arrays().items() if key not in lent}
