@@ -27,11 +27,11 @@ PASS_THROUGH_LAYERS = [
 _BY_SIDE = {"pad_h", "pad_w", "kernel_h", "kernel_w", "stride_h", "stride_w"}
 
 
-class UndefinedMapException(Exception):
+class UndefinedMapException(Exception):  # noqa: N818  its name is pycaffe's
     """A layer whose bottom and top have no positions in common."""
 
 
-class AxisMismatchException(Exception):
+class AxisMismatchException(Exception):  # noqa: N818
     """Two maps along other axes."""
 
 

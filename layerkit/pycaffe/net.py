@@ -43,7 +43,7 @@ class Net(Passes):
         `phase` is caffe.TRAIN or caffe.TEST; `level` and `stages` choose layers by their rules; `weights` are copied
         in as `copy_from` does. Raises ConfigError with all that is wrong with the file.
         """
-        said = {"phase": phase, "level": level, "stages": stages, "weights": weights}
+        said: dict[str, Any] = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         names = ["weights", "phase"] if args and isinstance(args[0], (str, os.PathLike)) else list(said)
         if len(args) > len(names):
             raise UsageError("Net takes (file, phase) or (file, weights, phase); name what follows")

@@ -103,7 +103,7 @@ class Passes(Views):
         return {self._ours[name]: diff.copy() for name, (diff, _) in held.items() if diff.any()}
 
     def reshape(self) -> None:
-        """Fit the net to the shapes that the inputs have now. Raises ShapeError, naming the layer, where they do not."""
+        """Fit the net to the shapes that the inputs have now. Raises ShapeError, naming the layer that does not fit."""
         shapes = {self._ours[name]: self.blobs[name].shape for name in self.inputs}
         if shapes:
             self.inner.reshape(**shapes)
@@ -118,7 +118,7 @@ class Passes(Views):
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Run any number of samples batch by batch; the outputs, and `blobs`, of all of them."""
-        found = [_copies(self.forward(blobs=blobs, **batch)) for batch in self._batch(kwargs)]
+        found = [_copies(self.forward(blobs, None, None, **batch)) for batch in self._batch(kwargs)]
         return _joined(found, _count(kwargs))
 
     def forward_backward_all(
@@ -128,9 +128,10 @@ class Passes(Views):
         ahead = self._batch({name: kwargs[name] for name in self.inputs if name in kwargs})
         back = self._batch({name: kwargs[name] for name in self.outputs if name in kwargs})
         made, flown = [], []
-        for inputs, seeds in zip_longest(ahead, back, fillvalue={}):
-            made.append(_copies(self.forward(blobs=blobs, **inputs)))
-            flown.append(_copies(self.backward(diffs=diffs, **seeds)))
+        nothing: dict[str, Array] = {}
+        for inputs, seeds in zip_longest(ahead, back, fillvalue=nothing):
+            made.append(_copies(self.forward(blobs, None, None, **inputs)))
+            flown.append(_copies(self.backward(diffs, None, None, **seeds)))
         return _joined(made, _count(kwargs)), _joined(flown, _count(kwargs))
 
     def _batch(self, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
@@ -205,4 +206,4 @@ def _filled(part: Array, size: int) -> Array:
 def _joined(batches: Sequence[Mapping[str, Array]], count: int) -> dict[str, Array]:
     """The batches' arrays one after the other, without what the last one was filled up with."""
     names = batches[0] if batches else ()
-    return {name: np.concatenate([np.atleast_1d(batch[name]) for batch in batches])[:count or None] for name in names}
+    return {name: np.concatenate([np.atleast_1d(batch[name]) for batch in batches])[: count or None] for name in names}

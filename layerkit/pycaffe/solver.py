@@ -19,6 +19,8 @@ from layerkit.pycaffe.solver_file import SolverFile, put_back, state_of
 from layerkit.spec import SolverSpec
 
 Callback = Callable[[], object]
+_LEVEL = "GLOG_minloglevel"
+"""The variable by which Caffe is told what to print: 0 for all, 1 and more for no information."""
 
 
 class Solver:
@@ -168,9 +170,7 @@ class _Run(solvers.Solver):
     on_gradients_ready: list[Callback]
 
     @classmethod
-    def over(
-        cls, net: Inner, tests: Mapping[str, Inner], batches: Mapping[str, int | str], spec: SolverSpec
-    ) -> Self:
+    def over(cls, net: Inner, tests: Mapping[str, Inner], batches: Mapping[str, int | str], spec: SolverSpec) -> Self:
         """A solver over nets that exist already, with the number of batches that each is tested by."""
         run = cls.from_net(net, spec)
         run._tests = Tests(tests, batches)
@@ -194,7 +194,7 @@ class _Run(solvers.Solver):
 
 def _log(event: Event) -> None:
     """Print what Caffe logs of a training run."""
-    if os.environ.get("GLOG_minloglevel", "0") > "0":
+    if os.environ.get(_LEVEL, "0") > "0":
         return
     values: dict[str, Any] = event.get("outputs", {})
     if event["event"] == "display":

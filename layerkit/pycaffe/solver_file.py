@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class SolverFile:
 
 
 def _state(fields: Fields | None) -> dict[str, Any]:
-    found = fields or {}
+    found: Mapping[str, Any] = fields or {}
     return {"level": int(found.get("level", 0)), "stages": list(found.get("stage", ()))}
 
 
