@@ -24,7 +24,7 @@ class Blob(CaffeAxes):
         name: str = "",
         given: bool = False,
     ):
-        """What `find` gives, each time anew; `diff` where that lies elsewhere. Those `given` to the net can be reshaped."""
+        """What `find` gives, each time anew; `diff` where that lies elsewhere. `given` ones can be reshaped."""
         self._find = find
         self._elsewhere = diff
         self._name = name
