@@ -111,8 +111,8 @@ def test_every_layout_goes_into_the_net(tmp_path: Path, how: str) -> None:
     else:
         content = {"v1": v1(), "v0": v0(), "unpacked": v1(packed=False), "doubles": v1(doubles=True)}
         model.write_bytes(content[how])
-    lines = convert(prototxt, out, model)
-    assert lines[-2:] == [f"wrote {out}", f"wrote {out.with_suffix('.safetensors')} (7 of 7 weights)"]
+    wrote = convert(prototxt, out, model).wrote
+    assert wrote == [f"wrote {out}", f"wrote {out.with_suffix('.safetensors')} (7 of 7 weights)"]
     net = lk.Net(out, weights=out.with_suffix(".safetensors"))
     for name, array in ARRAYS.items():
         layer, weight = name.split(".")

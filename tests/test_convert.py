@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import layerkit as lk
 from layerkit import graph
-from layerkit.convert import emit, net, prototxt
+from layerkit.convert import branches, emit, net, parameters, prototxt, schema
 from layerkit.convert.caffe_in import convert
 from layerkit.convert.report import Report
+from layerkit.errors import Problems
 
 
 def converted(text: str) -> str:
@@ -43,12 +45,12 @@ name: "LeNet"
 layer {
   name: "mnist" type: "Data" top: "data" top: "label" include { phase: TRAIN }
   transform_param { scale: 0.00390625 }
-  data_param { source: "train.npz" batch_size: 64 backend: LMDB }
+  data_param { source: "train_lmdb" batch_size: 64 backend: LMDB }
 }
 layer {
   name: "mnist" type: "Data" top: "data" top: "label" include { phase: TEST }
   transform_param { scale: 0.00390625 }
-  data_param { source: "test.npz" batch_size: 100 backend: LMDB }
+  data_param { source: "test_lmdb" batch_size: 100 backend: LMDB }
 }
 # Twenty features.
 layer {
@@ -79,8 +81,9 @@ layers:
     type: Data
     top: [data, label]
     scale: 0.00390625
-    source: {train: train.npz, test: test.npz}
+    source: {train: train_lmdb, test: test_lmdb}
     batch_size: {train: 64, test: 100}
+    shuffle: false
   # Twenty features.
   # five by five
   - {name: conv1, type: Convolution, num_output: 20, kernel_size: 5, weight_filler: xavier, param: [{}, {lr_mult: 2}]}
@@ -212,6 +215,28 @@ def test_a_layer(text: str, line: str) -> None:
     assert emit.net_file(found).splitlines()[2:] == [f"  - {{name: x, {line}}}"]
 
 
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("data_param { source: 'x_lmdb' backend: LMDB }", {"source": "x_lmdb", "shuffle": False}),
+        ("data_param { source: 'x' backend: LMDB }", {"source": "x", "shuffle": False, "dataset": "lmdb"}),
+        (
+            "data_param { backend: LMDB force_encoded_color: true } transform_param { scale: 2 }",
+            {"scale": 2, "shuffle": False, "dataset": {"type": "lmdb", "color": True}},
+        ),
+        (
+            "data_param { source: 'x_lmdb' backend: LMDB } transform_param { force_gray: true force_color: false }",
+            {"source": "x_lmdb", "shuffle": False, "dataset": {"type": "lmdb", "color": False}},
+        ),
+    ],
+)
+def test_databases(text: str, params: dict[str, Any]) -> None:
+    fields = schema.read(prototxt.parse(f"layer {{ {text} }}").message, "NetParameter", Problems())["layer"][0]
+    report = Report()
+    assert branches.adapt(fields, "Data", parameters.flat(fields, ("Data",), report), report) == params
+    assert report.lines() == []
+
+
 def test_bottoms_and_tops_are_left_out_where_they_are_the_default() -> None:
     assert layers("""
     layer { name: "a" type: "AbsVal" bottom: "data" top: "a" }
@@ -269,7 +294,6 @@ def test_names_that_cannot_be_are_changed_everywhere() -> None:
             "Caffe's tools",
         ),
         ('nme: "x" layer { type: "Input" }', "net.prototxt:1:1: NetParameter has no field 'nme'; did you mean 'name'?"),
-        ('name: "x"', "net.prototxt:1:1: the net has no layers"),
         (
             'input: "a" input: "b" input_dim: 1 layer { type: "Input" }',
             "net.prototxt:1:12: the net has 2 inputs but shapes for 1; give 'input_shape' for each",
@@ -278,6 +302,11 @@ def test_names_that_cannot_be_are_changed_everywhere() -> None:
 )
 def test_what_cannot_be_converted_is_said(text: str, sentence: str) -> None:
     assert sentence in said(text)
+
+
+def test_a_file_without_layers_is_refused() -> None:
+    with pytest.raises(lk.ConfigError, match=r"NetParameter has no field .item.\n.*1:1: the net has no layers"):
+        said("item { name: 'cat' }")
 
 
 def test_a_layer_of_an_unknown_type_stays() -> None:
@@ -292,10 +321,12 @@ def test_a_layer_of_an_unknown_type_stays() -> None:
 def test_what_is_written_and_what_keeps_the_net_from_being_built(tmp_path: Path) -> None:
     path, out = tmp_path / "net.prototxt", tmp_path / "net.yaml"
     path.write_text('layer { name: "x" type: "ReLU" bottom: "nobody" top: "x" }')
-    lines = convert(path, out)
+    report = convert(path, out)
     assert out.read_text() == "layers:\n  - {name: x, type: ReLU, bottom: nobody}\n"
-    assert lines[0] == f"wrote {out}"
-    assert lines[1].startswith(f"to be mended before it can be used: {out}:2:")
+    assert report.wrote == [f"wrote {out}"]
+    (line,) = report.lines()
+    assert line.startswith(f"{out}:2:")
+    assert line.endswith("no layer makes the bottom 'nobody' (to be mended before the net can be used)")
 
 
 def test_only_some_names_can_be_written(tmp_path: Path) -> None:

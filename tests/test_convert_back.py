@@ -144,7 +144,8 @@ def test_a_run_becomes_a_net_and_a_solver(tmp_path: Path) -> None:
     source, target = tmp_path / "both.yaml", tmp_path / "both.prototxt"
     source.write_text(RUN)
     solver = tmp_path / "both_solver.prototxt"
-    assert caffe_out.convert(source, target) == [f"wrote {target}", f"wrote {solver}"]
+    report = caffe_out.convert(source, target)
+    assert (report.lines(), report.wrote) == ([], [f"wrote {target}", f"wrote {solver}"])
     assert target.read_text() == PROTOTXT
     assert solver.read_text() == SOLVER
     back = tmp_path / "back.yaml"
@@ -171,8 +172,8 @@ def test_layers_in_the_words_of_every_caffe(tmp_path: Path) -> None:
     - {name: relu, type: ReLU6, top: bn}
     - {name: pool, type: Pooling, kernel_size: 2, round_mode: floor}
     """)
-    assert caffe_out.convert(source, target) == [f"wrote {target}"]
-    assert caffe_in.convert(target, back) == [f"wrote {back}"]
+    assert caffe_out.convert(source, target).lines() == []
+    assert caffe_in.convert(target, back).lines() == []
     assert back.read_text().splitlines()[2:] == [
         "layers:",
         "  - {name: x, type: Input, shape: [2, 3, 6, 5]}",
@@ -212,8 +213,8 @@ net:
     - {name: loss, type: SoftmaxWithLoss, bottom: [fc, label], label_smoothing: 0.1}
 solver: {type: AdamW, base_lr: 0.1, momentum: 0.9, max_epochs: 2, test_interval: 1 epoch}
 """)
-    lines = caffe_out.convert(source, target)
-    assert [line.replace(str(source), "a") for line in lines[:-2]] == [
+    lines = caffe_out.convert(source, target).lines()
+    assert [line.replace(str(source), "a") for line in lines] == [
         "solver: Caffe's solver has no 'max_epochs' such as this; it is left out",
         "solver: Caffe's solver has no 'test_interval' such as this; it is left out",
         "solver: Caffe needs test_iter, the number of batches of a test; here a test is all samples",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-_CAFFE = (".prototxt", ".pbtxt", ".txt")
+_CAFFE = (".prototxt", ".pbtxt", ".txt", ".caffemodel")
 _OURS = (".yaml", ".yml", ".safetensors")
 
 
@@ -28,6 +28,10 @@ def convert(
             "-o", "--out", metavar="FILE", help="What to write: a .yaml, .safetensors or .prototxt.", show_default=False
         ),
     ] = None,
+    branch: Annotated[
+        str | None,
+        typer.Option("--branch", metavar="NAME", help="Whose Caffe wrote a .caffemodel alone.", show_default=False),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option("-w", "--weights-out", metavar="FILE", help="The .caffemodel to write.", show_default=False),
@@ -37,7 +41,7 @@ def convert(
 
     A .prototxt becomes a .yaml; with its .caffemodel also a .safetensors, which holds net and weights. A .yaml becomes
     a .prototxt, and with its .safetensors a .caffemodel. What cannot be converted is named with its line, and the rest
-    is converted.
+    is converted. Of a .caffemodel without a .prototxt say with --branch whose Caffe wrote it, such as bvlc or ssd.
 
     Example: layerkit convert deploy.prototxt net.caffemodel -o net.yaml
     """
@@ -45,9 +49,9 @@ def convert(
     from layerkit.errors import UsageError
 
     if source.suffix in _CAFFE and out is not None and model is None:
-        lines = caffe_in.convert(source, out, weights)
+        report = caffe_in.convert(source, out, weights, branch)
     elif source.suffix in _OURS and (out is None or out.suffix in _CAFFE) and (out or model) is not None:
-        lines = caffe_out.convert(source, out, weights, model)
+        report = caffe_out.convert(source, out, weights, model)
     elif source.suffix in _CAFFE:
         raise UsageError(f"say what to write, such as -o {source.with_suffix('.yaml').name}")
     else:
@@ -55,5 +59,7 @@ def convert(
             f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt becomes a .yaml or .safetensors, and these "
             "become a .prototxt (-o) or .caffemodel (-w)"
         )
-    for line in lines:
+    for line in report.lines():
+        typer.echo(line, err=True)
+    for line in report.wrote:
         typer.echo(line)

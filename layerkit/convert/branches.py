@@ -9,6 +9,10 @@ from layerkit.text import Map
 
 _SAME = {"ConvolutionDepthwise": "DepthwiseConvolution", "DepthwiseConv": "DepthwiseConvolution"}
 _ZERO_IS_NONE = {"Interp": ("height", "width")}
+_COLOR = {"force_encoded_color": True, "force_color": True, "force_gray": False}
+"""Flags that say whether encoded images are read in colour."""
+_LMDB = (".mdb", ".lmdb", "_lmdb")
+"""Ends of paths that tell that they are an LMDB."""
 
 
 def rename(kind: str, params: Map) -> str:
@@ -30,12 +34,23 @@ def adapt(layer: Fields, written: str, params: Map, report: Report) -> Map:
         up = params["ceil_mode"]
         params = _renamed(params, {"ceil_mode": "round_mode"})
         params["round_mode"] = "CEIL" if up else "FLOOR"
-    if kind == "Data" and "backend" in params:
-        if params["backend"] == "LEVELDB":
-            where = describe(str(layer.get("name", "")), kind)
-            report.problems.add("layerkit does not read LevelDB; make an LMDB of it with Caffe's tools", where,
-                                params.key_marks.get("backend"))  # fmt: skip
-        params = params.without("backend")  # what a folder holds can be seen from its files
+    if kind == "Data":
+        params = _database(layer, params, report)
+    return params
+
+
+def _database(layer: Fields, params: Map, report: Report) -> Map:
+    """Caffe's databases are read in their order; LevelDB, which is what it takes if nothing is said, is not read."""
+    mark = params.key_marks.get("backend", params.key_marks.get("source", params.mark))
+    if params.get("backend", "LEVELDB") == "LEVELDB" and "source" in params:
+        where = describe(str(layer.get("name", "")), "Data")
+        report.problems.add("layerkit does not read LevelDB; make an LMDB of it with Caffe's tools", where, mark)
+    color = next((wanted for name, wanted in _COLOR.items() if params.get(name)), None)
+    dataset = Map({"type": "lmdb", "color": color}, mark) if color is not None else "lmdb"
+    params = params.without("backend", *_COLOR)
+    if color is not None or not str(params.get("source", "")).endswith(_LMDB):
+        params.put("dataset", dataset, mark, mark)
+    params.put("shuffle", False, mark, mark)
     return params
 
 

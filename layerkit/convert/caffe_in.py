@@ -3,57 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from layerkit import arrayfile, graph, snapshot
 from layerkit.blob import Array
-from layerkit.convert import caffemodel, emit, prototxt, solver, weights
+from layerkit.convert import binary, caffemodel, emit, prototxt, solver, weights
 from layerkit.convert import net as nets
 from layerkit.convert.report import Report
-from layerkit.errors import ConfigError, LayerkitError, Problem, SnapshotError, UsageError
+from layerkit.errors import ConfigError, Problem, SnapshotError, UsageError
 from layerkit.net import Net
 
-TEXT, NUMBERS = (".yaml", ".yml"), ".safetensors"
+TEXT, NUMBERS, MODEL = (".yaml", ".yml"), ".safetensors", ".caffemodel"
 
 
-def convert(source: Path, target: Path, trained: Path | None = None) -> list[str]:
+def convert(source: Path, target: Path, trained: Path | None = None, branch: str | None = None) -> Report:
     """Convert a net or solver, with the weights in `trained`, to `target`, a .yaml or .safetensors file.
 
-    With weights and a .yaml target the snapshot lies beside it. Returns what is to be said of it, a sentence a line;
-    what could not be converted is left out. Raises ConfigError for a source that is no prototxt, SnapshotError for
-    weights that cannot be read or do not go into the net, UsageError for another target.
+    The source may be a caffemodel alone, if `branch` says whose Caffe wrote it. With weights and a .yaml target the
+    snapshot lies beside it. What could not be converted is in the report and left out. Raises ConfigError for a source
+    that is no prototxt, SnapshotError for weights that cannot be read or do not go into the net, UsageError for another
+    target or where no branch is named.
     """
+    trained = source if source.suffix == MODEL else trained
     if target.suffix not in (*TEXT, NUMBERS):
         raise UsageError(f"cannot convert {str(source)!r} to {str(target)!r}: its name must end in .yaml or {NUMBERS}")
     if target.suffix == NUMBERS and trained is None:
         raise UsageError(f"{str(target)!r} is to hold weights; name the .caffemodel behind {str(source)!r}")
     report = Report()
     saved = None if trained is None else caffemodel.read(trained)
-    written, renamed = to_yaml(source, report)
-    said: list[str] = []
+    written, renamed = to_yaml(source, report, branch)
     if target.suffix in TEXT:
         arrayfile.write_text(target, written)
-        said.append(f"wrote {target}")
-    origin = target if target.suffix in TEXT else written
+        report.wrote.append(f"wrote {target}")
     try:
-        loaded = graph.load(origin)
+        loaded = graph.load(target if target.suffix in TEXT else written)
     except ConfigError as error:
         if saved is not None:
-            raise SnapshotError(
-                f"the weights cannot be converted, since the net cannot be built: {error.problems[0]}"
-            ) from None
-        return [*report.lines(), *said, *_to_be_mended(error)]
+            why = f"since the net cannot be built: {error.problems[0]}"
+            raise SnapshotError(f"the weights cannot be converted, {why}") from None
+        report.problems.found += [_to_be_mended(problem) for problem in error.problems]
+        return report
     if saved is not None:
-        path = target.with_suffix(NUMBERS)
         arrays: dict[str, Array] = {}
         for built in loaded.graphs.values():
             arrays = weights.of_net(built, saved, renamed, report if not arrays else Report()) | arrays
-        said.append(_save(path, loaded, arrays))
-    return [*report.lines(), *said]
+        report.wrote.append(_save(target.with_suffix(NUMBERS), loaded, arrays))
+    return report
 
 
-def to_yaml(source: Path, report: Report) -> tuple[str, dict[str, str]]:
-    """The YAML text of a prototxt, and the new names of layers that could not keep theirs. Raises ConfigError."""
+def to_yaml(source: Path, report: Report, branch: str | None = None) -> tuple[str, dict[str, str]]:
+    """The YAML text of a prototxt, or of a branch's caffemodel, and the new names of layers that could not keep theirs.
+
+    Raises ConfigError, and for a caffemodel UsageError and SnapshotError.
+    """
+    if source.suffix == MODEL:
+        if branch is None:
+            known = ", ".join(binary.branches())
+            raise UsageError(
+                f"say whose Caffe wrote {str(source)!r}, since it comes without a prototxt: one of {known}"
+            )
+        fields = binary.read_net(caffemodel.read_bytes(source), source, branch, report.problems)
+        net = nets.convert_fields(fields, report)
+        nets.finish(net)
+        return emit.net_file(net), net.renamed
     text = prototxt.load(source)
     if solver.is_solver(text.message):
         net, settings = solver.convert(text, source.parent, report)
@@ -73,7 +86,6 @@ def _save(path: Path, loaded: graph.Loaded, arrays: Mapping[str, Array]) -> str:
     return f"wrote {path} ({len(found.loaded)} of {len(found.loaded) + len(found.missing)} weights)"
 
 
-def _to_be_mended(error: LayerkitError) -> list[str]:
-    """What the net still lacks before it can be built."""
-    problems = error.problems if isinstance(error, ConfigError) else [Problem(str(error))]
-    return [f"to be mended before it can be used: {problem}" for problem in problems]
+def _to_be_mended(problem: Problem) -> Problem:
+    """What the net that was written still lacks before it can be built."""
+    return replace(problem, message=f"{problem.message} (to be mended before the net can be used)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -55,8 +55,16 @@ def convert(spec: LayerSpec, bottoms: Sequence[Shape], report: Report) -> list[M
     elif kind not in _BVLC:
         report.problems.found.append(spec.problem("no Caffe has a layer of this type", "type"))
     if kind == "Data":
-        values["backend"] = "LMDB"
+        values = _database(values)
     return [_layer(spec, kind, values, report)]
+
+
+def _database(values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a reader of an LMDB without what Caffe's Data layer does anyway."""
+    dataset, usual = values.get("dataset"), {"shuffle": False, "channel_order": "BGR"}
+    if getattr(dataset, "type", dataset) == "lmdb":
+        values = {name: value for name, value in values.items() if name != "dataset"}
+    return {name: value for name, value in values.items() if value != usual.get(name)} | {"backend": "LMDB"}
 
 
 def _said(spec: LayerSpec) -> set[str]:
@@ -107,12 +115,17 @@ def _parameters(spec: LayerSpec, kind: str, values: dict[str, Any], report: Repo
     homes = sorted((name for name in fields if name.endswith("_param") and reads(kind, name)), key=_deprecated_last)
     messages: dict[str, Message] = {}
     for name, value in values.items():
-        home = next((home for home in homes if name in known[fields[home].type]), None)
+        home = next((home for home in homes if _has(kind, known[fields[home].type], name)), None)
         if home is None:
             report.problems.found.append(spec.problem(f"Caffe's {kind} has no {name}; it is left out", name))
             continue
         messages.setdefault(home, []).extend((name, item) for item in _values(value, known[fields[home].type][name]))
     return list(messages.items())
+
+
+def _has(kind: str, message: Mapping[str, FieldType], name: str) -> bool:
+    """Whether the type's message has a field, in BVLC's Caffe if the type is one of BVLC's."""
+    return name in message and (not message[name].branch or kind in _BRANCHES)
 
 
 def _deprecated_last(home: str) -> bool:

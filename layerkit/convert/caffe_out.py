@@ -24,34 +24,31 @@ _SAID_ANYWAY = ("lr_policy", "display")
 _PHASES: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
-def convert(source: Path, target: Path | None, trained: Path | None = None, model: Path | None = None) -> list[str]:
+def convert(source: Path, target: Path | None, trained: Path | None = None, model: Path | None = None) -> Report:
     """Convert a net, a run or a snapshot's predict net to `target`, a .prototxt, and weights to `model`, a .caffemodel.
 
     The weights are those of the snapshot `trained`, or of the source if it is one. A run's solver goes beside the
-    target, as NAME_solver.prototxt. Returns what is to be said of it, a sentence a line; what Caffe does not have is
-    named and left out. Raises ConfigError for a net that cannot be built, SnapshotError for weights that do not fit,
-    UsageError where there are none to write.
+    target, as NAME_solver.prototxt. What Caffe does not have is in the report and left out. Raises ConfigError for a
+    net that cannot be built, SnapshotError for weights that do not fit, UsageError where there are none to write.
     """
     trained = source if source.suffix == ".safetensors" else trained
     if model is not None and trained is None:
         raise UsageError(f"{str(model)!r} is to hold weights; name a snapshot (.safetensors) behind {str(source)!r}")
     report = Report()
     run, graphs = _load(source)
-    said = []
     if target is not None:
         arrayfile.write_text(target, net_text(run, graphs, report))
-        said.append(f"wrote {target}")
+        report.wrote.append(f"wrote {target}")
         if run.solver is not None:
             path = target.with_name(f"{target.stem}_solver.prototxt")
             arrayfile.write_text(path, solver_text(run, target.name, report))
-            said.append(f"wrote {path}")
+            report.wrote.append(f"wrote {path}")
     if model is not None and trained is not None:
-        built = next(iter(graphs.values()))
-        net = Net.from_graph(built, engine="numpy", keep=())
+        net = Net.from_graph(next(iter(graphs.values())), engine="numpy", keep=())
         match = net.load_weights(trained)
         caffemodel.write(model, run.net.name, _saved(net))
-        said.append(f"wrote {model} ({match.summary})")
-    return [*report.lines(), *said]
+        report.wrote.append(f"wrote {model} ({match.summary})")
+    return report
 
 
 def _load(source: Path) -> tuple[RunSpec, dict[str, Graph]]:

@@ -70,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> list[SavedLayer]:
 
     Raises SnapshotError for a file that is missing, broken or something else.
     """
-    content = _content(path)
+    content = read_bytes(path)
     if content.startswith(_HDF5_MAGIC):
         return list(_read_hdf5(path))
     try:
@@ -106,7 +106,7 @@ def write_state(path: str | os.PathLike[str], state: SolverState) -> None:
 
 def read_state(path: str | os.PathLike[str]) -> SolverState:
     """A `.solverstate` file. Raises SnapshotError for a file that is missing, broken or something else."""
-    content = _content(path)
+    content = read_bytes(path)
     if content.startswith(_HDF5_MAGIC):
         raise SnapshotError(f"{os.fspath(path)!r} is a solverstate in HDF5, which is not read; let Caffe write "
                             "snapshot_format: BINARYPROTO")  # fmt: skip
@@ -123,7 +123,8 @@ def read_state(path: str | os.PathLike[str]) -> SolverState:
     return state
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A file's bytes. Raises SnapshotError."""
     name = os.fspath(path)
     try:
         with open(path, "rb") as file:

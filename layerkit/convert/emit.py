@@ -21,23 +21,13 @@ def net_file(net: Net) -> str:
 
 def run_file(net: Net, solver: Map, comments: Mapping[int, str]) -> str:
     """A file that holds a net and how to train it; `comments` are those of the solver, by line."""
-    return (
-        "\n".join([*_top(net), "net:", *_net_lines(net, "  "), "", "solver:", *_solver_lines(solver, comments)]) + "\n"
-    )
+    lines = [*_top(net), "net:", *_net_lines(net, "  "), "", "solver:", *_solver_lines(solver, comments)]
+    return "\n".join(lines) + "\n"
 
 
 def name_of(net: Net) -> str:
     """The net's name as far as it can name a run's folder."""
     return _FOLDER.sub("-", net.name).strip(". ")[:100]
-
-
-def plain(value: Any) -> Any:
-    """The value with whole numbers as such, and without places."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
 
 
 def _top(net: Net) -> Iterator[str]:
@@ -56,7 +46,7 @@ def _solver_lines(solver: Map, comments: Mapping[int, str]) -> Iterator[str]:
         mark = solver.key_marks.get(key)
         for line in [line for line in waiting if mark is not None and line < mark.line]:
             yield f"  {waiting.pop(line)}"
-        yield f"  {key}: {text.one_line(plain(value))}"
+        yield f"  {key}: {text.one_line(value)}"
     for comment in waiting.values():
         yield f"  {comment}"
 
@@ -74,10 +64,9 @@ def _net_lines(net: Net, indent: str) -> Iterator[str]:
 
 
 def _layer(layer: Mapping[str, Any], indent: str) -> Iterator[str]:
-    values = plain(layer)
-    line = f"{indent}- {text.one_line(values)}"
+    line = f"{indent}- {text.one_line(layer)}"
     if len(line) <= WIDTH:
         yield line
         return
-    for i, (key, value) in enumerate(values.items()):
+    for i, (key, value) in enumerate(layer.items()):
         yield f"{indent}{'- ' if i == 0 else '  '}{key}: {text.one_line(value)}"

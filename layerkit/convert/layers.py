@@ -37,7 +37,7 @@ def convert(layer: Fields, report: Report) -> Map:
     elif written:
         report.problems.add(
             f"layerkit has no layer type {written!r}: it stays as it is, and you can write it in Python "
-            "(type: Python), take it from a plug-in, or leave the layer out", where, layer.value_marks["type"],
+            "(type: Python), take it from a plug-in, or leave the layer out", where, layer.value_marks.get("type"),
         )  # fmt: skip
     else:
         report.problems.add("needs the field 'type'", where, layer.mark)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from layerkit.convert.layers import known_class
 from layerkit.convert.prototxt import Text
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields, read, unknown_fields
+from layerkit.errors import ConfigError, Problem
 from layerkit.text import Map
 
 _PAIR = ("train", "test")
@@ -33,7 +34,10 @@ class Net:
 
 
 def convert(text: Text, report: Report) -> Net:
-    """The net that a prototxt file holds. What cannot be converted is added to the report and left out."""
+    """The net that a prototxt file holds. What cannot be converted is added to the report and left out.
+
+    Raises ConfigError where it has no layers.
+    """
     net = convert_fields(read(text.message, "NetParameter", report.problems), report)
     place_comments(net, dict(text.comments))
     finish(net)
@@ -41,14 +45,14 @@ def convert(text: Text, report: Report) -> Net:
 
 
 def convert_fields(fields: Fields, report: Report) -> Net:
-    """The net of a NetParameter, all bottoms, tops and rules still said."""
+    """The net of a NetParameter, all bottoms, tops and rules still said. Raises ConfigError where it has no layers."""
     report.problems.found += unknown_fields(fields)
     for name in ("state", "debug_info"):
         if fields.get(name):
-            report.notes.add(f"{name} is left out: a run says it in its solver", mark=fields.key_marks[name])
+            report.notes.add(f"{name} is left out: a run says it in its solver", mark=fields.key_marks.get(name))
     found = [layers.convert(layer, report) for layer in old.layers(fields, report.problems)]
     if not found:
-        report.problems.add("the net has no layers", mark=fields.mark)
+        raise ConfigError([*report.problems.found, Problem("the net has no layers", mark=fields.mark)])
     net = Net(str(fields.get("name", "")), found, bool(fields.get("force_backward", False)))
     net.renamed = names.clean(found, report)
     return net
@@ -71,24 +75,17 @@ def finish(net: Net) -> None:
 def place_comments(net: Net, comments: dict[int, str]) -> None:
     """Give each comment to the layer that it stands before or in; the net's `comments` are used up by this."""
     first = min((layer.mark.line for layer in net.layers if layer.mark), default=0)
-    last = 0
+    above = [line for line in sorted(comments) if line < first and _apart(line, comments, first)]
+    net.heading = [comments.pop(line) for line in above]
     for i, layer in enumerate(net.layers):
         until = _last_line(layer)
-        found = [line for line in sorted(comments) if line <= until]
-        texts = [comments.pop(line) for line in found]
-        if i == 0 and last == 0:
-            heading = [
-                text for text, line in zip(texts, found, strict=True) if line < first and _apart(line, found, first)
-            ]
-            net.heading, texts = heading, texts[len(heading) :]
-        net.before[i] = texts
-        last = max(last, until)
+        net.before[i] = [comments.pop(line) for line in sorted(comments) if line <= until]
     net.before[len(net.layers)] = [comments[line] for line in sorted(comments)]
 
 
-def _apart(line: int, found: list[int], first: int) -> bool:
+def _apart(line: int, comments: Collection[int], first: int) -> bool:
     """Whether a comment is none of those that stand directly above the first layer."""
-    return any(between not in found for between in range(line + 1, first))
+    return any(between not in comments for between in range(line + 1, first))
 
 
 def _last_line(layer: Map) -> int:

@@ -29,7 +29,7 @@ def layers(net: Fields, problems: Problems) -> list[Fields]:
     written = [*net.get("layer", ()), *map(_from_v1, net.get("layers", ()))]
     if "layer" in net and "layers" in net:
         problems.add("the net has both 'layer' and 'layers', which Caffe refuses; write 'layer' alone",
-                     mark=net.key_marks["layers"])  # fmt: skip
+                     mark=net.key_marks.get("layers"))  # fmt: skip
     return [*_inputs(net, {layer.get("name") for layer in written}, problems), *_without_padding(written)]
 
 
@@ -81,14 +81,13 @@ def _from_v1(old: Fields) -> Fields:
     layer = Fields("LayerParameter", old.mark, old.last_line)
     layer.unknown = old.unknown | inner.unknown
     for part in (old, inner):
+        names = {} if part is old else _V0_FIELDS
         for key, value in part.items():
             if key not in ("layer", "type", "blobs_lr", "weight_decay", "param", "blob_share_mode"):
-                layer.put(
-                    key if part is old else _V0_FIELDS.get(key, key), value, part.key_marks[key], part.value_marks[key]
-                )
+                layer.put(names.get(key, key), value, part.key_marks.get(key), part.value_marks.get(key))
     kind = inner if "type" in inner else old
     if "type" in kind:
-        layer.put("type", type_of(kind["type"]), kind.key_marks["type"], kind.value_marks["type"])
+        layer.put("type", type_of(kind["type"]), kind.key_marks.get("type"), kind.value_marks.get("type"))
     specs = list(_specs(old if "blobs_lr" in old or "param" in old or "weight_decay" in old else inner))
     if specs:
         layer.put("param", Seq(specs, old.mark), old.mark, old.mark)
@@ -103,7 +102,7 @@ def _specs(old: Fields) -> Iterator[Fields]:
         spec = Fields("ParamSpec", old.mark)
         for new, values in found.items():
             if i < len(values):
-                spec.put(new, values[i], old.key_marks[lists[new]], old.value_marks[lists[new]])
+                spec.put(new, values[i], old.key_marks.get(lists[new]), old.value_marks.get(lists[new]))
         yield spec
 
 

@@ -126,7 +126,7 @@ def short(value: Any) -> Any:
 def _filler(value: Fields) -> Any:
     filler = Map({"type": "constant"}, value.mark)
     for name, item in value.items():
-        filler.put(name, item, value.key_marks[name], value.value_marks[name])
+        filler.put(name, item, value.key_marks.get(name), value.value_marks.get(name))
     try:
         read = Filler.model_validate(dict(filler))
     except ValidationError:

@@ -126,7 +126,7 @@ class _Parser:
             if kind == "comment":
                 line = bisect.bisect_right(self.lines, at)
                 if not self.text[self.lines[line - 1] : at].strip():
-                    self.comments[line] = match[0].rstrip()
+                    self.comments[line] = "".join(filter(str.isprintable, match[0].expandtabs(2))).rstrip()
             elif kind != "space":
                 yield _Token(kind, match[0], at)
             at = match.end()

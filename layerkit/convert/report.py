@@ -16,6 +16,9 @@ class Report:
     notes: Problems = field(default_factory=Problems)
     """What somebody may want to know."""
 
+    wrote: list[str] = field(default_factory=list)
+    """The files that were written, a sentence each."""
+
     def lines(self) -> list[str]:
         """All of it, a sentence a line, in the order of the text; notes say that they are notes."""
         found = [(problem, "") for problem in self.problems.found] + [(note, "note: ") for note in self.notes.found]

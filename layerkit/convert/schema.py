@@ -90,6 +90,8 @@ def table() -> Table:
 def read(message: Message, kind: str, problems: Problems) -> Fields:
     """The message as one of this kind. What is wrong with a value is added to `problems`, and the value left out."""
     known = table().messages.get(kind, {})
+    if kind == "V1LayerParameter":  # branches added their messages to old layers, too
+        known = {**table().messages["LayerParameter"], **known}
     fields = Fields(kind, message.mark, message.last_line)
     for field in message.fields:
         expected = known.get(field.name)

@@ -1,4 +1,4 @@
-"""Saved blobs as the weights of a net, and back."""
+"""Saved blobs as the weights of a net."""
 
 from __future__ import annotations
 
@@ -63,14 +63,3 @@ def _in_order(names: list[str], found: tuple[Array, ...]) -> tuple[Array, ...]:
 def _bare(shape: Shape) -> Shape:
     """A shape without its lengths of 1: old files give every blob four axes."""
     return tuple(size for size in shape if size != 1)
-
-
-def saved(built: Graph, arrays: Mapping[str, Array]) -> list[SavedLayer]:
-    """The net's layers with their weights, as a caffemodel holds them."""
-    return [
-        SavedLayer(
-            node.name, node.spec.type, tuple(node.spec.bottom or ()), tuple(node.spec.top or ()),
-            tuple(arrays[f"{node.name}.{weight.name}"] for weight in node.plan.weights),
-        )
-        for node in built.nodes
-    ]  # fmt: skip
