@@ -35,6 +35,10 @@ class AxisMismatchException(Exception):  # noqa: N818
     """Two maps along other axes."""
 
 
+class CropException(ValueError, AssertionError):  # noqa: N818
+    """Blobs that cannot be cropped to each other. Caffe raises AssertionError."""
+
+
 def conv_params(fn: Function) -> tuple[int, Array, Array, Array]:
     """Of a convolution or pooling: its first spatial axis minus one, strides, windows as dilated, and paddings.
 
@@ -121,15 +125,15 @@ def _maps_from_ancestors(top: Top, until: Callable[[Top], bool] = lambda top: Fa
 
 
 def crop(top_from: Top, top_to: Top) -> Top:
-    """A Crop of one blob to the place and size of another. Raises ValueError where that is no whole number of pixels.
+    """A Crop of one blob to the place and size of another.
 
-    Raises it too where the scales differ, or the first is too small.
+    Raises CropException where the scales differ, the first blob is too small, or the place is no whole pixel.
     """
     axis, scale, shift = coord_map_from_to(top_from, top_to)
     if not np.all(scale == 1):
-        raise ValueError(f"cannot crop: the blobs differ in scale by {scale}")
+        raise CropException(f"cannot crop: the blobs differ in scale by {scale}")
     if not (np.all(shift <= 0) and np.all(np.round(shift) == shift)):
-        raise ValueError(f"cannot crop by {-shift}: it must be whole pixels, 0 or more")
+        raise CropException(f"cannot crop by {-shift}: it must be whole pixels, 0 or more")
     offset = [int(each) for each in np.atleast_1d(-np.round(shift))]
     made: Top = layers.Crop(top_from, top_to, crop_param={"axis": (axis or 0) + 1, "offset": offset})
     return made

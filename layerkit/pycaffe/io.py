@@ -10,6 +10,7 @@ import numpy as np
 from layerkit.blob import Array, shape_text
 from layerkit.errors import ShapeError
 from layerkit.pycaffe.images import load_image, oversample, resize_image
+from layerkit.pycaffe.proto import caffe_pb2
 from layerkit.pycaffe.proto.messages import classes
 from layerkit.pycaffe.transformer import Transformer
 
@@ -80,6 +81,7 @@ __all__ = [
     "arraylist_to_blobprotovector_str",
     "blobproto_to_array",
     "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
     "datum_to_array",
     "load_image",
     "oversample",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from layerkit.layer import Layer as NetsLayer
 from layerkit.layers.python.blobs import CaffeBlob, CaffeBlobs
+from layerkit.layers.python.python import Python
 from layerkit.pycaffe.blob import Blob
 
 
@@ -58,7 +60,9 @@ class NetLayer:
         return f"<Layer {self._name!r} ({self.type})>"
 
 
-def shown(layer: Any, name: str, kind: str, blobs: list[Blob]) -> Any:
+def shown(layer: NetsLayer, name: str, kind: str, blobs: list[Blob]) -> Any:
     """What `net.layers` shows of a layer: of one in Python the object of the user's class."""
-    user = getattr(layer, "user", None)
-    return NetLayer(name, kind, blobs) if user is None else user
+    if not isinstance(layer, Python):
+        return NetLayer(name, kind, blobs)
+    layer.show_weights()
+    return layer.user

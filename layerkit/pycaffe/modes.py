@@ -9,6 +9,7 @@ TRAIN, TEST = 0, 1
 PHASES = {TRAIN: "train", TEST: "test"}
 
 _seed = 0
+_engine = "auto"
 
 
 def set_mode_cpu() -> None:
@@ -33,6 +34,22 @@ def set_random_seed(seed: int) -> None:
     if seed < 0:
         raise UsageError(f"the seed must be a whole number from 0 on, not {seed}")
     _seed = int(seed)
+
+
+def set_engine(name: str) -> None:
+    """What computes in nets and solvers that are made from now on: `auto`, `numpy` or `onednn`. Caffe has no such call.
+
+    Under oneDNN, which `auto` takes where it is installed, blobs of images lie channels-last. Scripts see no difference
+    but that a reshaped `blob.data` may be a copy, so that what they write into it is lost; with `numpy`, which is
+    slower, all blobs lie as Caffe's do.
+    """
+    global _engine
+    _engine = name
+
+
+def engine() -> str:
+    """What computes in nets that are made now."""
+    return _engine
 
 
 def seed() -> int:

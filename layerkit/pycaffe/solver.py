@@ -42,12 +42,13 @@ class Solver:
         spec = file.spec(self.kind or file.type)
         seed = spec.random_seed if "random_seed" in file.fields else modes.seed()
         train, state = file.train()
-        inner = Inner.from_graph(train.build(modes.TRAIN, **state), seed=seed)
+        inner = Inner.from_graph(train.build(modes.TRAIN, **state), seed=seed, engine=modes.engine())
         self.net = Net.over(inner, train.words, owned=True)
         self.test_nets: list[Net] = []
         batches: dict[str, int | str] = {}
         for found, state, count in file.tests():
-            test = Inner.from_graph(found.build(modes.TEST, **state), seed=seed, share=inner)
+            built = found.build(modes.TEST, **state)
+            test = Inner.from_graph(built, seed=seed, engine=modes.engine(), share=inner)
             batches[f"#{len(self.test_nets)}"] = count
             self.test_nets.append(Net.over(test, found.words, owned=True))
         tests = {name: net.inner for name, net in zip(batches, self.test_nets, strict=True)}
@@ -91,6 +92,10 @@ class Solver:
             self.snapshot()
         if self.test_nets and self.param.test_interval and self.iter % int(str(self.param.test_interval)) == 0:
             self._run.test()
+
+    def apply_update(self) -> None:
+        """Change the weights by their diffs as they are, by the update rule and the current learning rate."""
+        self._run.updater.update(self.lr)
 
     def snapshot(self) -> None:
         """Write PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate. Raises SnapshotError."""
