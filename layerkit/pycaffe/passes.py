@@ -92,7 +92,12 @@ class Passes(Views):
             self.inner.backward(self._nodes[first], self._from(last), accumulate=True)
 
     def _seeds(self) -> dict[str, Array]:
-        """The outputs' diffs that the script has written; none where all are what the losses give."""
+        """The outputs' diffs that the script has written; none where all are what the losses give.
+
+        As in Caffe, with force_backward a net without losses runs backward from its outputs whatever their diffs.
+        """
+        if self.inner.graph.force_backward and not any(self.blob_loss_weights.values()):
+            return {self._ours[name]: self.blobs[name].diff.copy() for name in self.outputs}
         held = {
             name: (self.inner.blobs[self._ours[name]].diff, self.blob_loss_weights[name])
             for name in self.outputs
