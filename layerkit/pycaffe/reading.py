@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from layerkit import graph
@@ -44,23 +44,35 @@ class Words:
 class Reading:
     """A net that was read, to be built in one phase or another."""
 
-    spec: NetSpec
+    net: nets.Net
+    written: list[Fields]
+    """Its layers as they are written."""
     words: Words
     problems: list[Problem]
     """What could not be converted."""
 
     def build(self, phase: int, level: int = 0, stages: Collection[str] = ()) -> Graph:
-        """The graph in one of Caffe's phases. Raises ConfigError for what is wrong with the layers of this phase."""
+        """The graph in one of Caffe's phases, of the layers whose rules let them in; what others say does not matter.
+
+        Raises ConfigError with all that is wrong.
+        """
+        name = phase_name(phase)
+        within = [_present(layer, name.upper(), level, stages) for layer in self.written]
+        layers = [layer for layer, is_within in zip(self.net.layers, within, strict=True) if is_within]
+        if not layers:
+            raise ConfigError([Problem(f"the net has no layers in the phase {name.upper()}")])
+        here = {_where(layer) for layer, is_within in zip(self.written, within, strict=True) if is_within}
+        elsewhere = {_where(layer) for layer in self.written} - here
+        problems = [problem for problem in self.problems if problem.where not in elsewhere]
+        spec = NetSpec(name=self.net.name, force_backward=self.net.force_backward, layers=layers)
         try:
-            built = graph.build(self.spec, phase_name(phase), level, stages, allow_python=True)
+            built = graph.build(spec, name, level, stages, allow_python=True)
         except ConfigError as error:
-            raise ConfigError([*self.problems, *error.problems]) from None
-        here = {
-            describe(self.words.layer(node.name), self.words.type(node.name, node.spec.type)) for node in built.nodes
-        }
-        found = [problem for problem in self.problems if not problem.where or problem.where in here]
-        if found:
-            raise ConfigError(found)
+            places = {problem.mark for problem in error.problems}
+            others = [problem for problem in problems if problem.mark not in places]
+            raise ConfigError([*others, *error.problems]) from None
+        if problems:
+            raise ConfigError(problems)
         return built
 
 
@@ -73,18 +85,17 @@ def load(path: str | os.PathLike[str]) -> Reading:
 
 
 def of_fields(fields: Fields) -> Reading:
-    """The net of a NetParameter."""
+    """The net of a NetParameter. Raises ConfigError for one without layers."""
     report = Report()
     converted = nets.convert_fields(fields, report)
-    words = _words(old.layers(fields, Problems()), converted)
+    written = old.layers(fields, Problems())
     for layer in converted.layers:
         if layer.get("type") == "Data" and "last_batch" not in layer:
             layer["last_batch"] = "wrap"  # as in Caffe, where every batch is full
-    spec = NetSpec(name=converted.name, force_backward=converted.force_backward, layers=converted.layers)
-    return Reading(spec, words, report.problems.found)
+    return Reading(converted, written, _words(written, converted), report.problems.found)
 
 
-def _words(written: Iterable[Fields], converted: nets.Net) -> Words:
+def _words(written: list[Fields], converted: nets.Net) -> Words:
     words = Words()
     for before, after in zip(written, converted.layers, strict=True):
         name = str(after.get("name", ""))
@@ -93,3 +104,24 @@ def _words(written: Iterable[Fields], converted: nets.Net) -> Words:
         for key in ("bottom", "top"):
             words.blobs.update(zip(after.get(key, ()), before.get(key, ()), strict=True))
     return words
+
+
+def _where(layer: Fields) -> str:
+    return describe(str(layer.get("name", "")), str(layer.get("type", "")) or "untyped")
+
+
+def _present(layer: Fields, phase: str, level: int, stages: Collection[str]) -> bool:
+    """Whether a layer's rules let it into a net of this state."""
+    if "include" in layer:
+        return any(_meets(rule, phase, level, stages) for rule in layer["include"])
+    return not any(_meets(rule, phase, level, stages) for rule in layer.get("exclude", ()))
+
+
+def _meets(rule: Fields, phase: str, level: int, stages: Collection[str]) -> bool:
+    """Whether a state is one that a rule speaks of. Source: Caffe's Net::StateMeetsRule."""
+    return (
+        rule.get("phase", phase) == phase
+        and rule.get("min_level", level) <= level <= rule.get("max_level", level)
+        and set(rule.get("stage", ())) <= set(stages)
+        and set(rule.get("not_stage", ())).isdisjoint(stages)
+    )
