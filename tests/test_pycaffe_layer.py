@@ -127,6 +127,25 @@ def test_scripts_find_it_under_caffes_name(installed):
     assert scope["L"] is caffe.layers
 
 
+def test_a_seed_decides_all_nets_that_follow(tmp_path):
+    (tmp_path / "net.prototxt").write_text("""input: "data" input_shape { dim: 1 dim: 3 }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "gaussian" } } }""")
+
+    def weights(count: int) -> list[list[float]]:
+        return [
+            caffe.Net(tmp_path / "net.prototxt", caffe.TEST).params["ip"][0].data.ravel().tolist() for _ in range(count)
+        ]
+
+    caffe.set_random_seed(5)
+    first = weights(3)
+    assert len({tuple(each) for each in first}) == 3
+    caffe.set_random_seed(5)
+    assert weights(3) == first
+    caffe.set_random_seed(0)
+    assert weights(1)[0] not in first
+
+
 def test_the_module_has_what_pycaffe_has():
     caffe.set_mode_gpu()
     caffe.set_device(0)

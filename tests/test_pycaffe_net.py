@@ -43,6 +43,7 @@ def writer(tmp_path: Path):
 
 
 def filled(path: str, phase: int = caffe.TEST, seed: int = 0) -> caffe.Net:
+    caffe.set_random_seed(seed)
     net = caffe.Net(path, phase)
     rng = np.random.default_rng(seed)
     for name in net.inputs:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from layerkit.errors import UsageError
 
 TRAIN, TEST = 0, 1
 """Caffe's phases."""
 PHASES = {TRAIN: "train", TEST: "test"}
 
-_seed = 0
+_seed, _drawn = 0, 0
 _engine = "auto"
 
 
@@ -25,15 +27,16 @@ def set_device(device: int) -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """The seed of everything random in the nets and solvers that are made from now on.
+    """Begin anew with this seed, as a solver's random_seed does; otherwise a script begins with 0.
 
-    A solver's own random_seed comes first. Without a seed it is 0, so that a script gives the same numbers each time.
+    All that is random in the first net or solver that is made after it is a function of the seed, and each further one
+    has a seed of its own that follows from it: a script gives the same numbers each time, and each of its nets others.
     Raises UsageError for a negative seed.
     """
-    global _seed
+    global _seed, _drawn
     if seed < 0:
         raise UsageError(f"the seed must be a whole number from 0 on, not {seed}")
-    _seed = int(seed)
+    _seed, _drawn = int(seed), 0
 
 
 def set_engine(name: str) -> None:
@@ -52,9 +55,11 @@ def engine() -> str:
     return _engine
 
 
-def seed() -> int:
-    """The seed of nets that are made now."""
-    return _seed
+def next_seed() -> int:
+    """The seed of the net or solver that is made now."""
+    global _drawn
+    _drawn += 1
+    return _seed if _drawn == 1 else int(np.random.SeedSequence((_seed, _drawn)).generate_state(1)[0])
 
 
 def phase_name(phase: int) -> str:

@@ -52,7 +52,7 @@ class Net(Passes):
             raise UsageError("Net needs a phase: caffe.TRAIN or caffe.TEST")
         found = reading.load(network_file)
         built = found.build(said["phase"], said["level"], said["stages"] or ())
-        self._begin(Inner.from_graph(built, seed=modes.seed(), engine=modes.engine()), found.words)
+        self._begin(Inner.from_graph(built, seed=modes.next_seed(), engine=modes.engine()), found.words)
         if said["weights"] is not None:
             self.copy_from(said["weights"])
 

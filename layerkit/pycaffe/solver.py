@@ -40,7 +40,9 @@ class Solver:
         """Raises ConfigError with all that is wrong with the file or the nets that it names."""
         file = SolverFile.load(solver_file)
         spec = file.spec(self.kind or file.type)
-        seed = spec.random_seed if "random_seed" in file.fields else modes.seed()
+        if file.fields.get("random_seed", -1) >= 0:
+            modes.set_random_seed(spec.random_seed)
+        seed = modes.next_seed()
         train, state = file.train()
         inner = Inner.from_graph(train.build(modes.TRAIN, **state), seed=seed, engine=modes.engine())
         self.net = Net.over(inner, train.words, owned=True)
