@@ -82,10 +82,12 @@ def test_the_transformer_prepares_and_goes_back():
     assert transformer.preprocess("data", noise(12, 9, 3)).shape == (3, 6, 8)
     transformer.set_mean("data", np.ones((6, 8)))
     assert transformer.mean["data"].shape == (1, 6, 8)
+    transformer.set_mean("data", np.tile(np.reshape([4.0, 5, 6], (3, 1, 1)), (1, 12, 12)))  # as of larger images
+    np.testing.assert_allclose(transformer.mean["data"], np.tile(np.reshape([4, 5, 6], (3, 1, 1)), (1, 6, 8)))
     for call, error, message in (
         (lambda: transformer.set_mean("image", 1), UnknownNameError, "there is no input 'image'"),
         (lambda: transformer.set_mean("data", np.ones(4)), ShapeError, "the mean has 4 channels, the input 3"),
-        (lambda: transformer.set_mean("data", np.ones((3, 7, 8))), ShapeError, "the mean is 3x7x8, the input 3x6x8"),
+        (lambda: transformer.set_mean("data", np.ones((2, 6, 8))), ShapeError, "the mean is 2x6x8, the input 3x6x8"),
         (lambda: transformer.set_transpose("data", (1, 0)), ShapeError, "as many axes"),
         (lambda: transformer.set_channel_swap("data", (1, 0)), ShapeError, "as many channels"),
     ):

@@ -33,6 +33,8 @@ def test_texts_are_read_and_written():
     net.force_backward = True
     again = text_format.Parse(str(net), caffe_pb2.NetParameter())
     assert again == net
+    labels = text_format.Parse('item { name: "none" label: 0 display_name: "background" }', caffe_pb2.LabelMap())
+    assert labels.item[0].display_name == "background"
     assert caffe_pb2.NetParameter.FromString(net.SerializeToString()) == net
 
 
@@ -173,3 +175,13 @@ def test_nets_are_drawn_as_dot(tmp_path, monkeypatch):
     assert caffe.draw.draw_net(written, "LR", "png") == b"drawn\n"
     with pytest.raises(caffe.draw.UsageError, match="Graphviz cannot draw a picture as 'xyz': no format"):
         caffe.draw.draw_net(written, "LR", "xyz")
+
+
+def test_maps_go_through_crops():
+    n = caffe.NetSpec()
+    n.data = L.Input(shape={"dim": [1, 1, 20, 24]})
+    n.conv = L.Convolution(n.data, kernel_size=3, pad=5)  # 4 pixels more on each side
+    n.first = L.Crop(n.conv, n.data, axis=2, offset=1)
+    n.second = L.Crop(n.first, n.data, crop_param={"offset": [1, 3]})
+    assert caffe.coord_map.crop(n.second, n.data).fn.params["crop_param"] == {"axis": 2, "offset": [2, 0]}
+    assert caffe.coord_map.coord_map_from_to(L.ReLU(n.conv), n.data) == (1, 1, -4)

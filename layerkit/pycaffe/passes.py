@@ -149,7 +149,10 @@ class Passes(Views):
     # -- hooks -----------------------------------------------------------------------------------------------------
 
     def before_forward(self, hook: Hook) -> None:
-        """Call `hook` with each layer's number before it runs forward. With hooks layers run one by one, slower."""
+        """Call `hook` with each layer's number before it runs forward in a pass that the script calls.
+
+        With hooks layers run one by one, which is slower. A solver's own passes call none.
+        """
         self._hooks["before_forward"].append(hook)
 
     def after_forward(self, hook: Hook) -> None:

@@ -80,15 +80,17 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: npt.ArrayLike) -> None:
-        """What is subtracted: a number a channel (K,), or an image (K, H, W) or (H, W) of the input's size."""
+        """What is subtracted: a number a channel (K,), or an image (K, H, W) or (H, W), resized to the input's size."""
         wanted, found = self._shape(in_)[1:], np.asarray(mean, np.float32)
         if found.ndim == 1:
             self._expect(len(found) in (1, wanted[0]), f"the mean has {len(found)} channels, the input {wanted[0]}")
             found = found[:, np.newaxis, np.newaxis]
         else:
             found = found[np.newaxis] if found.ndim == 2 else found
-            fits = found.ndim == 3 and found.shape[1:] == wanted[1:] and found.shape[0] in (1, wanted[0])
+            fits = found.ndim == 3 and found.shape[0] in (1, wanted[0])
             self._expect(fits, f"the mean is {shape_text(found.shape)}, the input {shape_text(wanted)}")
+            if found.shape[1:] != wanted[1:]:
+                found = resize_image(found.transpose(1, 2, 0), wanted[1:]).transpose(2, 0, 1)
         self.mean[in_] = found
 
     def set_input_scale(self, in_: str, scale: float) -> None:
