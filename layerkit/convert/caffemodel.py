@@ -95,6 +95,15 @@ def write(path: str | os.PathLike[str], name: str, layers: Iterable[SavedLayer])
     arrayfile.write_bytes(path, b"".join(parts))
 
 
+def write_state(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a `.solverstate` that Caffe 1.0 reads, atomically. Raises SnapshotError."""
+    numbers = _Numbers("SolverState")
+    parts = [wire.varint(numbers["iter"], state.iteration), wire.data(numbers["learned_net"], state.weights)]
+    parts += [wire.data(numbers["history"], blobproto.serialise(array)) for array in state.history]
+    parts.append(wire.varint(numbers["current_step"], state.step))
+    arrayfile.write_bytes(path, b"".join(parts))
+
+
 def read_state(path: str | os.PathLike[str]) -> SolverState:
     """A `.solverstate` file. Raises SnapshotError for a file that is missing, broken or something else."""
     content = read_bytes(path)
