@@ -138,6 +138,8 @@ class Layer:
     """loss, metric: how many of its first bottoms are predictions, with which a predict net of nothing else answers."""
     allow_python: bool = False
     """Whether whoever made the net allows it to run code that its file names; given before planning."""
+    bottom_names: Sequence[str] = ()
+    """The bottoms' names; given before planning."""
     top_names: Sequence[str] = ()
     """The tops' names; given before planning."""
 
