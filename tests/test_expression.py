@@ -258,8 +258,8 @@ def test_the_table_and_the_functions_are_whole() -> None:
 
 TOKENS = r"""
 a b x pi 1 2.5 1e308 0x7f True None 's' f'{a}' b'x' ... _ __class__ __import__ eval lambda if else for in not and or is
-await yield := = == < > + - * ** / // % @ & | ^ ~ ( ) [ ] { } , . : ; \ # é sum( max( where( reshape( softmax( transpose(
-matmul( axis= shape= -1 keepdims=True
+await yield := = == < > + - * ** / // % @ & | ^ ~ ( ) [ ] { } , . : ; \ # é sum( max( where( reshape( softmax(
+transpose( matmul( axis= shape= -1 keepdims=True
 """
 WORDS = [
     *TOKENS.split(),

@@ -134,6 +134,13 @@ class Expression(Layer):
         diffs |= {("weight", name): self.weights[name].diff for name in self.asked}
         self._at(bottom).backward(top, bottom, self._weight_values(), self.scratch, diffs)
 
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        given: dict[Key, Array] = {("bottom", i): t for i, t in enumerate(bottom_tangent) if t is not None}
+        given |= {("weight", name): tangent for name, tangent in self.weight_tangents.items()}
+        self._at(bottom).jvp(bottom, self._weight_values(), given, top_tangent)
+
     def _weight_values(self) -> dict[str, Array]:
         return {name: blob.values for name, blob in self.weights.items()}
 
