@@ -159,13 +159,17 @@ class Expression(Layer):
         return self._made[key]
 
     def _compile(self, shapes: Sequence[Shape]) -> Program:
-        p, graph = self.params, Graph(PRIMITIVES)
-        names: dict[str, Node] = {}
-        leaves: dict[Key, Node] = {}
-        for i, (name, shape) in enumerate(zip(self._bottom_names(len(shapes)), shapes, strict=True)):
-            names[name] = leaves["bottom", i] = graph.leaf(("bottom", i), shape)
-        for name, each in p.weights.items():
-            names[name] = leaves["weight", name] = graph.leaf(("weight", name), tuple(each.shape))
+        graph = Graph(PRIMITIVES)
+        bottoms = [graph.leaf(("bottom", i), shape) for i, shape in enumerate(shapes)]
+        declared = self.params.weights.items()
+        weights = {name: graph.leaf(("weight", name), tuple(each.shape)) for name, each in declared}
+        leaves: dict[Key, Node] = {node.value: node for node in (*bottoms, *weights.values())}
+        return Program(graph, leaves, self.results(graph, bottoms, weights))
+
+    def results(self, graph: Graph, bottoms: Sequence[Node], weights: Mapping[str, Node]) -> list[Node]:
+        """The tops as nodes of a graph. Raises ExpressionError where a formula means nothing."""
+        p = self.params
+        names = {**dict(zip(self._bottom_names(len(bottoms)), bottoms, strict=True)), **weights}
         names |= {name: graph.constant(value) for name, value in p.constants.items()}
         results: dict[str, Node] = {}
         for name, text in (p.results or {"": p.expr}).items():
@@ -174,7 +178,7 @@ class Expression(Layer):
             except ExpressionError as error:
                 error.field, error.inside = ("results", (name,)) if p.results else ("expr", ())
                 raise
-        return Program(graph, leaves, self._choose(results))
+        return self._choose(results)
 
     def _bottom_names(self, count: int) -> list[str]:
         """What each bottom is called in formulas. Raises ExpressionError where that is not clear."""
