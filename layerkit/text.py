@@ -136,6 +136,12 @@ def dump(tree: Any) -> str:
     return yaml.dump(to_python(tree), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
 
 
+def one_line(tree: Any) -> str:
+    """YAML text of a value on one line, as it stands behind a key or a dash."""
+    listed = yaml.dump([to_python(tree)], Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=float("inf"))
+    return str(listed).strip()[1:-1]
+
+
 def mark_of(tree: Any, path: Sequence[str | int], *, key: bool = False) -> Mark | None:
     """The place of the value at `path`, or of the nearest thing around it; with `key`, the place of its key."""
     mark: Mark | None = getattr(tree, "mark", None)

@@ -48,6 +48,11 @@ class Message:
                 raise WireError(f"a message in it has more than {MAX_FIELDS:,} fields")
             self._fields.setdefault(number, []).append((kind, value))
 
+    @property
+    def numbers(self) -> set[int]:
+        """The numbers of the fields that are there."""
+        return set(self._fields)
+
     def __contains__(self, number: int) -> bool:
         return number in self._fields
 

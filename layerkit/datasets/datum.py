@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from layerkit import wire
-from layerkit.blob import Array, shape_text
+from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError
 from layerkit.wire import WireError
 
@@ -39,6 +40,39 @@ def parse(data: bytes | memoryview, where: str) -> Datum:
     if min(shape) <= 0 or shape[0] * shape[1] * shape[2] != values.size:
         raise DataError(f"{where} is damaged: it says that it is {shape_text(shape)}, but holds {values.size:,} values")
     return Datum(values.reshape(shape), None, label)
+
+
+class Alike:
+    """Reads Datums of bytes of one shape, (C, H, W), with their fields in order, as Caffe writes them, by their head.
+
+    It is much quicker than `parse`, and gives what that gives, or None for a Datum that is otherwise.
+    """
+
+    def __init__(self, shape: Shape):
+        self._shape = shape
+        size = math.prod(shape)
+        fields = [wire.varint(number, length) for number, length in enumerate(shape, _CHANNELS)]
+        self._head = b"".join([*fields, wire.data(_DATA, bytes(size))[:-size]])
+        self._end = len(self._head) + size
+
+    def read(self, data: bytes) -> Datum | None:
+        """A Datum, whose pixels are not copied."""
+        if len(data) < self._end or not data.startswith(self._head):
+            return None
+        try:
+            rest = wire.Message(data[self._end :])
+            if any(number in rest for number in (_CHANNELS, _HEIGHT, _WIDTH, _DATA)) or rest.flag(_ENCODED):
+                return None
+            label = rest.integer(_LABEL)
+        except WireError:
+            return None
+        pixels = np.frombuffer(data, np.uint8, self._end - len(self._head), len(self._head))
+        return Datum(pixels.reshape(self._shape), None, label)
+
+
+def turned(pixels: Array) -> Array:
+    """Bytes of three channels from blue, green, red to red, green, blue, or back; all else as it is."""
+    return pixels[::-1] if pixels.dtype == np.uint8 and len(pixels) == 3 else pixels
 
 
 def serialise(pixels: Array, label: int = 0) -> bytes:

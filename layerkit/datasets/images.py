@@ -1,50 +1,66 @@
-"""Image files: their size and their pixels. Needs Pillow."""
+"""Image files as samples."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from layerkit.blob import Array
-from layerkit.datasets.lists import Listed, expect_files
-from layerkit.datasets.optional import need
-from layerkit.datasets.source import Header, Source
+from layerkit.blob import Array, Shape
+from layerkit.datasets import decode
+from layerkit.datasets.lists import Listed, expect_files, expect_inside
+from layerkit.datasets.source import Header, Source, check_label
 from layerkit.errors import DataError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2")
+"""Endings, in small letters, of the files that are taken for images."""
 
-def expect_pillow() -> Any:
-    """Pillow's module of images. Raises DataError, with how to install it."""
-    return need("PIL.Image", "pillow", "reading images")
+TRIES = 10
+"""Samples that are looked at to learn a shape: the first ones may be broken, and on_error: skip."""
 
 
 class ImageFiles(Source):
-    """Images of files that a list names, with their labels.
+    """Images of files, with their labels.
 
-    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Images may differ in size, and the header tells the
-    first one's. Raises DataError, naming the line of the list, for a file that is not there.
+    `data` is (3, H, W) in red, green, blue or (1, H, W), bytes. Images may differ in size, and the header tells that of
+    the first one that can be read. With `min_side` JPEGs are decoded smaller, see `decode`. With `root` no file may lie
+    outside of that folder, links included.
+
+    Raises DataError, naming the line of the list, for a label that names no class, or where no image can be read.
     """
 
-    def __init__(self, listed: list[Listed], color: bool = True):
-        expect_pillow()
-        expect_files(listed)
+    def __init__(
+        self,
+        listed: Sequence[Listed],
+        color: bool = True,
+        *,
+        min_side: int = 0,
+        class_names: Sequence[str] = (),
+        root: str | None = None,
+    ):
+        decode.expect_pillow()
+        for each in listed:
+            check_label(each.label, class_names, f"{each.place}: {each.path!r}")
         self._listed = listed
         self._color = color
-        shape = (3 if color else 1, *size_of(listed[0]))
-        self.header = Header(
-            {"data": shape, "label": ()},
-            {"data": np.dtype(np.uint8), "label": np.dtype(np.int64)},
-            len(listed),
-            varies=True,
-        )
+        self._min_side = min_side
+        self._root = root
+        self.header = header(first_shape(listed, color, min_side, root), len(listed), class_names)
 
     def sample(self, index: int) -> Mapping[str, Array]:
         """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
         listed = self._listed[index]
-        return {"data": read(listed, self._color), "label": np.asarray(listed.label)}
+        if self._root is not None:
+            expect_inside(listed, self._root)
+        image = read(listed, self._color, min_side=self._min_side)
+        return {"data": image, "label": np.asarray(listed.label)}
+
+    def verify(self) -> None:
+        """Raise DataError, naming the first three, where files are missing."""
+        expect_files(self._listed)
 
     def place(self, index: int) -> str:
         """The line of the list, and the file."""
@@ -55,50 +71,53 @@ class ImageFiles(Source):
         return np.array([listed.label for listed in self._listed])
 
 
-def size_of(listed: Listed) -> tuple[int, int]:
+def header(shape: Shape, length: int | None, class_names: Sequence[str]) -> Header:
+    """The header of images, the first of which has this shape, and labels."""
+    dtypes: dict[str, np.dtype[Any]] = {"data": np.dtype(np.uint8), "label": np.dtype(np.int64)}
+    return Header({"data": shape, "label": ()}, dtypes, length, tuple(class_names), varies=True)
+
+
+def first_shape(listed: Iterable[Listed], color: bool = True, min_side: int = 0, root: str | None = None) -> Shape:
+    """Shape of the first image that can be read. Raises DataError if none of the first few can."""
+    first: DataError | None = None
+    for each in itertools.islice(listed, TRIES):
+        try:
+            if root is not None:
+                expect_inside(each, root)
+            return (3 if color else 1, *size_of(each, min_side))
+        except DataError as error:
+            first = first or error
+    raise first or DataError("there are no images")
+
+
+def size_of(listed: Listed, min_side: int = 0) -> tuple[int, int]:
     """Height and width, from the file's header. Raises DataError, naming the line of the list."""
-    with _opened(listed, None) as image:
-        return image.height, image.width
+    with _named(listed) as where:
+        return decode.shape(listed.path, where, min_side=min_side)[1:]
 
 
-def read(listed: Listed, color: bool = True, content: bytes | None = None) -> Array:
+def read(listed: Listed, color: bool = True, content: bytes | None = None, min_side: int = 0) -> Array:
     """Pixels of 0..255, uint8, (3, H, W) in red, green, blue or (1, H, W); from `content` if the file was read.
 
     Raises DataError, naming the line of the list, for a file that is missing, broken or has more than 8 bits a value.
     """
-    with _opened(listed, content) as image:
-        if image.mode.startswith(("I", "F")):
-            raise DataError(f"{listed.place}: the pixels of {listed.path!r} are not of 8 bits (mode {image.mode})")
-        if "transparency" in image.info:
-            image = image.convert("RGBA")  # without this step Pillow would warn of what is lost
-        pixels = np.asarray(image.convert("RGB" if color else "L"))  # (H, W, 3) or (H, W)
-    planes: Array = np.atleast_3d(pixels).transpose(2, 0, 1)
-    return planes
+    with _named(listed) as where:
+        return decode.decode(listed.path if content is None else content, where, color, min_side)
 
 
 def read_bytes(listed: Listed) -> bytes:
     """The file as it is, to be decoded later. Raises DataError."""
     try:
-        with open(listed.path, "rb") as file:
+        with _named(listed), open(listed.path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _broken(listed, error) from error
+        raise DataError(f"{listed.place}: {listed.path!r} cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
-def _opened(listed: Listed, content: bytes | None) -> Iterator[Any]:
-    pillow = expect_pillow()
+def _named(listed: Listed) -> Iterator[str]:
+    """How messages name the file; says so where it is missing."""
     try:
-        with pillow.open(listed.path if content is None else io.BytesIO(content)) as image:
-            yield image
-    except DataError:
-        raise
-    except Exception as error:  # of a broken file Pillow's decoders raise whatever they stumble over
-        raise _broken(listed, error) from error
-
-
-def _broken(listed: Listed, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"{listed.place}: there is no file {listed.path!r}")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return DataError(f"{listed.place}: {listed.path!r} is no image that can be read: {reason}")
+        yield f"{listed.place}: {listed.path!r}"
+    except FileNotFoundError:
+        raise DataError(f"{listed.place}: there is no file {listed.path!r}") from None

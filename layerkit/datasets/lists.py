@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,13 +60,49 @@ def read_labelled(source: str, root: str = "") -> list[Listed]:
 
     Raises DataError, naming the line.
     """
-    found = []
+    return list(labelled(source, root))
+
+
+def labelled(source: str, root: str = "") -> Iterator[Listed]:
+    """The lines of `read_labelled`, as they are asked for."""
+    place = ""
     for line, place in lines(source):
         path, _, label = line.rpartition(" ")
         if not path:
             raise DataError(f"{place}: must be a path, a space and a label, not {_short(line)}")
-        found.append(Listed(root + path.strip(), _whole(label, "the label", place), place))
-    return _some(source, found)
+        yield Listed(root + path.strip(), _whole(label, "the label", place), place)
+    if not place:
+        raise DataError(f"'{source}' lists nothing")
+
+
+def below(listed: Listed, root: str) -> Listed:
+    """The file in the folder `root`. Raises DataError for a path that leads out of it by what it says."""
+    path = os.path.normpath(listed.path)
+    if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
+        raise DataError(f"{listed.place}: {listed.path!r} does not lie in the folder {root!r}")
+    return listed._replace(path=os.path.join(root, listed.path))
+
+
+def expect_inside(listed: Listed, root: str) -> None:
+    """Raise DataError, naming the line, for a file that lies outside of the folder `root`, as by a link."""
+    try:
+        inside = Path(listed.path).resolve().is_relative_to(Path(root).resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or what is no path at all
+        inside = False
+    if not inside:
+        raise DataError(f"{listed.place}: {listed.path!r} leads out of the folder {root!r}")
+
+
+def read_names(source: str) -> list[str]:
+    """Names of classes, one a line, each once. Raises DataError."""
+    names: dict[str, str] = {}
+    for name, place in lines(source):
+        if name in names:
+            raise DataError(f"{place}: the class {_short(name)} is named a second time")
+        names[name] = place
+    if not names:
+        raise DataError(f"'{source}' lists nothing")
+    return list(names)
 
 
 def read_windows(source: str, root: str, fg_threshold: float, bg_threshold: float) -> Windows:
@@ -100,11 +137,17 @@ def read_windows(source: str, root: str, fg_threshold: float, bg_threshold: floa
     return Windows(images, foreground, background)
 
 
-def expect_files(listed: list[Listed]) -> None:
-    """Raise DataError, naming the line, at the first file that is not there."""
-    for path, _, place in listed:
-        if not Path(path).is_file():
-            raise DataError(f"{place}: there is no file {path!r}")
+def expect_files(listed: Sequence[Listed]) -> None:
+    """Raise DataError, which counts the files that are not there, and names the first three."""
+    missing = [each for each in listed if not os.path.isfile(each.path)]
+    if not missing:
+        return
+    path, _, place = missing[0]
+    others = ""
+    if len(missing) > 1:
+        named = " and ".join(repr(each.path) for each in missing[1:3])
+        others = f"; of {len(listed):,} files {len(missing):,} are missing, the next being {named}"
+    raise DataError(f"{place}: there is no file {path!r}{others}")
 
 
 def _some(source: str, found: list[Listed]) -> list[Listed]:
