@@ -52,6 +52,8 @@ CASES = [
     one("power-of-two-bottoms", "x ** y", [X, ROW], lambda x, y: np.exp(y * np.log(x)), no_zero_rows=STAYS, **POSITIVE),
     one("signs", "-x + +x * 2 - (-3)", [(2, 3, 4)], lambda x: x + 3),
     one("nothing-but-a-bottom", "x", [(2, 3, 4, 5)], lambda x: x),
+    one("number-in-another-shape", "x + reshape(2, (1, 1)) * transpose(3) + max(4) + sum(softmax(reshape(5, 1)))", [X],
+        lambda x: x + 11),
     one("nothing-but-a-number", "2 * pi", [(2,)], lambda x: np.array(2 * math.pi)),
     one("scalars", "x * y", [(), ()], lambda x, y: x * y, no_zero_rows="scalars have no rows"),
     one("five-axes", "tanh(x) * x", [(2, 3, 4, 5, 6)], lambda x: np.tanh(x) * x),

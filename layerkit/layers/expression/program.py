@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Scratch, Tops
 from layerkit.layers.expression.derivatives import gradients, tangents
@@ -91,6 +93,7 @@ class Program:
         self._diffs = self._direct(goals, [node for _, node in goals], self.backward_order)
         ends = {_base(node).index for _, node in goals}
         self._places.settle(self.backward_order, self._diffs.keys(), ends)
+        self._constants = [node for node in graph.nodes if node.kind == "constant"]
 
     @property
     def scratch(self) -> list[Scratch]:
@@ -112,7 +115,7 @@ class Program:
         self._run(self.forward_order, values, outs, scratch)
         for i, node in enumerate(self.results):
             if self._tops.get(node.index) != i:
-                top[i].data[...] = self._value(node, values)
+                top[i].data[...] = values[node.index]
 
     def backward(
         self,
@@ -136,7 +139,7 @@ class Program:
             if node is None:
                 diff[...] = 0
             elif node.index not in outs:
-                diff[...] = self._value(node, values)
+                diff[...] = values[node.index]
 
     def jvp(
         self, bottom: Bottoms, weights: Mapping[str, Array], given: Mapping[Key, Array], top_tangent: Sequence[Array]
@@ -179,13 +182,12 @@ class Program:
         ]
 
     def _given(self, bottom: Bottoms, weights: Mapping[str, Array]) -> dict[int, Array]:
-        """The values of the leaves, by index."""
+        """The values of the leaves and the constants, by index."""
         arrays: dict[Key, Array] = {("bottom", i): blob.data for i, blob in enumerate(bottom)}
         arrays |= {("weight", name): array for name, array in weights.items()}
-        return {node.index: arrays[key] for key, node in self.leaves.items()}
-
-    def _value(self, node: Node, values: Mapping[int, Array]) -> Any:
-        return node.value if node.kind == "constant" else values[node.index]
+        values = {node.index: arrays[key] for key, node in self.leaves.items()}
+        dtype = bottom[0].dtype
+        return values | {node.index: np.asarray(node.value, dtype) for node in self._constants}
 
     def _run(
         self, order: Sequence[Node], values: dict[int, Array], outs: Mapping[int, Array], scratch: SimpleNamespace
@@ -201,7 +203,7 @@ class Program:
                 out = self._room(scratch, self._places.of[node.index], node.shape)
             room = work_shape(node)
             work = None if room is None else self._room(scratch, self._places.work[node.index], room)
-            values[node.index] = compute(node, [self._value(each, values) for each in node.arguments], out, work)
+            values[node.index] = compute(node, [values[each.index] for each in node.arguments], out, work)
 
     def _room(self, scratch: SimpleNamespace, place: int, shape: Shape) -> Array:
         whole: Array = getattr(scratch, f"work{place}")
