@@ -10,8 +10,8 @@ import pytest
 
 import layerkit as lk
 from layerkit.datasets import select
-from layerkit.datasets.tables.csv_files import Csv
-from layerkit.datasets.tables.layout import inspect
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.tables.layout import inspect
 
 
 @pytest.fixture(autouse=True)

@@ -46,8 +46,8 @@ def convert(
     """
     from layerkit.cli.bar import Bar
     from layerkit.cli.interrupts import ending
-    from layerkit.datasets.convert import Changes, order
-    from layerkit.datasets.convert import convert as write
+    from layerkit.datasets.writing.convert import Changes, order
+    from layerkit.datasets.writing.convert import convert as write
     from layerkit.report import samples
 
     changes = Changes(options.size_of(resize), gray)

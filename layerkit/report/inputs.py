@@ -12,8 +12,8 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import decode
-from layerkit.datasets.images import SUFFIXES
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.images import SUFFIXES
 from layerkit.datasets.kinds import kind_of
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.transforms.base import shape_words

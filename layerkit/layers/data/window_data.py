@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import decode, images
-from layerkit.datasets.lists import Windows, expect_files, read_windows
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Windows, expect_files, read_windows
 from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, Samples, read_mean, sample_info
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import DataError, ShapeError
