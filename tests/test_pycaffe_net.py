@@ -9,6 +9,7 @@ import pytest
 
 import layerkit.pycaffe as caffe
 from layerkit.errors import ConfigError, ShapeError, UnknownNameError, UsageError
+from layerkit.pycaffe import reading
 
 DEPLOY = """\
 name: "small.net"
@@ -287,6 +288,12 @@ def test_only_what_a_phase_needs_must_be_known(write):
         caffe.Net(slip, caffe.TEST)
     with pytest.raises(ConfigError, match="the net has no layers in the phase TRAIN"):
         caffe.Net(write('layer { name: "a" type: "Input" top: "a" exclude { phase: TRAIN } }'), caffe.TRAIN)
+
+
+def test_batches_of_a_database_are_always_full(write):
+    data = 'layer { name: "data" type: "Data" top: "data" data_param { source: "lmdb" batch_size: 4 backend: LMDB } }\n'
+    (layer,) = reading.load(write(data)).net.layers
+    assert layer["last_batch"] == "wrap"
 
 
 def test_a_wrong_call_is_one_sentence(write):

@@ -26,9 +26,9 @@ _LEVEL = "GLOG_minloglevel"
 class Solver:
     """Trains `net` as a solver.prototxt says, and tests `test_nets`, which have its weights all the time.
 
-    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate. As in Caffe these say nothing
-    of how far the samples were read; `lk.Solver` of a converted run goes on bit for bit. Displays and tests are printed
-    to stderr unless the environment's GLOG_minloglevel is above 0.
+    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate, whatever snapshot_format says.
+    As in Caffe these say nothing of how far the samples were read; `lk.Solver` of a converted run goes on bit for bit.
+    Displays and tests are printed to stderr unless the environment's GLOG_minloglevel is above 0.
 
     Source: Caffe's Solver; pycaffe's _caffe.cpp.
     """
