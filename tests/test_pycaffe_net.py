@@ -202,6 +202,28 @@ def test_many_samples_go_through_in_batches(write):
     np.testing.assert_allclose(flown["data"][2:4], net.blobs["data"].diff, rtol=1e-4, atol=1e-7)
 
 
+def test_gradients_may_be_added_layer_by_layer(write):
+    """As in style transfer: at each of some blobs the script adds its own gradient, then goes on down from there."""
+    text = "force_backward: true\n" + DEPLOY.replace('"Softmax" bottom: "ip"', '"TanH" bottom: "ip"')
+    net = filled(write(text))
+
+    def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        net.forward(data=x)
+        loss, below = 0.0, {"prob": "conv.1", "conv.1": None}
+        net.blobs["prob"].diff[...] = 0
+        for name, end in below.items():
+            blob = net.blobs[name]
+            loss += 0.5 * float((blob.data.astype(np.float64) ** 2).sum())
+            blob.diff[...] += blob.data
+            net.backward(start=name, end=end)
+        return loss, net.blobs["data"].diff.copy()
+
+    x, step = net.blobs["data"].data.copy(), np.random.default_rng(4).normal(size=(2, 3, 8, 9)).astype(np.float32)
+    _, gradient = loss_and_gradient(x)
+    difference = (loss_and_gradient(x + 1e-3 * step)[0] - loss_and_gradient(x - 1e-3 * step)[0]) / 2e-3
+    assert float((gradient * step).sum()) == pytest.approx(difference, rel=1e-2)
+
+
 def test_hooks_are_called_around_each_layer(write):
     net, plain = filled(write(DEPLOY)), filled(write(DEPLOY))
     calls = []
