@@ -152,6 +152,39 @@ def header(path: AnyPath) -> dict[str, ArrayHeader]:
         return _headers(path, file)
 
 
+def mapped(path: AnyPath) -> dict[str, Array]:
+    """The arrays of an .npz file in its order, or `data`, that of an .npy file; read-only, and read when they are used.
+
+    Arrays that are compressed are read at once. No checksum is compared. Raises SnapshotError as `load` does.
+    """
+    if _suffix(path, (".npy", ".npz"), "read") == ".npy":
+        with _reading(path, "npy"):
+            return {"data": _mapped(path, 0, os.path.getsize(path), os.path.basename(path))}
+    arrays = {}
+    with _reading(path, "npz"), zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        for name, info in _members(path, archive):
+            if info.compress_type == zipfile.ZIP_STORED:
+                file.seek(info.header_offset)
+                magic, sizes, more = struct.unpack(
+                    "<4s22xHH", file.read(30)
+                )  # the name and more stand before the array
+                if magic != b"PK\3\4":
+                    raise SnapshotError(f"{_name(path)} is damaged: {info.filename!r} is not where it should be")
+                arrays[name] = _mapped(path, file.tell() + sizes + more, info.file_size, info.filename)
+            else:
+                arrays[name] = _read_member(path, archive, info)
+        return arrays
+
+
+def _mapped(path: AnyPath, start: int, size: int, name: str) -> Array:
+    with open(path, "rb") as file:
+        file.seek(start)
+        (shape, dtype), fortran = _npy_start(path, file, start + size, name)
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
 def _headers(path: AnyPath, file: Any) -> dict[str, ArrayHeader]:
     found = {}
     for name in file.keys():  # noqa: SIM118 (it is no mapping)
@@ -165,13 +198,15 @@ def _headers(path: AnyPath, file: Any) -> dict[str, ArrayHeader]:
 
 def _load_npz(path: AnyPath) -> dict[str, Array]:
     with _reading(path, "npz"), zipfile.ZipFile(path) as archive:
-        arrays = {}
-        for name, info in _members(path, archive):
-            _member_header(path, archive, info)  # its size is known to be sound before memory is taken
-            with archive.open(info) as file:
-                arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-                file.read()  # to the end, where zipfile compares the CRC
-        return arrays
+        return {name: _read_member(path, archive, info) for name, info in _members(path, archive)}
+
+
+def _read_member(path: AnyPath, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    _member_header(path, archive, info)  # its size is known to be sound before memory is taken
+    with archive.open(info) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        file.read()  # to the end, where zipfile compares the CRC
+        return array
 
 
 def _members(path: AnyPath, archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
@@ -209,9 +244,14 @@ def _member_header(path: AnyPath, archive: zipfile.ZipFile, info: zipfile.ZipInf
 
 
 def _npy_header(path: AnyPath, file: IO[bytes], file_size: int, name: str) -> ArrayHeader:
+    return _npy_start(path, file, file_size, name)[0]
+
+
+def _npy_start(path: AnyPath, file: IO[bytes], end: int, name: str) -> tuple[ArrayHeader, bool]:
+    """What an array's header says, and whether its first axis varies fastest; its last byte must lie before `end`."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, fortran, dtype = read(file)
     start = file.tell()
     if dtype.kind not in "biufcSU":
         what = "pickled objects" if dtype.hasobject else f"values of type {dtype}"
@@ -219,9 +259,9 @@ def _npy_header(path: AnyPath, file: IO[bytes], file_size: int, name: str) -> Ar
     count = 1
     for size in shape:  # in Python's integers, which do not overflow
         count *= size
-    if count < 0 or start + count * dtype.itemsize != file_size:
+    if count < 0 or start + count * dtype.itemsize != end:
         raise SnapshotError(f"{_name(path)} is damaged: the size of {name!r} does not match its header")
-    return ArrayHeader(tuple(shape), dtype)
+    return ArrayHeader(tuple(shape), dtype), fortran
 
 
 _ODD_HEADER = (OSError, struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -352,4 +392,4 @@ def size_text(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-__all__ = ["ArrayHeader", "header", "load", "load_one", "metadata", "save", "write_bytes", "write_text"]
+__all__ = ["ArrayHeader", "header", "load", "load_one", "mapped", "metadata", "save", "write_bytes", "write_text"]

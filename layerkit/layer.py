@@ -209,6 +209,10 @@ class SourceLayer(Layer):
         """What a sample of top 0 is and what was done to it. Reads headers only."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
 
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, by label, where they are known; after `plan`."""
+        return ()
+
     def length(self) -> int:
         """How many samples there are; after `open`. Raises UsageError before."""
         raise NotImplementedError(f"{type(self).__name__} does not know its length")

@@ -1,13 +1,28 @@
-"""Mutations of files, drawn from a seeded generator: what bad disks, bad transfers and bad people do to them."""
+"""Mutations of files, drawn from a seeded generator: what bad disks, bad transfers and bad people do to them.
+
+A module of such tests imports `bounded`, which then watches over each of them.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 import re
+import resource
+import signal
 import struct
-from collections.abc import Callable
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+import layerkit as lk
+
+ROUNDS = 100
+Read = Callable[[Path], Any]
 
 ABSURD = [0, 1, 0x7F, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
 NUMBERS = [b"-1", b"0", b"1e400", b"NaN", b"99999999999999999999", b"9" * 5000, b"0.5", b"null", b'"x"', b"[]", b"{}"]
@@ -130,3 +145,44 @@ def edited(tree: Any, draw: random.Random) -> Any:
     else:
         copy.append(tree[key])
     return copy
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """Fail a test in which a reader hangs, or takes a gigabyte (Pillow lets an image have 89 million pixels)."""
+
+    def hang(*_: Any) -> None:
+        pytest.fail("a reader hangs")
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+    unit = 1 if sys.platform == "darwin" else 1024
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+    assert grown < 1e9, f"the readers took {grown / 1e6:.0f} MB"
+
+
+def fuzz(path: Path, whole: bytes, readers: list[Read], change: Any = mutated, rounds: int = ROUNDS) -> None:
+    """Give every reader the file `path` with changed contents, and some with its own."""
+    draw = random.Random(zlib.crc32(path.name.encode()))
+    path.write_bytes(whole)
+    for read in readers:
+        read(path)  # it can be read as it is
+    refused = 0
+    for number in range(rounds):
+        path.write_bytes(change(whole, draw))
+        for read in readers:
+            try:
+                read(path)
+            except lk.LayerkitError as error:
+                refused += 1
+                if "\n" in str(error) or len(str(error)) > 2000:  # it may quote long names
+                    pytest.fail(f"round {number}: this is no short sentence: {error}")
+            except Exception as error:
+                pytest.fail(f"round {number}: {type(error).__name__}: {error}")
+    assert refused > rounds / 10  # else nothing was tried

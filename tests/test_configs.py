@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PHASES = ("train", "test", "predict")
 TRAINED = ("lenet", "mlp", "sigmoid_perceptron")
-TOLD = (*TRAINED, "char_transformer", "lstm_sequence")
+TOLD = (*TRAINED, "char_transformer", "lstm_sequence", "spirals")
 
 
 def config(name: str) -> Path:
@@ -46,7 +46,7 @@ def test_these_are_the_shipped_configs():
     assert [
         *("alexnet", "autoencoder", "branch", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
         *("googlenet", "lenet", "linear_classifier", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
-        *("segmentation", "siamese", "sigmoid_perceptron", "vgg16"),
+        *("segmentation", "siamese", "sigmoid_perceptron", "spirals", "vgg16"),
     ] == CONFIGS
 
 
@@ -112,6 +112,18 @@ def test_mlp_reads_digits(seed):
     outputs = solver.solve()
     solver.close()
     assert outputs["accuracy"] >= 0.97
+
+
+# -- spirals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_small_net_tells_spirals_apart(seed):
+    solver = lk.Solver(config("spirals"), overrides=[f"solver.random_seed={seed}", "solver.test_interval=0"])
+    before, after = solver.test(), solver.solve()
+    assert before["accuracy"] < 0.7
+    assert after["accuracy"] >= 0.97
+    solver.close()
 
 
 # -- lenet ---------------------------------------------------------------------------------------------------------

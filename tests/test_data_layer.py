@@ -193,6 +193,7 @@ def test_one_top_needs_no_labels():
         ({"source": "x"}, DataError, "takes no source"),
         ({"dataset": None, "source": "none.npz"}, DataError, "there is no file 'none.npz'"),
         ({"mean_value": [1, 2]}, ShapeError, "mean_value has 2 values"),
+        ({"dataset": "digits", "force_gray": True}, ShapeError, "force_gray: 'digits' holds no encoded images"),
         ({"dataset": "digits", "channel_order": "BGR"}, ShapeError, "channel_order: samples of shape 1x8x8"),
     ],
 )
@@ -210,6 +211,7 @@ def test_what_does_not_fit_is_refused_when_planned(params, kind, match):
         ({}, "needs a dataset"),
         ({"dataset": "digits", "batch_size": 0}, "greater than 0"),
         ({"dataset": "digits", "batch_size": True}, "valid integer"),
+        ({"dataset": "digits", "force_color": True, "force_gray": True}, "force_color or force_gray, not both"),
         ({"dataset": {"type": "digits", "side": 8}}, "Extra inputs are not permitted"),
         ({"dataset": {"type": "digist", "side": 8}}, "no kind of dataset 'digist' that could have the fields side"),
         ({"parts": {"train": "a.npz", "test": 0.5}}, "beside paths is a share"),

@@ -6,24 +6,21 @@ import gzip
 import io
 import json
 import random
-import resource
-import signal
 import struct
-import sys
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_tools import edited, header_edited, mutated
+from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutated  # noqa: F401
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
-from layerkit.datasets import cifar10, hdf5, images, lists, mnist, npz
+from layerkit.datasets.files import npz
+from layerkit.datasets.public import cifar10, mnist
 from layerkit.events import EventLog
 from layerkit.report.log import tables, to_csv
 from layerkit.report.tensorboard import scalars
@@ -40,8 +37,6 @@ net:
     - {name: loss, type: SoftmaxWithLoss, bottom: [fc2, label]}
 solver: {type: Adam, base_lr: 0.01, momentum: 0.9, average: {type: ema}, max_iter: 2, snapshot: 1, display: 1}
 """
-ROUNDS = 100
-Read = Callable[[Path], Any]
 
 
 @pytest.fixture(scope="module")
@@ -55,47 +50,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def solver() -> lk.Solver:
     return lk.Solver(RUN)
-
-
-@pytest.fixture(autouse=True)
-def _bounded() -> Iterator[None]:
-    """Fail a test in which a reader hangs, or takes a gigabyte (Pillow lets an image have 89 million pixels)."""
-
-    def hang(*_: Any) -> None:
-        pytest.fail("a reader hangs")
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    handler = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(60)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    assert grown < 1e9, f"the readers took {grown / 1e6:.0f} MB"
-
-
-def fuzz(path: Path, whole: bytes, readers: list[Read], change: Any = mutated, rounds: int = ROUNDS) -> None:
-    """Give every reader the file `path` with changed contents, and some with its own."""
-    draw = random.Random(zlib.crc32(path.name.encode()))
-    path.write_bytes(whole)
-    for read in readers:
-        read(path)  # it can be read as it is
-    refused = 0
-    for number in range(rounds):
-        path.write_bytes(change(whole, draw))
-        for read in readers:
-            try:
-                read(path)
-            except lk.LayerkitError as error:
-                refused += 1
-                if "\n" in str(error) or len(str(error)) > 2000:  # it may quote long names
-                    pytest.fail(f"round {number}: this is no short sentence: {error}")
-            except Exception as error:
-                pytest.fail(f"round {number}: {type(error).__name__}: {error}")
-    assert refused > rounds / 10  # else nothing was tried
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------
@@ -381,31 +335,3 @@ def test_npz_sources(tmp_path: Path) -> None:
             [lambda path: npz.Npz().describe(path, "train"), lambda path: npz.Npz().open(path, "train")],
             change,
         )
-
-
-def test_lists_of_files(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    fuzz(path, b"a/b.png 0\nc d.png 12\n" * 3, [lambda path: lists.read_labelled(str(path))])
-    windows = b"# 0\na.png\n3\n20\n30\n2\n1 0.7 2 3 10 11\n2 0.2 0 0 5 6\n"
-    fuzz(path, windows, [lambda path: lists.read_windows(str(path), "", 0.5, 0.5)])
-
-
-def test_images(tmp_path: Path) -> None:
-    pillow = pytest.importorskip("PIL.Image", reason="images need the extra data")
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    for suffix in ("png", "jpeg", "bmp", "gif", "tiff", "webp"):
-        path = tmp_path / f"a.{suffix}"
-        pillow.fromarray(pixels).save(path)
-        readers: list[Read] = [lambda path: images.read(lists.Listed(str(path), 0, "line 1"))]
-        readers.append(lambda path: images.size_of(lists.Listed(str(path), 0, "line 1")))
-        fuzz(path, path.read_bytes(), readers)
-
-
-def test_hdf5_files(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py", reason="HDF5 needs the extra data")
-    path, listed = tmp_path / "a.h5", tmp_path / "list.txt"
-    with h5py.File(path, "w") as file:
-        file["data"] = np.arange(12.0).reshape(4, 3)
-        file["label"] = np.arange(4)
-    listed.write_text(f"{path}\n")
-    fuzz(path, path.read_bytes(), [lambda _: hdf5.Files(str(listed), ["data", "label"]).sample(1)], rounds=2 * ROUNDS)

@@ -5,10 +5,14 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import h5py
+import numpy as np
 import pytest
 
 from layerkit import graph
+from layerkit.datasets.files import decode
 from layerkit.datasets.transforms import TransformParams
+from layerkit.datasets.writing.lmdb_writer import write_lmdb
 from layerkit.errors import ConfigError
 from layerkit.policies import POLICIES
 from layerkit.spec import AverageSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec
@@ -16,6 +20,16 @@ from layerkit.updaters import UPDATERS
 
 GUIDE = Path(__file__).parents[1] / "configs" / "README.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
+
+
+FILES = {
+    "iris.csv": "sepal length,sepal width,petal length,petal width,species\n"
+    + "5.1,3.5,1.4,0.2,setosa\n7.0,3.2,4.7,1.4,versicolor\n6.3,3.3,6.0,2.5,virginica\n" * 10,
+    "titanic.csv": "PassengerId,Survived,Pclass,Name,Sex,Age,Ticket,Cabin,Embarked\n"
+    + '1,0,3,"Braund, Mr. Owen",male,22,A/5 21171,,S\n2,1,1,"Heikkinen, Miss. Laina",female,,3101282,C85,C\n' * 5,
+    "play.txt": "To be, or not to be, that is the question:\n" * 20,
+}
+"""What examples read that no other example writes."""
 
 
 class Example(NamedTuple):
@@ -37,13 +51,31 @@ YAML = [
 ]
 
 
+def write_data():
+    """Small files of each kind, under the names that the section on them uses."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 9, 11), dtype=np.uint8)
+    for part in ("train", "val"):
+        for name, image in zip(("cat", "dog"), pixels, strict=False):
+            Path(f"pets/{part}/{name}").mkdir(parents=True)
+            Path(f"pets/{part}/{name}/1.png").write_bytes(decode.encode(image, "png", name))
+        Path(f"{part}.txt").write_text(f"{part}/cat/1.png 0\n{part}/dog/1.png 1\n")
+    Path("names.txt").write_text("cat\ndog\n")
+    for path in ("train_lmdb", "test_lmdb"):
+        write_lmdb(path, zip(pixels, range(4), strict=True))
+    with h5py.File("more.h5", "w") as file:
+        file["images/x"], file["images/y"] = pixels, np.arange(4)
+
+
 @pytest.fixture
 def saved(folder, monkeypatch):
-    """All files that examples speak of: those with a name as their first line, and those that Python writes."""
+    """All files that examples speak of: those with a name as their first line, those that Python writes, and data."""
+    write_data()
     monkeypatch.setattr("layerkit.datasets.registered._parts", {})
     for example in EXAMPLES:
         if example.kind == "python" and "savez" in example.body:
             exec(example.body, {})
+    for name, content in FILES.items():
+        (folder / name).write_text(content)
     for example in EXAMPLES:
         named = re.match(r"# (\w+\.yaml)\n", example.body)
         if named:

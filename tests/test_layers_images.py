@@ -8,7 +8,7 @@ from data_tools import RNG, batches, layer, net, write_image, write_images
 from PIL import Image
 
 import layerkit as lk
-from layerkit.datasets import images, lists
+from layerkit.datasets.files import images, lists
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import ConfigError, DataError
 
@@ -110,7 +110,7 @@ def test_a_corrupt_image_is_named(kind, damage):
 def test_an_image_of_more_bits_is_refused():
     Image.fromarray(RNG.integers(0, 60000, (4, 5), dtype=np.uint16)).save("0.png")
     Path("list.txt").write_text("0.png 0\n")
-    with pytest.raises(DataError, match=r"the pixels of '0.png' are not of 8 bits \(mode I;16\)"):
+    with pytest.raises(DataError, match=r"line 1: '0.png' has pixels that are not of 8 bits \(mode I;16\)"):
         net(IMAGES).forward()
 
 

@@ -15,7 +15,7 @@ from layerkit import arrayfile, wire
 from layerkit.blob import Array
 from layerkit.convert.old import type_of
 from layerkit.convert.schema import table
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.datasets.optional import need
 from layerkit.errors import SnapshotError
 from layerkit.wire import Message, WireError

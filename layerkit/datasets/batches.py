@@ -56,6 +56,8 @@ class BatchMaker:
         if self._source is not None:
             return
         source = self._source = self.opener.open()
+        if self.on_error == "stop":
+            source.verify()
         order = None
         if self.balanced:
             order = balanced(source.labels())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +36,10 @@ class Dataset(Tagged):
         """Whether a path, which need not exist, is of this kind; it is asked only where no dataset is named."""
         return path.name.lower().endswith(cls.suffixes) if cls.suffixes else False
 
+    def parts_at(self, source: str | None) -> tuple[str, ...]:
+        """The parts that it has at a path; by default the same everywhere."""
+        return self.parts
+
     def describe(self, source: str | None, part: str) -> Header:
         """What the samples are, from headers and known facts. Raises DataError for what is missing, broken or unfit."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
@@ -42,6 +47,13 @@ class Dataset(Tagged):
     def open(self, source: str | None, part: str) -> Source:
         """The samples of a part. Raises DataError for what is missing, broken, unfit, or not finite."""
         raise NotImplementedError(f"{type(self).__name__} opens nothing")
+
+    def beside(self, paths: Mapping[str, str]) -> Dataset:
+        """The dataset of a part whose fellows lie in files of their own, `paths`, by part.
+
+        What all parts must have alike, such as the names of the classes, it then takes from the file to train with.
+        """
+        return self
 
     def no_source(self, source: str | None) -> None:
         """Raise DataError if a set that needs no files is given a path."""

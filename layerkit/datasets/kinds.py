@@ -9,19 +9,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from layerkit.datasets.bundled.digit_pairs import DigitPairs
+from layerkit.datasets.bundled.digits import Digits
+from layerkit.datasets.bundled.parity import Parity
+from layerkit.datasets.bundled.shakespeare import Shakespeare
+from layerkit.datasets.bundled.shapes import Shapes
 from layerkit.datasets.dataset import Dataset
-from layerkit.datasets.digit_pairs import DigitPairs
-from layerkit.datasets.digits import Digits
-from layerkit.datasets.npz import Npz
-from layerkit.datasets.parity import Parity
-from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
+from layerkit.datasets.files.cifar_binary import CifarBinary
+from layerkit.datasets.files.hdf5_set import Hdf5
+from layerkit.datasets.files.idx_files import Idx
+from layerkit.datasets.files.image_folder import ImageFolder
+from layerkit.datasets.files.image_list import ImageList
+from layerkit.datasets.files.lmdb import Lmdb
+from layerkit.datasets.files.npy import Npy
+from layerkit.datasets.files.npz import Npz
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.text_windows import Text
+from layerkit.datasets.public.sets import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
-from layerkit.datasets.shakespeare import Shakespeare
-from layerkit.datasets.shapes import Shapes
+from layerkit.datasets.synthetic.circles import Circles
+from layerkit.datasets.synthetic.gaussians import Gaussians
+from layerkit.datasets.synthetic.moons import Moons
+from layerkit.datasets.synthetic.regression import Regression
+from layerkit.datasets.synthetic.spirals import Spirals
+from layerkit.datasets.synthetic.xor import Xor
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
-    for kind in (Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Npz, Parity, Shakespeare, Shapes)
+    for kind in (
+        *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
+        *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
+        *(CifarBinary, Csv, Hdf5, Idx, ImageFolder, ImageList, Lmdb, Npy, Npz, Text),
+    )
 }
 """Name -> kind: known sets and formats of files. Any other name is that of a registered set."""
 

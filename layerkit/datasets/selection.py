@@ -99,6 +99,10 @@ class Subset(Source):
         labels: Array = self._source.labels()[self._indices]
         return labels
 
+    def verify(self) -> None:
+        """Raise DataError where samples of the other source, of this share or not, are known to be missing."""
+        self._source.verify()
+
     def close(self) -> None:
         """Close the other source."""
         self._source.close()
@@ -124,10 +128,14 @@ def select(
     if isinstance(given, str):
         source = given
     kind = _kind(dataset, source)
-    if isinstance(given, str) or (given is None and (part in kind.parts or not (parts or kind.parts))):
+    own = kind.parts_at(source)
+    paths = {name: path for name, path in parts.items() if isinstance(path, str)}
+    if isinstance(given, str):
+        kind = kind.beside(paths)
+    if isinstance(given, str) or (given is None and (part in own or not (parts or own))):
         return Selection(kind, source, part)
     if given is None:
-        have = list(dict.fromkeys([*parts, *kind.parts]))
+        have = list(dict.fromkeys([*parts, *own]))
         hint = did_you_mean(part, have) or f"; it has: {', '.join(have)}"
         raise DataError(f"the dataset {kind.type!r} has no part {part!r}{hint}")
     shares = [float(each) for each in parts.values() if not isinstance(each, str)]

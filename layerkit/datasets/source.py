@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class Header:
     """How many samples after one share values with it, as windows of a text do."""
     varies: bool = False
     """Whether samples of the first array may differ in their last two axes; its shape is then that of the first one."""
+    channel_order: Literal["RGB", "BGR"] = "RGB"
+    """Order that a net gets three channels in unless it asks for another; of samples themselves it is RGB always."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the numbers that a sample of a table has, in their order."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:
@@ -95,6 +99,9 @@ class Source:
     def place(self, index: int) -> str:
         """How messages name a sample: by its file, where it has one of its own."""
         return f"sample {index}"
+
+    def verify(self) -> None:
+        """Raise DataError for samples that are known to be missing before any is read."""
 
     def close(self) -> None:
         """Let go of files."""
@@ -163,6 +170,12 @@ def check(where: str, arrays: Mapping[str, Array], class_names: Sequence[str]) -
             raise DataError(
                 f"{where}: label {labels[index]} of sample {index[0]} does not lie within 0 to {len(class_names) - 1}"
             )
+
+
+def check_label(label: int, class_names: Sequence[str], where: str) -> None:
+    """Raise DataError, which begins with `where`, for a label that names no class, where classes have names."""
+    if class_names and not 0 <= label < len(class_names):
+        raise DataError(f"{where} has the label {label}, which does not lie within 0 to {len(class_names) - 1}")
 
 
 def _check_finite(where: str, name: str, array: Array) -> None:

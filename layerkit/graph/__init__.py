@@ -5,9 +5,10 @@ expand blocks and defaults -> read layers for a phase -> select -> name versions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from layerkit.blob import Shape, shape_text
@@ -19,7 +20,7 @@ from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.segments import find_segments
 from layerkit.graph.shapes import plan_nodes, replan
-from layerkit.layer import Body, SampleInfo
+from layerkit.layer import Body, SampleInfo, SourceLayer
 from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run
 from layerkit.text import Map, from_python
 
@@ -120,6 +121,7 @@ def load(
             if graph is not None:
                 graphs[key] = graph
     _check_lent_weights(graphs, problems)
+    _check_classes(graphs, problems)
     problems.check()
     return Loaded(run, graphs)
 
@@ -138,6 +140,27 @@ def _check_lent_weights(graphs: Mapping[str, Graph], problems: Problems) -> None
                     message = f"the weight {name!r} is {here} in phase {phase}, but {there} in phase {other}"
                     problems.found.append(node.spec.problem(message, *_changed(spec, node.spec)))
                     faulty.add(node.name)
+
+
+def _check_classes(graphs: Mapping[str, Graph], problems: Problems) -> None:
+    """A label must mean the same class in all phases, though each may read a file of its own."""
+    first: dict[str, tuple[str, Sequence[str]]] = {}
+    for phase, graph in graphs.items():
+        for node in graph.nodes:
+            names = node.layer.class_names() if isinstance(node.layer, SourceLayer) else ()
+            if names:
+                other, known = first.setdefault(node.tops[0].name, (phase, names))
+                both = enumerate(zip_longest(names, known))
+                here = next(((i, now, then) for i, (now, then) in both if now != then), None)
+                if here is not None:
+                    i, now, then = here
+                    message = (
+                        f"class {i} is {now or 'none'!r} in phase {phase}, but {then or 'none'!r} in phase {other}"
+                    )
+                    hint = (
+                        "; a table or a text that 'parts' names for each phase has the classes of the one to train with"
+                    )
+                    problems.found.append(node.spec.problem(message + hint, "source"))
 
 
 def _changed(spec: LayerSpec, other: LayerSpec) -> list[str]:

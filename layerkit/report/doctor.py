@@ -13,7 +13,12 @@ import numpy as np
 import layerkit
 from layerkit import cores, engines, threads
 
-EXTRAS = {"fast": ("onednn-cpu-gomp",), "data": ("h5py", "pillow"), "plot": ("tensorboardX",)}
+EXTRAS = {
+    "fast": ("onednn-cpu-gomp",),
+    "data": ("h5py", "lmdb", "pillow"),
+    "plot": ("tensorboardX",),
+    "onnx": ("onnx",),
+}
 """Distributions that each extra for users adds, as pyproject.toml has them."""
 
 

@@ -52,7 +52,7 @@ for name, part in (("a", slice(0, 2)), ("b", slice(2, 5))):
 
 def digits(bottoms, weights, params):
     """The first three of the test part in its order, by the package's own file."""
-    import layerkit.datasets.digits as module
+    import layerkit.datasets.bundled.digits as module
 
     held = np.load(module.FILE)
     data, label = held["data"][1437:1440, np.newaxis], held["label"][1437:1440]
@@ -188,6 +188,7 @@ def surrounded(bottoms, weights, params):
 
 ROOT = {"root_folder": f"{FOLDER}/"}
 LISTED = {"source": str(LIST), **ROOT}
+FILES = {"dataset": {"type": "image_list", "root": str(FOLDER)}, "source": str(LIST), "shuffle": False}
 WINDOW = {"source": str(WINDOWS), "batch_size": 4, "crop_size": 5, **ROOT}
 AHEAD = {
     "prefetch": 0,
@@ -289,6 +290,27 @@ CASES = [
         phase="test",
         num_tops=2,
         formula=lambda *given: [transformed(*given, count=5)[0], np.arange(5)],
+    ),
+    Case(
+        "Data",
+        "grey",
+        params={**FILES, "batch_size": 2, "force_gray": True, "shuffle": False},
+        num_tops=2,
+        formula=grey,
+    ),
+    Case(
+        "Data",
+        "in colour, some skipped",
+        params={
+            **FILES,
+            "batch_size": 3,
+            "force_color": True,
+            "rand_skip": 4,
+            "shuffle": False,
+            "channel_order": "BGR",
+        },
+        num_tops=2,
+        formula=skipped,
     ),
     Case(
         "Data",

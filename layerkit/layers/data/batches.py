@@ -133,6 +133,11 @@ class BatchedSource(SourceLayer):
         given: int | None = getattr(self.params, "prefetch", None)
         return given if given is not None else 0 if maker.quick else AHEAD
 
+    def rand_skip(self) -> int:
+        """How many samples are left out at the very beginning: fewer than the parameter says, in the train phase."""
+        most = self.params.rand_skip if self.phase == "train" else 0
+        return int(self.generator().integers(most)) if most else 0
+
     def only_here(self) -> bool:
         """Whether another process cannot open the samples."""
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -77,8 +78,17 @@ class Data(BatchedSource):
         shuffle: bool | None = Field(
             None, description="Whether each epoch has an order of its own; by default in the train phase only."
         )
-        channel_order: Literal["RGB", "BGR"] = Field(
-            "RGB", description="Order of three channels in top 0: RGB as stored, or BGR, reversed after the transforms."
+        channel_order: Literal["RGB", "BGR"] | None = Field(
+            None,
+            description="Order of three channels in top 0, after the transforms: RGB, or BGR, which is the default for "
+            "Caffe's databases (lmdb) only, as they are stored so.",
+        )
+        force_color: bool = Field(
+            False, description="Whether encoded images become three channels, whatever they are in their files."
+        )
+        force_gray: bool = Field(False, description="Whether encoded images become one channel.")
+        rand_skip: int = Field(
+            0, ge=0, description="Train phase: leave out at random fewer samples than this, once, at the beginning."
         )
         balanced: bool = Field(
             False, description="Whether each epoch draws equally many samples of every class; it shuffles too."
@@ -93,6 +103,12 @@ class Data(BatchedSource):
         )
 
         by_part: ClassVar[frozenset[str]] = frozenset({"parts"})
+
+        @model_validator(mode="after")
+        def _one_color(self) -> Data.Params:
+            if self.force_color and self.force_gray:
+                raise ValueError("give force_color or force_gray, not both")
+            return self
 
         @model_validator(mode="after")
         def _one_origin(self) -> Data.Params:
@@ -125,6 +141,9 @@ class Data(BatchedSource):
         header = self._describe()
         return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
 
+    def class_names(self) -> Sequence[str]:
+        return () if self._planned is None else self._planned.class_names
+
     def missing(self) -> str | None:
         try:
             if self._describe().length is None:  # known by name only
@@ -145,6 +164,7 @@ class Data(BatchedSource):
             balanced=p.balanced,
             last_batch=self.last_batch(),
             on_error=p.on_error,
+            skip=self.rand_skip(),
         )
 
     def open(self) -> None:
@@ -166,12 +186,20 @@ class Data(BatchedSource):
         except UnknownNameError as error:
             error.field = "dataset"
             raise
-        if p.part is not None and not p.parts and not chosen.dataset.parts:
+        if p.part is not None and not p.parts and not chosen.dataset.parts_at(chosen.source):
             raise ShapeError(f"part: {chosen.dataset.type!r} is one part by itself; divide it with 'parts'", "part")
-        return chosen
+        if not (p.force_color or p.force_gray):
+            return chosen
+        if "color" not in type(chosen.dataset).model_fields:
+            field = "force_color" if p.force_color else "force_gray"
+            raise ShapeError(f"{field}: {chosen.dataset.type!r} holds no encoded images", field)
+        return replace(chosen, dataset=chosen.dataset.model_copy(update={"color": p.force_color}))
 
     def _pipeline(self, header: Header) -> Pipeline:
-        layout, order = layout_of(header, self._names(header)), self.params.channel_order
+        names = self._names(header)
+        layout, order = layout_of(header, names), self.params.channel_order
+        if order is None:
+            order = header.channel_order if names[0] == "data" else "RGB"
         return build(self.params, self.phase, layout, channel_order=order, draws=draws_of(self))
 
     def _shapes(self, header: Header) -> Sequence[Shape]:

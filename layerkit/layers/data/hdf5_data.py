@@ -7,8 +7,10 @@ from typing import NamedTuple
 from pydantic import Field
 
 from layerkit.blob import Shape
-from layerkit.datasets import Header, Source, hdf5
+from layerkit.datasets import Header, Source
 from layerkit.datasets.batches import BatchMaker
+from layerkit.datasets.files import hdf5
+from layerkit.datasets.files.lists import read_files
 from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Plan, SampleInfo
@@ -21,9 +23,9 @@ class HDF5Data(BatchedSource):
     """Samples from HDF5 files, batch by batch; each top is the dataset of its name.
 
     Values are as stored. The files must hold all these datasets, with equally many samples along axis 0 within a file
-    and samples of one shape in all files. They are read one after the other, and one at a time lies in memory. With
-    `shuffle` each epoch takes the files in another order, and the samples of each file. Batches and their ends are as
-    in Data. Needs h5py: pip install 'layerkit[data]'.
+    and samples of one shape in all files. They are read one after the other, and one at a time lies in memory, unless
+    it is larger than 512 MB. With `shuffle` each epoch takes the files in another order, and the samples of each file.
+    Batches and their ends are as in Data. Needs h5py: pip install 'layerkit[data]'.
 
     Bottoms: none. Tops: (N, *sample shape of the dataset) each; a label may be (N,) or, as often in such files, (N, 1).
     Raises DataError, naming the file, for one that is missing, broken or unfit, and for values that are not finite.
@@ -66,7 +68,7 @@ class HDF5Data(BatchedSource):
             raise DataError(f"the samples of {self.name!r} have changed since the net was planned; build the net again")
 
     def _describe(self) -> Header:
-        return hdf5.Files(self.params.source, self._names()).header
+        return _Opener(self.params.source, self._names()).open().header
 
     def _names(self) -> list[str]:
         names = list(self.params.arrays or self.top_names)
@@ -80,4 +82,4 @@ class _Opener(NamedTuple):
     names: list[str]
 
     def open(self) -> Source:
-        return hdf5.Files(self.source, self.names)
+        return hdf5.Files(read_files(self.source), {name: name for name in self.names})

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Source, images
+from layerkit.datasets import Source
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.lists import Listed, expect_files, read_labelled
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
@@ -82,14 +83,14 @@ class ImageData(BatchedSource):
 
     def missing(self) -> str | None:
         try:
-            images.expect_pillow()
+            decode.expect_pillow()
             expect_files(self._list())
         except DataError as error:
             return str(error)
         return None
 
     def maker(self) -> BatchMaker:
-        p, train = self.params, self.phase == "train"
+        p = self.params
         return BatchMaker(
             _Opener(p.source, p.root_folder, p.is_color),
             self._names,
@@ -99,7 +100,7 @@ class ImageData(BatchedSource):
             shuffle=self.shuffles(),
             last_batch=self.last_batch(),
             on_error=p.on_error,
-            skip=int(self.generator().integers(p.rand_skip)) if train and p.rand_skip else 0,
+            skip=self.rand_skip(),
         )
 
     def depth(self, maker: BatchMaker) -> int:
@@ -121,8 +122,8 @@ class ImageData(BatchedSource):
         return build(p, self.phase, layout, channel_order=order, before=caffe, draws=draws_of(self))
 
     def _first(self) -> Shape:
-        """The shape of the first image."""
-        return (3 if self.params.is_color else 1, *images.size_of(self._list()[0]))
+        """The shape of the first image that can be read."""
+        return images.first_shape(self._list(), self.params.is_color)
 
     def _list(self) -> list[Listed]:
         return read_labelled(self.params.source, self.params.root_folder)

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import images
-from layerkit.datasets.lists import Windows, expect_files, read_windows
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Windows, expect_files, read_windows
 from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, Samples, read_mean, sample_info
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import DataError, ShapeError
@@ -98,14 +98,14 @@ class WindowData(SourceLayer):
 
     def missing(self) -> str | None:
         try:
-            images.expect_pillow()
+            decode.expect_pillow()
             expect_files(self._read().images)
         except DataError as error:
             return str(error)
         return None
 
     def open(self) -> None:
-        images.expect_pillow()
+        decode.expect_pillow()
         windows = self._read()
         expect_files(windows.images)
         self._contents = [images.read_bytes(image) for image in windows.images] if self.params.cache_images else []
