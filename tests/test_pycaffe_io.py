@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import layerkit.pycaffe as caffe
-from layerkit.datasets import blobproto, datum
+from layerkit.datasets.files import blobproto, datum
 from layerkit.errors import DataError, ShapeError, UnknownNameError, UsageError
 from layerkit.wire import Message
 

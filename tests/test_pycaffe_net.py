@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import layerkit.pycaffe as caffe
+from layerkit.datasets.writing.lmdb_writer import write_lmdb
 from layerkit.errors import ConfigError, ShapeError, UnknownNameError, UsageError
-from layerkit.pycaffe import reading
 
 DEPLOY = """\
 name: "small.net"
@@ -312,10 +312,19 @@ def test_only_what_a_phase_needs_must_be_known(write):
         caffe.Net(write('layer { name: "a" type: "Input" top: "a" exclude { phase: TRAIN } }'), caffe.TRAIN)
 
 
-def test_batches_of_a_database_are_always_full(write):
-    data = 'layer { name: "data" type: "Data" top: "data" data_param { source: "lmdb" batch_size: 4 backend: LMDB } }\n'
-    (layer,) = reading.load(write(data)).net.layers
-    assert layer["last_batch"] == "wrap"
+def test_batches_of_a_database_are_always_full(write, tmp_path):
+    """The last one begins the samples anew, in the test phase too."""
+    pytest.importorskip("lmdb", reason="lmdb is not installed")
+    pixels = np.arange(6, dtype=np.uint8).repeat(4).reshape(6, 1, 2, 2)
+    write_lmdb(str(tmp_path / "six"), [(image, i) for i, image in enumerate(pixels)])
+    net = caffe.Net(
+        write(f"""layer {{ name: "data" type: "Data" top: "data" top: "label" transform_param {{ scale: 0.5 }}
+  data_param {{ source: "{tmp_path / "six"}" batch_size: 4 backend: LMDB }} }}"""),
+        caffe.TEST,
+    )
+    assert [net.forward()["label"].tolist() for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
+    np.testing.assert_array_equal(net.blobs["data"].data, pixels[2:] / 2)
+    assert net.inputs == []
 
 
 def test_a_wrong_call_is_one_sentence(write):
