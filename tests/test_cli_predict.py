@@ -13,7 +13,7 @@ from PIL import Image
 
 import layerkit as lk
 from layerkit import datasets, snapshot
-from layerkit.datasets.transforms.resampling import resample
+from layerkit.datasets.picture import Picture
 
 SNAPSHOT = "digits.safetensors"
 
@@ -170,7 +170,7 @@ def test_an_image_of_another_size_is_resized_and_that_is_said(predict):
     assert answer.err == "photo.png: resized from 20x30 to 8x8, which the net takes\n"
     with Image.open("photo.png") as opened:
         grey = np.asarray(opened.convert("L"))
-    (prob,) = probabilities(resample(grey[np.newaxis, np.newaxis], 8, 8))
+    (prob,) = probabilities(Picture.of(grey[np.newaxis]).resized(8, 8, "bilinear").pixels()[np.newaxis])
     assert answer.out == f"photo.png: {prob.argmax()} {prob.max():.4f}\n"
 
 

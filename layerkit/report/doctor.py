@@ -18,6 +18,7 @@ EXTRAS = {
     "data": ("h5py", "lmdb", "pillow"),
     "plot": ("tensorboardX",),
     "onnx": ("onnx",),
+    "caffe": ("protobuf",),
 }
 """Distributions that each extra for users adds, as pyproject.toml has them."""
 

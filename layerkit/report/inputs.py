@@ -15,9 +15,9 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.files import decode
 from layerkit.datasets.files.images import SUFFIXES
 from layerkit.datasets.kinds import kind_of
+from layerkit.datasets.picture import Picture
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.transforms.base import shape_words
-from layerkit.datasets.transforms.resampling import resample
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
 from layerkit.report import samples
@@ -137,7 +137,7 @@ class Reader:
         if image.shape[1:] != (height, width):
             sizes = f"{shape_text(image.shape[1:])} to {height}x{width}"
             self.note(f"{name}: resized from {sizes}, which the net takes")
-            image = resample(image[np.newaxis], height, width)[0]
+            image = Picture.of(image).resized(height, width, "bilinear").pixels()
         return Sample(name, image)
 
     def _fitted(self, place: str, data: Array, label: Array | None = None) -> Sample:

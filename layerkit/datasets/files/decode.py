@@ -15,6 +15,7 @@ import numpy as np
 
 from layerkit.blob import Array, shape_text
 from layerkit.datasets.optional import need
+from layerkit.datasets.picture import Picture
 from layerkit.errors import DataError
 
 MOST_PIXELS = 89_478_485
@@ -30,6 +31,16 @@ Content = str | bytes | memoryview
 """The path of an image file, or what is in it."""
 
 _ORIENTATION = 0x0112  # EXIF's tag
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What brings an image of an EXIF orientation into the right one, in Pillow's words."""
 
 
 def expect_pillow() -> Any:
@@ -38,7 +49,12 @@ def expect_pillow() -> Any:
 
 
 def decode(content: Content, where: str, color: bool | None = True, min_side: int = 0) -> Array:
-    """Pixels of 0..255, uint8, (3, H, W) in red, green, blue or (1, H, W), the right way up.
+    """Pixels of 0..255, uint8, (3, H, W) in red, green, blue or (1, H, W), the right way up; see `picture`."""
+    return picture(content, where, color, min_side).pixels()
+
+
+def picture(content: Content, where: str, color: bool | None = True, min_side: int = 0) -> Picture:
+    """The image of a file, in red, green and blue or in grey, the right way up.
 
     `color` None keeps grey images grey. With `min_side` a JPEG is decoded at a half, a quarter or an eighth of its
     size, the smallest of which both sides are that long, which is quicker. Raises DataError, which begins with `where`,
@@ -50,12 +66,12 @@ def decode(content: Content, where: str, color: bool | None = True, min_side: in
         mode = "RGB" if (_in_color(image) if color is None else color) else "L"
         if "transparency" in image.info:
             image = image.convert("RGBA")  # without this step Pillow would warn of what is lost
-        pixels = np.asarray(image if image.mode == mode else image.convert(mode))  # (H, W, 3) or (H, W)
         turn = _orientation(image.info.get("exif"))
-    planes: Array = np.atleast_3d(pixels).transpose(2, 0, 1)
-    if turn >= 5:
-        planes = planes.transpose(0, 2, 1)
-    return planes[:, :: -1 if turn in (3, 4, 7, 8) else 1, :: -1 if turn in (2, 3, 6, 7) else 1]
+        image.load()  # a mode that it has already is given by the same object, not read yet
+        image = image if image.mode == mode else image.convert(mode)
+        if turn != 1:
+            image = image.transpose(expect_pillow().Transpose[_TURNS[turn]])
+    return Picture(image)
 
 
 def shape(content: Content, where: str, color: bool | None = True, min_side: int = 0) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from layerkit.blob import Array, Shape
 from layerkit.datasets.files import decode
 from layerkit.datasets.files.lists import Listed, expect_files, expect_inside
+from layerkit.datasets.picture import Picture
 from layerkit.datasets.source import Header, Source, check_label
 from layerkit.errors import DataError
 
@@ -52,11 +53,19 @@ class ImageFiles(Source):
 
     def sample(self, index: int) -> Mapping[str, Array]:
         """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
+        data, label = self._read(index)
+        return {"data": data.pixels(), "label": label}
+
+    def as_read(self, index: int) -> Mapping[str, Array | Picture]:
+        """An image that is no array yet, and its label."""
+        data, label = self._read(index)
+        return {"data": data, "label": label}
+
+    def _read(self, index: int) -> tuple[Picture, Array]:
         listed = self._listed[index]
         if self._root is not None:
             expect_inside(listed, self._root)
-        image = read(listed, self._color, min_side=self._min_side)
-        return {"data": image, "label": np.asarray(listed.label)}
+        return read(listed, self._color, min_side=self._min_side), np.asarray(listed.label)
 
     def verify(self) -> None:
         """Raise DataError, naming the first three, where files are missing."""
@@ -96,13 +105,13 @@ def size_of(listed: Listed, min_side: int = 0) -> tuple[int, int]:
         return decode.shape(listed.path, where, min_side=min_side)[1:]
 
 
-def read(listed: Listed, color: bool = True, content: bytes | None = None, min_side: int = 0) -> Array:
-    """Pixels of 0..255, uint8, (3, H, W) in red, green, blue or (1, H, W); from `content` if the file was read.
+def read(listed: Listed, color: bool = True, content: bytes | None = None, min_side: int = 0) -> Picture:
+    """An image in red, green and blue or in grey; from `content` if the file was read.
 
     Raises DataError, naming the line of the list, for a file that is missing, broken or has more than 8 bits a value.
     """
     with _named(listed) as where:
-        return decode.decode(listed.path if content is None else content, where, color, min_side)
+        return decode.picture(listed.path if content is None else content, where, color, min_side)
 
 
 def read_bytes(listed: Listed) -> bytes:

@@ -129,7 +129,9 @@ class WindowData(SourceLayer):
             rng = self.generator(position + row)
             image, label, *corners = table[rng.integers(len(table))].tolist()
             mirrored = bool(p.mirror and rng.random() < 0.5)
-            pixels = images.read(windows.images[image], content=self._contents[image] if self._contents else None)
+            pixels = images.read(
+                windows.images[image], content=self._contents[image] if self._contents else None
+            ).pixels()
             self._show(pixels, corners, mirrored, windows.images[image].place, top[0].data[row])
             if len(top) > 1:
                 top[1].data[row] = label
