@@ -146,7 +146,10 @@ layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
     assert weights(1)[0] not in first
 
 
-def test_the_module_has_what_pycaffe_has():
+def test_the_module_has_what_pycaffe_has(capsys):
+    caffe.init_log()
+    caffe.log("a line")
+    assert capsys.readouterr().err == "a line\n"
     caffe.set_mode_gpu()
     caffe.set_device(0)
     caffe.set_mode_cpu()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import layerkit.pycaffe as caffe
+from layerkit.datasets.writing.lmdb_writer import write_lmdb
 from layerkit.errors import ConfigError, ShapeError, UnknownNameError, UsageError
 
 DEPLOY = """\
@@ -201,6 +202,28 @@ def test_many_samples_go_through_in_batches(write):
     np.testing.assert_allclose(flown["data"][2:4], net.blobs["data"].diff, rtol=1e-4, atol=1e-7)
 
 
+def test_gradients_may_be_added_layer_by_layer(write):
+    """As in style transfer: at each of some blobs the script adds its own gradient, then goes on down from there."""
+    text = "force_backward: true\n" + DEPLOY.replace('"Softmax" bottom: "ip"', '"TanH" bottom: "ip"')
+    net = filled(write(text))
+
+    def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        net.forward(data=x)
+        loss, below = 0.0, {"prob": "conv.1", "conv.1": None}
+        net.blobs["prob"].diff[...] = 0
+        for name, end in below.items():
+            blob = net.blobs[name]
+            loss += 0.5 * float((blob.data.astype(np.float64) ** 2).sum())
+            blob.diff[...] += blob.data
+            net.backward(start=name, end=end)
+        return loss, net.blobs["data"].diff.copy()
+
+    x, step = net.blobs["data"].data.copy(), np.random.default_rng(4).normal(size=(2, 3, 8, 9)).astype(np.float32)
+    _, gradient = loss_and_gradient(x)
+    difference = (loss_and_gradient(x + 1e-3 * step)[0] - loss_and_gradient(x - 1e-3 * step)[0]) / 2e-3
+    assert float((gradient * step).sum()) == pytest.approx(difference, rel=1e-2)
+
+
 def test_hooks_are_called_around_each_layer(write):
     net, plain = filled(write(DEPLOY)), filled(write(DEPLOY))
     calls = []
@@ -287,6 +310,21 @@ def test_only_what_a_phase_needs_must_be_known(write):
         caffe.Net(slip, caffe.TEST)
     with pytest.raises(ConfigError, match="the net has no layers in the phase TRAIN"):
         caffe.Net(write('layer { name: "a" type: "Input" top: "a" exclude { phase: TRAIN } }'), caffe.TRAIN)
+
+
+def test_batches_of_a_database_are_always_full(write, tmp_path):
+    """The last one begins the samples anew, in the test phase too."""
+    pytest.importorskip("lmdb", reason="lmdb is not installed")
+    pixels = np.arange(6, dtype=np.uint8).repeat(4).reshape(6, 1, 2, 2)
+    write_lmdb(str(tmp_path / "six"), [(image, i) for i, image in enumerate(pixels)])
+    net = caffe.Net(
+        write(f"""layer {{ name: "data" type: "Data" top: "data" top: "label" transform_param {{ scale: 0.5 }}
+  data_param {{ source: "{tmp_path / "six"}" batch_size: 4 backend: LMDB }} }}"""),
+        caffe.TEST,
+    )
+    assert [net.forward()["label"].tolist() for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
+    np.testing.assert_array_equal(net.blobs["data"].data, pixels[2:] / 2)
+    assert net.inputs == []
 
 
 def test_a_wrong_call_is_one_sentence(write):

@@ -147,6 +147,18 @@ def test_callbacks_come_before_the_pass_and_before_the_update(make):
     np.testing.assert_allclose(solver.net.params["ip"][1].data, -0.2 * (1 + 1.9), rtol=1e-6)
 
 
+def test_a_nets_hooks_are_called_in_training(make):
+    path = make("momentum: 0.9 iter_size: 2")
+    hooked, plain = caffe.SGDSolver(path), caffe.SGDSolver(path)
+    calls = []
+    hooked.net.after_forward(lambda i: calls.append(i))
+    hooked.net.before_backward(lambda i: calls.append(-i))
+    for solver in (hooked, plain):
+        solver.step(3)
+    assert calls == [0, 1, 2, 3, -3, -2, -1, 0] * 6
+    np.testing.assert_allclose(weights(hooked), weights(plain), rtol=1e-5)
+
+
 def test_several_nets_and_their_own_files(make, tmp_path):
     text = """train_net: "tiny.prototxt" test_net: "tiny.prototxt" test_net: "other.prototxt" test_iter: 1 test_iter: 2
 test_state { stage: "a" } test_state { level: 1 } test_interval: 2 base_lr: 0.1

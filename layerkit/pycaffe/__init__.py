@@ -18,7 +18,17 @@ from layerkit.pycaffe.blob import Blob
 from layerkit.pycaffe.classifier import Classifier
 from layerkit.pycaffe.detector import Detector
 from layerkit.pycaffe.layer import Layer
-from layerkit.pycaffe.modes import TEST, TRAIN, set_device, set_engine, set_mode_cpu, set_mode_gpu, set_random_seed
+from layerkit.pycaffe.modes import (
+    TEST,
+    TRAIN,
+    init_log,
+    log,
+    set_device,
+    set_engine,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_random_seed,
+)
 from layerkit.pycaffe.net import Net
 from layerkit.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from layerkit.pycaffe.proto import caffe_pb2
@@ -56,10 +66,12 @@ __all__ = [
     "detector",
     "draw",
     "get_solver",
+    "init_log",
     "install",
     "io",
     "layer_type_list",
     "layers",
+    "log",
     "net_spec",
     "params",
     "proto",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from layerkit.errors import UsageError
@@ -20,6 +22,15 @@ def set_mode_cpu() -> None:
 
 def set_mode_gpu() -> None:
     """Nothing: layerkit computes on the CPU, and gives what Caffe gives on a GPU but for the last bits."""
+
+
+def init_log(level: int = 0) -> None:
+    """Nothing: what Caffe logs is printed to stderr unless the environment's GLOG_minloglevel is above 0."""
+
+
+def log(text: str) -> None:
+    """Print a line where Caffe logs."""
+    print(text, file=sys.stderr)
 
 
 def set_device(device: int) -> None:

@@ -148,11 +148,13 @@ class Passes(Views):
 
     # -- hooks -----------------------------------------------------------------------------------------------------
 
-    def before_forward(self, hook: Hook) -> None:
-        """Call `hook` with each layer's number before it runs forward in a pass that the script calls.
+    @property
+    def hooked(self) -> bool:
+        """Whether there are hooks."""
+        return any(self._hooks.values())
 
-        With hooks layers run one by one, which is slower. A solver's own passes call none.
-        """
+    def before_forward(self, hook: Hook) -> None:
+        """Call `hook` with each layer's number before it runs forward. With hooks layers run one by one, slower."""
         self._hooks["before_forward"].append(hook)
 
     def after_forward(self, hook: Hook) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from layerkit import solver as solvers
 from layerkit.convert import caffemodel
-from layerkit.evaluation import Tests
+from layerkit.evaluation import Tests, batch_size
 from layerkit.events import Event
 from layerkit.net import Net as Inner
 from layerkit.pycaffe import modes
@@ -26,9 +26,9 @@ _LEVEL = "GLOG_minloglevel"
 class Solver:
     """Trains `net` as a solver.prototxt says, and tests `test_nets`, which have its weights all the time.
 
-    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate. As in Caffe these say nothing
-    of how far the samples were read; `lk.Solver` of a converted run goes on bit for bit. Displays and tests are printed
-    to stderr unless the environment's GLOG_minloglevel is above 0.
+    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate, whatever snapshot_format says.
+    As in Caffe these say nothing of how far the samples were read; `lk.Solver` of a converted run goes on bit for bit.
+    Displays and tests are printed to stderr unless the environment's GLOG_minloglevel is above 0.
 
     Source: Caffe's Solver; pycaffe's _caffe.cpp.
     """
@@ -54,7 +54,7 @@ class Solver:
             batches[f"#{len(self.test_nets)}"] = count
             self.test_nets.append(Net.over(test, found.words, owned=True))
         tests = {name: net.inner for name, net in zip(batches, self.test_nets, strict=True)}
-        self._run = _Run.over(inner, tests, batches, spec)
+        self._run = _Run.over(self.net, tests, batches, spec)
         self._run.events.listen(_log)
         self._prefix = file.prefix
         self._max_iter = int(file.fields.get("max_iter", 0))
@@ -173,13 +173,15 @@ def get_solver(solver_file: str | os.PathLike[str]) -> Solver:
 class _Run(solvers.Solver):
     """layerkit's solver, with calls around each update."""
 
+    shown: Net
     on_start: list[Callback]
     on_gradients_ready: list[Callback]
 
     @classmethod
-    def over(cls, net: Inner, tests: Mapping[str, Inner], batches: Mapping[str, int | str], spec: SolverSpec) -> Self:
+    def over(cls, net: Net, tests: Mapping[str, Inner], batches: Mapping[str, int | str], spec: SolverSpec) -> Self:
         """A solver over nets that exist already, with the number of batches that each is tested by."""
-        run = cls.from_net(net, spec)
+        run = cls.from_net(net.inner, spec)
+        run.shown = net
         run._tests = Tests(tests, batches)
         run.test_nets = run._tests.nets
         run.on_start, run.on_gradients_ready = [], []
@@ -193,9 +195,21 @@ class _Run(solvers.Solver):
     def _gradients(self) -> float:
         for call in self.on_start:
             call()
-        loss = super()._gradients()
+        loss = self._layer_by_layer() if self.shown.hooked else super()._gradients()
         for call in self.on_gradients_ready:
             call()
+        return loss
+
+    def _layer_by_layer(self) -> float:
+        """What the base does, with the script's hooks around each layer."""
+        loss, last = 0.0, len(self.shown.layers) - 1
+        self.shown.clear_param_diffs()
+        for _ in range(self.spec.iter_size):
+            loss += self.shown._forward(0, last) / self.spec.iter_size
+            self._guard.check_loss(loss, self.iteration)
+            self.shown._backward(last, 0)
+            self._samples += batch_size(self.net)
+        self._losses.append(loss)
         return loss
 
 

@@ -35,7 +35,8 @@ class Python(Layer):
         backward(top, propagate_down, bottom)   writes or adds to bottom[i].diff and self.blobs[i].diff
 
     and may have any base. A file written for Caffe does `import caffe` and derives from `caffe.Layer`; any module
-    `caffe` on Python's path that has a class `Layer`, even an empty one, serves. `setup` and `reshape` run already when
+    `caffe` on Python's path that has a class `Layer`, even an empty one, serves, and so does what
+    `layerkit.pycaffe.install()` puts there. `setup` and `reshape` run already when
     the net is planned, with blobs full of zeros. What the class keeps for itself is in no snapshot, and without bottoms
     the layer does not count as a source that can be rewound; in the derived predict phase it becomes an Input then.
 
