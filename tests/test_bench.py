@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import bench_tools
 import numpy as np
 import pytest
-
-TOOLS = Path(__file__).parents[1] / "tools"
 
 
 @pytest.fixture(scope="module")
 def bench() -> Any:
-    """The script as a module; its parts are its attributes."""
-    before, known = list(sys.path), set(sys.modules)
-    spec = importlib.util.spec_from_file_location("bench_script", TOOLS / "bench.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    yield script
-    sys.path[:] = before
-    for name in set(sys.modules) - known:
-        if name.split(".")[0] == "bench":
-            del sys.modules[name]
+    """The script as a module; its parts are found while it is one."""
+    with bench_tools.loaded() as script:
+        yield script
 
 
 def part(bench: Any, name: str) -> ModuleType:
-    return importlib.import_module(f"bench.{name}")
+    return bench_tools.part(name)
 
 
 # -- the nets --------------------------------------------------------------------------------------------------------

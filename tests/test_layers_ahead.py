@@ -56,6 +56,21 @@ def test_batches_are_the_same_whoever_makes_them(how, phase):
     ahead.close()
 
 
+@pytest.mark.parametrize("how", [{}, *KINDS], ids=str)
+def test_windows_are_the_same_whoever_draws_them(how):
+    Path("windows.txt").write_text(
+        "".join(f"# {i}\n{i}.png\n3\n4\n5\n2\n{i + 1} 0.9 1 0 4 3\n7 0.3 0 0 3 3\n" for i in range(5))
+    )
+    windows = layer("WindowData", source="windows.txt", batch_size=3, crop_size=4, mirror=True, mean_value=[9])
+    wanted = seen(net({**windows, "prefetch": 0}), 5)
+    ahead = net({**windows, **how})
+    assert_same(seen(ahead, 5), wanted)
+    ahead.layers["data"].state.consumed[0] = 6
+    assert_same(seen(ahead, 2), wanted[2:4])
+    assert ahead.layers["data"].batches() == 4
+    ahead.close()
+
+
 def test_a_net_that_is_forgotten_leaves_no_threads():
     ahead = net({**IMAGES, "prefetch": 2})
     ahead.forward()

@@ -97,6 +97,11 @@ class BatchMaker:
             raise UsageError("the source is not open")
         return self._stream
 
+    @property
+    def batches(self) -> int:
+        """Batches in which every sample comes once."""
+        return self.stream.batches
+
     def after(self, position: int) -> int:
         """The position of the batch that follows the one at `position`."""
         return self.stream.after(position)

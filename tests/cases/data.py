@@ -406,7 +406,7 @@ CASES = [
     Case(
         "WindowData",
         "less a mean image, mirrored",
-        params={**WINDOW, "mean_file": str(FOLDER / "mean.npy"), "mirror": True},
+        params={**WINDOW, "mean_file": str(FOLDER / "mean.npy"), "mirror": True, **AHEAD},
         num_tops=2,
         formula=windows(),
     ),

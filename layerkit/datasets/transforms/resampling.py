@@ -6,29 +6,24 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.datasets.picture import Interpolation, Picture
-from layerkit.datasets.transforms.base import BYTE, FLOAT, Samples
+from layerkit.datasets.transforms.base import BYTE, FLOAT
 
 
 def resample(
-    samples: Samples,
+    images: Array,
     height: int,
     width: int,
     interpolation: Interpolation = "bilinear",
     *,
     parts: Array | None = None,
     box: tuple[float, float, float, float] | None = None,
-) -> None:
-    """Bring the data, images (k, C, H, W), to another size, (k, C, height, width), smoothed where they shrink.
+) -> Array:
+    """Images (k, C, H, W) in another size, (k, C, height, width), smoothed where they shrink.
 
     `parts` says what part of each image is used, whole pixels (k, 4): top, left, height, width. `box`, top, left,
     bottom and right in fractions of pixels, says what becomes of the new size, where smoothing may look beyond. Bytes
     stay bytes, all else becomes float32. Needs Pillow: raises DataError where it is not there.
     """
-    if samples.picture is not None:
-        picture = samples.picture if parts is None else samples.picture.cut(*parts[0].tolist())
-        samples.picture = picture.resized(height, width, interpolation, box)
-        return
-    images = samples.data
     dtype = BYTE if images.dtype == BYTE else FLOAT
     count, channels = images.shape[:2]
     out = np.empty((count, height, width, channels), dtype)  # as Pillow has them
@@ -40,7 +35,7 @@ def resample(
         for group in groups:
             made = Picture.of(part[group]).resized(height, width, interpolation, box)
             out[i, :, :, group] = made.pixels().transpose(1, 2, 0)
-    samples.data = out.transpose(0, 3, 1, 2)
+    return out.transpose(0, 3, 1, 2)
 
 
 def bilinear(images: Array, height: int, width: int) -> Array:

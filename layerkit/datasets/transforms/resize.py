@@ -52,7 +52,7 @@ class Resize(Transform):
         y, x, h, w = _middle(*before, width / height) if self.fit == "cover" else (0, 0, *before)
         if self.antialias and (h, w) != (height, width):
             parts = np.tile([y, x, h, w], (len(samples.indices), 1))
-            resample(samples, height, width, self.interpolation, parts=parts)
+            _resample(samples, height, width, self.interpolation, parts=parts)
             return
         images = samples.data[:, :, y : y + h, x : x + w]
         if (h, w) == (height, width):
@@ -100,7 +100,7 @@ class RandomResizedCrop(Transform):
     def apply(self, samples: Samples) -> None:
         height, width = samples.shape[1:]
         parts = self.boxes(height, width, samples.uniform(2 * _TRIES + 2))
-        resample(samples, *both(self.size), self.interpolation, parts=parts)
+        _resample(samples, *both(self.size), self.interpolation, parts=parts)
 
     def boxes(self, height: int, width: int, drawn: Array) -> Array:
         """Top, left, height and width of each image's part, (k, 4), out of (k, 22) numbers in [0, 1)."""
@@ -148,7 +148,24 @@ class ResizedMiddle:
         top, bottom = _stretch(high, height, before[0])
         left, right = _stretch(wide, width, before[1])
         box = (top, left, bottom, right)
-        resample(samples, height, width, self._resize.interpolation, box=box)
+        _resample(samples, height, width, self._resize.interpolation, box=box)
+
+
+def _resample(
+    samples: Samples,
+    height: int,
+    width: int,
+    interpolation: Interpolation,
+    *,
+    parts: Array | None = None,
+    box: tuple[float, float, float, float] | None = None,
+) -> None:
+    """`resample` the data, which stays a picture where it is one."""
+    if samples.picture is None:
+        samples.data = resample(samples.data, height, width, interpolation, parts=parts, box=box)
+        return
+    picture = samples.picture if parts is None else samples.picture.cut(*parts[0].tolist())
+    samples.picture = picture.resized(height, width, interpolation, box)
 
 
 def _stretch(length: int, middle: int, before: int) -> tuple[float, float]:

@@ -14,7 +14,8 @@ from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
 from layerkit.errors import DataError, ShapeError, UnknownNameError
 from layerkit.layer import Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened, top_arrays
+from layerkit.layers.data.ahead import LoadingParams, opened
+from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays
 from layerkit.registry import register
 
 

@@ -14,7 +14,8 @@ from layerkit.datasets.files.lists import read_files
 from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Plan, SampleInfo
-from layerkit.layers.data.batches import BatchedSource, LoadingParams, opened
+from layerkit.layers.data.ahead import LoadingParams, opened
+from layerkit.layers.data.batches import BatchedSource
 from layerkit.registry import register
 
 

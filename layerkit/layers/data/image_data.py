@@ -16,7 +16,8 @@ from layerkit.datasets.files.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
-from layerkit.layers.data.batches import BatchedSource, LoadingParams, draws_of, opened
+from layerkit.layers.data.ahead import LoadingParams, opened
+from layerkit.layers.data.batches import BatchedSource, draws_of
 from layerkit.registry import register
 
 
@@ -103,8 +104,8 @@ class ImageData(BatchedSource):
             skip=self.rand_skip(),
         )
 
-    def depth(self, maker: BatchMaker) -> int:
-        return 0 if self._own_sizes(maker.pipeline) else super().depth(maker)
+    def depth(self) -> int:
+        return 0 if self._own_sizes(opened(self, self._maker).pipeline) else super().depth()
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         maker = opened(self, self._maker)

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets.files import decode, images
-from layerkit.datasets.files.lists import Windows, expect_files, read_windows
-from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, Samples, read_mean, sample_info
-from layerkit.datasets.transforms.resampling import bilinear
+from layerkit.blob import Shape, shape_text
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.lists import expect_files
+from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, read_mean, sample_info
+from layerkit.datasets.windows import Framing, WindowFile, WindowMaker
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import Bottoms, Plan, SampleInfo, SourceLayer, State, Tops
-from layerkit.layers.data.batches import opened
+from layerkit.layer import Plan, SampleInfo, State
+from layerkit.layers.data.ahead import AheadSource, LoadingParams
 from layerkit.registry import register
 
 
-class Place(NamedTuple):
-    """Where a window is cut out of its image, and where it goes in the square; the ends are not included."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 @register
-class WindowData(SourceLayer):
+class WindowData(AheadSource):
     """Windows of images with their labels, drawn at random, as detectors are trained on.
 
         top 0 = (x - mean) * scale inside of the image, 0 outside
@@ -56,7 +41,7 @@ class WindowData(SourceLayer):
     object detection", 2014.
     """
 
-    class Params(CaffeParams):
+    class Params(CaffeParams, LoadingParams):
         source: str = Field(description="Window file: images and, of each, windows with their overlaps.")
         batch_size: int = Field(gt=0, description="Windows a batch, N.")
         crop_size: int = Field(
@@ -81,14 +66,10 @@ class WindowData(SourceLayer):
 
     tops = (1, 2)
 
-    _windows: Windows | None = None
-    _contents: list[bytes]
-    _done: Finish
-
     def plan(self, *bottoms: Shape) -> Plan:
         info = self.samples()
         if Path(self.params.source).is_file():
-            self._read()
+            self._file().read()
         n = self.params.batch_size
         return Plan(tops=[(n, *info.shape), (n,)][: self.num_tops], state=[State("consumed", (1,), "int64")])
 
@@ -99,59 +80,21 @@ class WindowData(SourceLayer):
     def missing(self) -> str | None:
         try:
             decode.expect_pillow()
-            expect_files(self._read().images)
+            expect_files(self._file().read().images)
         except DataError as error:
             return str(error)
         return None
 
-    def open(self) -> None:
-        decode.expect_pillow()
-        windows = self._read()
-        expect_files(windows.images)
-        self._contents = [images.read_bytes(image) for image in windows.images] if self.params.cache_images else []
-        self._done = self._finish()
-        self._windows = windows
+    def maker(self) -> WindowMaker:
+        p = self.params
+        framing = Framing(p.crop_size, p.context_pad, p.crop_mode == "square")
+        return WindowMaker(self._file(), framing, self._finish(), p.mirror, p.cache_images, self.generator)
 
-    def close(self) -> None:
-        self._windows, self._contents = None, []
-
-    def batches(self) -> int:
-        windows = opened(self, self._windows)
-        return -(-(len(windows.foreground) + len(windows.background)) // int(self.params.batch_size))
-
-    def forward(self, bottom: Bottoms, top: Tops) -> None:
-        windows = opened(self, self._windows)
-        p, position = self.params, int(self.state.consumed[0])
-        foreground = self._foreground
-        top[0].data[...] = 0
-        for row in range(p.batch_size):
-            table = windows.background if row < p.batch_size - foreground else windows.foreground
-            rng = self.generator(position + row)
-            image, label, *corners = table[rng.integers(len(table))].tolist()
-            mirrored = bool(p.mirror and rng.random() < 0.5)
-            pixels = images.read(
-                windows.images[image], content=self._contents[image] if self._contents else None
-            ).pixels()
-            self._show(pixels, corners, mirrored, windows.images[image].place, top[0].data[row])
-            if len(top) > 1:
-                top[1].data[row] = label
-        self.state.consumed[0] = position + p.batch_size
-
-    def _show(self, pixels: Array, corners: list[int], mirrored: bool, where: str, square: Array) -> None:
-        """Write a window into its square, (3, crop_size, crop_size)."""
-        height, width = pixels.shape[1:]
-        place = self._place(corners, height, width, mirrored)
-        if place is None:
-            raise DataError(f"{where}: the window {corners} does not lie within the image of {height}x{width}")
-        part = pixels[:, place.top : place.bottom, place.left : place.right]
-        part = bilinear(part, place.height, place.width)
-        if mirrored:
-            part = part[:, :, ::-1]
-        inside = (..., slice(place.y, place.y + place.height), slice(place.x, place.x + place.width))
-        mean = self._done.mean_image
-        done = self._done if mean is None else replace(self._done, mean_image=mean[inside])
-        none = np.zeros(1, np.int64)
-        done.apply(Samples([part[np.newaxis]], none, none), square[inside][np.newaxis])
+    def _file(self) -> WindowFile:
+        p = self.params
+        foreground = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))  # in float32 as in Caffe
+        background = p.batch_size - foreground
+        return WindowFile(p.source, p.root_folder, p.fg_threshold, p.bg_threshold, background, foreground)
 
     def _finish(self) -> Finish:
         """What is done to the pixels last; of the mean image, the square of crop_size in its middle."""
@@ -164,50 +107,3 @@ class WindowData(SourceLayer):
                 size = f"{shape_text(whole.shape)}, which holds no 3x{p.crop_size}x{p.crop_size}"
                 raise ShapeError(f"mean_file: the mean image is {size}", "mean_file")
         return Finish(scale=p.scale, mean_value=tuple(p.mean_value), mean_image=mean, reverse=True)
-
-    def _place(self, corners: list[int], height: int, width: int, mirrored: bool) -> Place | None:
-        """Where the window is in an image of this size and in the square; None where it is not in the image."""
-        size, pad = self.params.crop_size, self.params.context_pad
-        x1, y1, x2, y2 = corners
-        if not pad and self.params.crop_mode == "warp":
-            inside = x1 >= 0 and y1 >= 0 and x2 < width and y2 < height
-            return Place(x1, y1, x2 + 1, y2 + 1, 0, 0, size, size) if inside else None
-        half_width, half_height = (x2 - x1 + 1) / 2, (y2 - y1 + 1) / 2
-        centre_x, centre_y = x1 + half_width, y1 + half_height
-        if self.params.crop_mode == "square":
-            half_width = half_height = max(half_width, half_height)
-        grown = size / (size - 2 * pad)  # so that after warping there are `pad` pixels around the window
-        left, right, x, across = _side(centre_x, half_width * grown, width, size, mirrored)
-        top, bottom, y, down = _side(centre_y, half_height * grown, height, size, False)
-        inside = right > left and bottom > top and across > 0 and down > 0
-        return Place(left, top, right, bottom, x, y, across, down) if inside else None
-
-    @property
-    def _foreground(self) -> int:
-        """How many windows of a batch are foreground, in float32 as in Caffe."""
-        return int(np.float32(self.params.batch_size) * np.float32(self.params.fg_fraction))
-
-    def _read(self) -> Windows:
-        p = self.params
-        windows = read_windows(p.source, p.root_folder, p.fg_threshold, p.bg_threshold)
-        for what, table, wanted in (
-            ("background", windows.background, p.batch_size - self._foreground),
-            ("foreground", windows.foreground, self._foreground),
-        ):
-            if wanted and not len(table):
-                raise DataError(f"'{p.source}' has no {what} windows, of which a batch needs {wanted}")
-        return windows
-
-
-def _side(centre: float, half: float, length: int, size: int, turned: bool) -> tuple[int, int, int, int]:
-    """Along one axis: the pixels of the image from .. to, and of the square, how many are left free, then filled."""
-    first, last = _round(centre - half), _round(centre + half)
-    scale = size / (last - first + 1)
-    start, stop = max(0, first), min(last, length - 1) + 1
-    free = _round((last + 1 - stop if turned else start - first) * scale)
-    return start, stop, free, min(_round((stop - start) * scale), size - free)
-
-
-def _round(value: float) -> int:
-    """To the nearest whole number, halves away from zero, as in C."""
-    return int(math.copysign(math.floor(abs(value) + 0.5), value))
