@@ -1,4 +1,4 @@
-"""`layerkit check --schema`: the JSON Schema accepts what layerkit accepts, and nothing that a slip of the hand makes."""
+"""`layerkit check --schema`: the JSON Schema accepts what layerkit accepts, and no slip of the hand."""
 
 from __future__ import annotations
 

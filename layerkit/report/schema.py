@@ -42,7 +42,6 @@ def schema(types: Sequence[str]) -> Schema:
     parts.parts["net_alone"] = parts.mapping(NetSpec, **_inside_net(), **beside)
     return {
         "$schema": DIALECT,
-        "title": "A layerkit run, or a net",
         "type": "object",
         "if": {"required": ["layers"]},
         "then": {"$ref": "#/$defs/net_alone"},
@@ -88,7 +87,11 @@ def _put_layers(parts: Definitions, types: Sequence[str]) -> None:
         "required": ["block", "name"],
     }
     cases = [
-        {"if": {"properties": {"type": {"const": name}}}, "then": _type(parts, name, list(common))} for name in types
+        {
+            "if": {"required": ["type"], "properties": {"type": {"const": name}}},
+            "then": _type(parts, name, list(common)),
+        }
+        for name in types
     ]
     parts.parts["typed"] = {"type": "object", "properties": common, "required": ["type"], "allOf": cases}
     parts.parts["layer"] = {
