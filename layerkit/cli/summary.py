@@ -68,5 +68,4 @@ def _print(found: Summary) -> None:
     if found.planned is not None:
         planned = f"; {table.in_units(found.planned, 'B')} with planned memory, work arrays included"
     typer.echo(f"activations {table.in_units(found.activations, 'B')}{planned}")
-    if omitted:
-        typer.echo(f"the terminal has no room for: {', '.join(omitted)}; --json has all", err=True)
+    table.note_omitted(omitted)

@@ -51,6 +51,12 @@ def show(
     return omitted
 
 
+def note_omitted(titles: Sequence[str]) -> None:
+    """Say on standard error which columns a table was printed without."""
+    if titles:
+        typer.echo(f"the terminal has no room for: {', '.join(titles)}; --json has all", err=True)
+
+
 def _width(titles: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[str]) -> int:
     """Columns that a table takes up without being folded, with two spaces between them."""
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
