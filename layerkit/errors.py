@@ -17,7 +17,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class LayerkitError(Exception):
@@ -79,6 +79,8 @@ class Use:
 
     block: str
     mark: Mark | None
+    name: str = field(default="", compare=False)
+    """What the use is called: the names of its layers begin with it and a slash."""
 
     def __str__(self) -> str:
         return f"in block {self.block!r}" + (f" used at {self.mark}" if self.mark else "")
