@@ -14,6 +14,7 @@ from layerkit import __version__
 from layerkit.cli.check import check
 from layerkit.cli.convert import convert
 from layerkit.cli.doctor import doctor
+from layerkit.cli.draw import draw
 from layerkit.cli.layers import layers
 from layerkit.cli.log import log
 from layerkit.cli.new import new
@@ -88,7 +89,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, check, summary, time, log, convert):
+for _verb in (train, sweep, test, check, summary, draw, time, log, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -8,10 +8,10 @@ from typing import Any
 from layerkit.errors import DataError
 
 
-def need(module: str, package: str, what: str) -> Any:
+def need(module: str, package: str, what: str, extra: str = "data") -> Any:
     """The module. Raises DataError, with the command that installs its package, where it is not there."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        command = "pip install 'layerkit[data]'"
+        command = f"pip install 'layerkit[{extra}]'"
         raise DataError(f"{what} needs the package {package}, which is not installed: {command}") from None

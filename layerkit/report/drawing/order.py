@@ -96,7 +96,7 @@ def placed(
         for rank in reversed(ranks) if sweep % 2 else ranks:
             settle(rank, *((ahead, behind) if sweep % 2 else (behind, ahead)))
     bends = {item for item in order if not sizes[item]}
-    onward = {item: [each for each in after.get(item, ()) if each in bends] for item in bends}
+    onward = {item: near for item, near in after.items() if item in bends and bends.issuperset(near)}
     weights = {item: 1.0 if item in bends else _HEAVY for item in order}
     for rank in reversed(ranks):  # at last a long edge is drawn straight as far as it goes, and no box is moved
         settle(rank, {item: onward.get(item) or [item] for item in rank}, {})

@@ -13,8 +13,10 @@ from layerkit.report.drawing.picture import Picture
 
 __all__ = ["Ref", "Route", "dock", "label_places", "labels", "routes"]
 
-_APART = 18.0
-"""Distance of lines that leave or enter a box."""
+_LEAVING, _ENTERING = 18.0, 16.0
+"""Distance of lines that leave or enter a box; there are shapes on those that leave."""
+_EDGE = 7.0
+"""From a line to the corner of the box that it leaves or enters."""
 _CORNER = 12.0
 _ASIDE = 20.0
 """How far beside a row the line runs that leads to the next one."""
@@ -66,7 +68,7 @@ def dock(grid: Grid, refs: Sequence[Ref]) -> None:
     for item, blobs in leaving.items():
         goals = {ref: _mean([_seen(grid, item, other) for other in targets[(item, ref)]]) for ref in blobs}
         blobs.sort(key=lambda ref: (goals[ref], ref))
-        step = grid.extents[item][1] / len(blobs) if grid.upright else _APART
+        step = grid.extents[item][1] / len(blobs) if grid.upright else _LEAVING
         wanted = [goals[ref] if len(blobs) > 1 else grid.middle[item] for ref in blobs]
         for ref, across in zip(blobs, _docked(grid, item, wanted, step), strict=True):
             grid.exits[(item, ref)] = across
@@ -76,9 +78,9 @@ def dock(grid: Grid, refs: Sequence[Ref]) -> None:
         }
         near = sorted(found, key=lambda a: (places[a], a))
         wanted = [places[a] for a in near]
-        if len(near) == 1 and abs(wanted[0] - grid.middle[item]) > _APART:
+        if len(near) == 1 and abs(wanted[0] - grid.middle[item]) > _ENTERING:
             wanted = [grid.middle[item]]
-        for a, across in zip(near, _docked(grid, item, wanted, _APART), strict=True):
+        for a, across in zip(near, _docked(grid, item, wanted, _ENTERING), strict=True):
             grid.entries[(item, a)] = across
             rank = grid.plan.items[a].rank
             grid.bends[rank] = max(grid.bends[rank], min(34 + 0.12 * abs(across - places[a]), 80))
@@ -135,8 +137,8 @@ def _docked(grid: Grid, item: int, wanted: Sequence[float], step: float) -> list
         return [middle] * len(wanted)
     step = min(step, 2 * half / len(wanted))
     found = order.spread(wanted, [step] * (len(wanted) - 1), [1.0] * len(wanted))
-    low = middle - half + step / 2
-    high = middle + half - step / 2
+    free = min(_EDGE, step / 2)
+    low, high = middle - half + free, middle + half - free
     found = [
         min(max(across, low + step * index), high - step * (len(found) - 1 - index))
         for index, across in enumerate(found)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from layerkit.report.drawing.picture import Edge
 from layerkit.report.drawing.ranks import breakable
 
-_LONGEST = {"LR": 1600.0, "TB": 1000.0}
+_LONGEST = {"LR": 1600.0, "TB": 1300.0}
 """A row that is no longer than this is not broken."""
 _ASPECT = {"LR": 16 / 9, "TB": 9 / 12}
 """Length of a row over the extent of all rows, which a net that is broken comes near to."""

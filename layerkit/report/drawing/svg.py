@@ -91,9 +91,9 @@ def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     middle = place.x + place.width / 2
     edge = f'stroke="{colour.edge}" stroke-width="1.4"'
     if box.folded:  # a second card behind it
-        behind = Place(place.x + sizes.CARDS, place.y - sizes.CARDS, place.width, place.height)
+        behind = Place(place.x + sizes.CARDS, place.y + sizes.CARDS, place.width, place.height)
         yield _rect(behind, 8, f'fill="{colour.fill}" {edge} class="card"')
-    yield f"<g data-layer={quoteattr(box.name)}>{_title(box.tooltip, titles)}"
+    yield f'<g id="layer{index}-0" data-layer={quoteattr(box.name)}>{_title(box.tooltip, titles)}'
     yield _rect(place, 8, f'fill="{colour.fill}" {edge} class="body"')
     base = head.y + sizes.MARGIN - 2 + sizes.NAME
     yield _centred(middle, base, box.name, sizes.NAME, 'font-weight="bold"')
@@ -103,7 +103,7 @@ def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     yield "</g>"
     for number, strip in enumerate(box.strips):
         at = Place(place.x, head.y + head.height + number * sizes.STRIP, place.width, sizes.STRIP)
-        yield f"<g data-layer={quoteattr(strip.name)}>{_title(strip.tooltip, titles)}"
+        yield f'<g id="layer{index}-{number + 1}" data-layer={quoteattr(strip.name)}>{_title(strip.tooltip, titles)}'
         yield _strip(at, palette.colour(strip.family), last=number == len(box.strips) - 1)
         yield _centred(middle, at.y + 14, sizes.strip_text(box, number), sizes.TEXT) + "</g>"
     if box.strips:
