@@ -13,7 +13,7 @@ import numpy as np
 import layerkit
 from layerkit import cores, engines, threads
 
-EXTRAS = {"fast": ("onednn-cpu-gomp",), "data": ("h5py", "lmdb", "pillow"), "plot": ("tensorboardX",)}
+EXTRAS = {"fast": ("onednn-cpu-gomp",), "data": ("h5py", "lmdb", "pillow"), "plot": ("resvg-py", "tensorboardX")}
 """Distributions that each extra for users adds, as pyproject.toml has them."""
 
 

@@ -46,7 +46,8 @@ def load(file: Path, phase: str | None, overrides: Sequence[str], *, allow_pytho
 def expect_kind(suffix: str) -> None:
     """Raise UsageError for the suffix of no kind of picture."""
     if suffix not in _WRITERS:
-        raise UsageError(f"a picture's file ends in {', '.join(_WRITERS)}, not in {suffix or 'nothing'!r}")
+        instead = f", not in {suffix!r}" if suffix else ""
+        raise UsageError(f"a picture's file ends in .svg, .png, .html or .dot{instead}")
 
 
 def draw(net: Graph, suffix: str, direction: Direction, *, expand: bool = False) -> bytes:

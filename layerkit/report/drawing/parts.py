@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,9 @@ class Part:
     details: tuple[tuple[str, str], ...]
     """Shapes, number of weights and parameters, each with its title."""
     weights: int
+    """How many of its own can learn: shared ones count with the first layer that has them."""
+    size: int
+    """Elements of all its weights."""
 
     @property
     def tooltip(self) -> str:
@@ -51,7 +55,8 @@ def part(node: Node, graph: Graph, row: Row) -> Part:
         details.append(("shares", ", ".join(shared)))
     details += [(name, _value(value)) for name, value in given.items() if name not in _OWN]
     kind = node.spec.type
-    return Part(node.name, kind, family(kind), _gist(node), tuple(details), row.weights)
+    size = sum(math.prod(weight.shape) for weight in node.plan.weights)
+    return Part(node.name, kind, family(kind), _gist(node), tuple(details), row.weights, size)
 
 
 def _value(value: Any) -> str:

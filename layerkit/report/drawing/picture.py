@@ -39,7 +39,7 @@ class Box:
     def family(self) -> str:
         """The family of what has most weights, which gives the colour."""
         inside = self.parts[: max(1, self.folded)]
-        return max(inside, key=lambda each: each.weights).family
+        return max(inside, key=lambda each: each.size).family
 
     @property
     def strips(self) -> tuple[Part, ...]:

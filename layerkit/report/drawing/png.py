@@ -13,7 +13,8 @@ _ZOOM = 2.0
 """Pixels of the image a pixel of the picture."""
 _MOST = 16_000
 """Pixels of a side, at most."""
-_PROBE = f'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20" font-family="{FONTS}"><text y="18">{{}}</text></svg>'
+_SIZE = 'xmlns="http://www.w3.org/2000/svg" width="20" height="20"'
+_PROBE = f'<svg {_SIZE} font-family="{FONTS}"><text y="18">{{}}</text></svg>'
 
 
 def write(picture: Picture, layout: Layout) -> bytes:

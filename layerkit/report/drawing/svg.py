@@ -49,6 +49,9 @@ def _lines(picture: Picture, layout: Layout, titles: bool) -> Iterator[str]:
     for edge, routes in zip(picture.edges, layout.routes, strict=True):
         yield from _edge(picture, edge, routes, layout.direction, titles)
     for (x, y), text in layout.labels:
+        if layout.direction == "TB":  # the line runs behind it
+            plate = Place(x - 1, y - sizes.LABEL, sizes.label_width(text) + 2, sizes.LABEL + 3)
+            yield _rect(plate, 2, f'fill="{palette.PAPER}"')
         halo = f'stroke="{palette.PAPER}" stroke-width="3" stroke-linejoin="round" paint-order="stroke"'
         yield _write(x, y, text, sizes.LABEL, f'fill="{palette.QUIET}" {halo} class="shape"')
     for place, text in layout.tags:
@@ -128,7 +131,9 @@ def _title(text: str, wanted: bool) -> str:
 
 def _legend(picture: Picture, most: float) -> list[list[tuple[str, float]]]:
     """The families in the picture, in rows, each with where it stands in its row."""
-    families = dict.fromkeys(part.family for box in picture.boxes for part in (*box.parts[:1], *box.strips))
+    families = dict.fromkeys(
+        family for box in picture.boxes for family in (box.family, *(strip.family for strip in box.strips))
+    )
     rows: list[list[tuple[str, float]]] = [[]]
     at = 0.0
     for family in families:
