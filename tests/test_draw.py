@@ -3,6 +3,7 @@
 import functools
 import html.parser
 import itertools
+import re
 import struct
 import sys
 from pathlib import Path
@@ -299,7 +300,7 @@ def test_dot_has_every_box_and_edge_and_quotes_names():
     assert "rankdir=TB" in text
     assert text.count(" -> ") == 1
     assert text.count("{") == text.count("}") == 1
-    unfolded = dot.write(pictures.of(shipped("googlenet"), expand=True))
+    unfolded = re.sub(r'"(\\.|[^"\\])*"', "", dot.write(pictures.of(shipped("googlenet"), expand=True)))
     assert unfolded.count("{") == unfolded.count("}") == 1 + unfolded.count("subgraph cluster")
     assert unfolded.count("subgraph cluster") == 11
 
