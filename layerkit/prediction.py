@@ -11,7 +11,7 @@ import numpy as np
 from layerkit import graph
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.transforms import of_info, shape_words
-from layerkit.errors import DataError, ShapeError, SnapshotError, UnknownNameError
+from layerkit.errors import ConfigError, DataError, LayerkitError, ShapeError, SnapshotError, UnknownNameError
 from layerkit.given import as_array
 from layerkit.layer import SampleInfo
 from layerkit.registry import layer_class
@@ -39,6 +39,16 @@ def with_mean_images(samples: Mapping[str, SampleInfo], images: Mapping[str, Arr
         if info.mean_shape and (name not in images or list(images[name].shape) != info.mean_shape):
             raise SnapshotError(f"there is no mean image of {shape_text(info.mean_shape)} for the input {name!r}")
     return {name: info.with_mean_image(images[name]) if info.mean_shape else info for name, info in samples.items()}
+
+
+@contextlib.contextmanager
+def blaming(snapshot: str) -> Iterator[None]:
+    """Say of what goes wrong inside that the predict net in the snapshot cannot be used. Raises SnapshotError."""
+    try:
+        yield
+    except (LayerkitError, RecursionError) as error:
+        what = error.problems[0] if isinstance(error, ConfigError) else error
+        raise SnapshotError(f"{snapshot}: the predict net inside cannot be used: {what}") from None
 
 
 def _expect_plain(predict: Mapping[str, Any]) -> None:
@@ -81,12 +91,12 @@ def prepare(name: str, raw: Any, shape: Shape, info: SampleInfo | None) -> tuple
     `shape` is that of one sample as the net takes it; `info` says what the source did to its samples. Where that gives
     images of any size one size, `raw` may be a list of images that differ in size. Raises ShapeError, UsageError.
     """
-    stored = tuple(info.raw_shape) if info is not None and info.raw_shape is not None else shape
+    stored = raw_shape(shape, info)
     if info is not None and isinstance(raw, (list, tuple)) and 0 in stored and len({np.shape(x) for x in raw}) > 1:
         return _each([as_array(name, image) for image in raw], shape, info), False
     samples = as_array(name, raw)
-    single = _fits(samples.shape, stored)
-    if not single and not (samples.ndim and _fits(samples.shape[1:], stored)):
+    single = fits(samples.shape, stored)
+    if not single and not (samples.ndim and fits(samples.shape[1:], stored)):
         wanted = f"one sample of {shape_words(stored)} or a batch of them"
         raise ShapeError(f"predict takes {wanted}, not {shape_text(samples.shape)}")
     batch = samples[np.newaxis] if single else samples
@@ -95,6 +105,11 @@ def prepare(name: str, raw: Any, shape: Shape, info: SampleInfo | None) -> tuple
     made, stream = np.empty((len(batch), *shape), np.float32), np.zeros(len(batch), np.int64)
     of_info(info, batch.dtype).apply([batch], stream, stream, [made])
     return made, single
+
+
+def raw_shape(shape: Shape, info: SampleInfo | None) -> Shape:
+    """A sample's shape as its source has it, where the net takes `shape`; 0 is a height or width that may be any."""
+    return tuple(info.raw_shape) if info is not None and info.raw_shape is not None else shape
 
 
 def _each(images: Sequence[Array], shape: Shape, info: SampleInfo) -> Array:
@@ -107,7 +122,7 @@ def _each(images: Sequence[Array], shape: Shape, info: SampleInfo) -> Array:
     return made
 
 
-def _fits(shape: Shape, wanted: Shape) -> bool:
+def fits(shape: Shape, wanted: Shape) -> bool:
     """Whether a sample of this shape is what is wanted, where 0 stands for any length."""
     return len(shape) == len(wanted) and all(want in (0, have) for want, have in zip(wanted, shape, strict=True))
 

@@ -130,10 +130,12 @@ def load(
     engine: str = "auto",
     keep: Keep = "all",
     allow_python: bool = False,
+    look: Callable[[graph.Graph], object] = lambda built: None,
 ) -> Net:
     """The predict-phase net that a snapshot holds, with its weights. Raises SnapshotError for anything else.
 
-    `dtype`, `engine`, `keep` and `allow_python` are as in Net.
+    `dtype`, `engine`, `keep` and `allow_python` are as in Net. `look` is shown the graph before the net is made, and
+    may raise what it likes.
 
     Of the file system it reads this file and nothing else, whatever the file says, unless with `allow_python`.
     """
@@ -142,13 +144,12 @@ def load(
         why = f"{info.predict_missing}; use Net(..., weights=...)"
         raise SnapshotError(f"{name}: the snapshot holds no predict net: {why}")
     weights, images = read_arrays(path)
-    try:
+    with prediction.blaming(name):
         samples = prediction.with_mean_images(info.samples, images)
         built = prediction.build(info.predict, samples, allow_python=allow_python)
+    look(built)
+    with prediction.blaming(name):
         net = Net.from_graph(built, dtype=dtype, engine=engine, keep=keep)
-    except (LayerkitError, RecursionError) as error:
-        what = error.problems[0] if isinstance(error, ConfigError) else error
-        raise SnapshotError(f"{name}: the predict net inside cannot be used: {what}") from None
     net.flat.load(weights, name)
     return net
 

@@ -1,5 +1,6 @@
 """What the tests of data layers share: nets of one source, and small files in the current directory."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -7,8 +8,14 @@ import numpy as np
 from PIL import Image
 
 import layerkit as lk
+from layerkit import datasets
 
 RNG = np.random.default_rng(3)
+IMAGES = """
+layers:
+- {name: images, type: ImageData, top: [data, label], source: list.txt, new_height: 4, new_width: 4}
+"""
+"""A net that reads what `write_images` writes."""
 
 
 def layer(kind, name="data", top=("data", "label"), **fields):
@@ -48,3 +55,20 @@ def batches(source, count):
         source.forward()
         found.append(source.blobs["label"].data.astype(int).tolist())
     return found
+
+
+def digits(part="train"):
+    """The bundled digits and their labels."""
+    source = datasets.open_source("digits", None, part)
+    return source.read(np.arange(len(source)))
+
+
+def pixels(path):
+    """What an image file holds, (H, W) or (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def listing():
+    """What lies in the current folder."""
+    return sorted(os.listdir())

@@ -10,8 +10,8 @@ import pytest
 
 import layerkit as lk
 from layerkit.datasets import select
-from layerkit.datasets.tables.csv_files import Csv
-from layerkit.datasets.tables.layout import inspect
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.tables.layout import inspect
 
 
 @pytest.fixture(autouse=True)
@@ -315,6 +315,9 @@ def test_a_file_that_is_not_there():
         select(None, "none.csv", "train").describe()
     with pytest.raises(lk.DataError, match="'csv' needs a source, the path of a table"):
         select("csv", None, "train").open()
+    Path("folder.csv").mkdir()
+    with pytest.raises(lk.DataError, match=r"'folder\.csv' cannot be read: Is a directory"):
+        select(None, "folder.csv", "train").open()
 
 
 def test_means_and_places_are_those_of_the_file_whatever_its_size():

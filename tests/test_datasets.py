@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from layerkit import arrayfile, datasets
-from layerkit.datasets import add_dataset, describe, digits, open_source, registered
+from layerkit.datasets import add_dataset, describe, open_source, registered
+from layerkit.datasets.bundled import digits
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
 BYTE = np.dtype(np.uint8)

@@ -285,7 +285,7 @@ def test_two_nets_may_write_at_the_same_time():
 def test_rows_of_another_shape_cannot_follow():
     net_ = writer()
     net_.forward(x=np.ones((3, 2)), y=np.ones(3))
-    with pytest.raises(DataError, match=r"\(HDF5Output\): the rows of 'data' in 'out.h5' are 2, so 4 cannot follow"):
+    with pytest.raises(DataError, match=r"\(HDF5Output\): the samples of 'data' in 'out.h5' are 2, so 4 cannot follow"):
         net_.forward(x=np.ones((3, 4)), y=np.ones(3))
 
 

@@ -8,7 +8,7 @@ from data_tools import RNG, batches, layer, net, write_image, write_images
 from PIL import Image
 
 import layerkit as lk
-from layerkit.datasets import images, lists
+from layerkit.datasets.files import images, lists
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import ConfigError, DataError
 
@@ -51,7 +51,7 @@ def test_every_kind_of_image_has_three_channels_or_one(mode, name, options):
         name = "0.png"
     write_image(name, mode=mode, **options)
     for color, channels in ((True, 3), (False, 1)):
-        pixels = images.read(lists.Listed(name, 0, "here"), color)
+        pixels = images.read(lists.Listed(name, 0, "here"), color).pixels()
         assert (pixels.shape, pixels.dtype) == ((channels, 4, 5), np.uint8)
         assert pixels.max() > pixels.min()
 

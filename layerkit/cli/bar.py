@@ -39,10 +39,10 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
 
-    def advance(self, text: str = "") -> None:
-        """Count one more, and say something beside the bar."""
+    def advance(self, text: str = "", count: int = 1) -> None:
+        """Count one more, or several, and say something beside the bar."""
         if self._shown is not None:
-            self._shown.update(self._task, advance=1, description=text)
+            self._shown.update(self._task, advance=count, description=text)
 
     def line(self, text: str) -> None:
         """Print a line of its own, above the bar if there is one."""

@@ -1,4 +1,4 @@
-"""`layerkit convert`: Caffe's files to layerkit's and back."""
+"""`layerkit convert`: Caffe's files and ONNX models to layerkit's files, and back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 _CAFFE = (".prototxt", ".pbtxt", ".txt", ".caffemodel")
+_ONNX = (".onnx",)
 _OURS = (".yaml", ".yml", ".safetensors")
 
 
@@ -15,7 +16,7 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A .prototxt (net or solver), a .yaml or a .safetensors.", show_default=False
+            metavar="FILE", help="A .prototxt (net or solver), .onnx, .yaml or .safetensors.", show_default=False
         ),
     ],
     weights: Annotated[
@@ -25,7 +26,11 @@ def convert(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="FILE", help="What to write: a .yaml, .safetensors or .prototxt.", show_default=False
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="What to write: .yaml, .safetensors, .prototxt, .onnx.",
+            show_default=False,
         ),
     ] = None,
     branch: Annotated[
@@ -36,28 +41,45 @@ def convert(
         Path | None,
         typer.Option("-w", "--weights-out", metavar="FILE", help="The .caffemodel to write.", show_default=False),
     ] = None,
+    preprocess: Annotated[
+        bool, typer.Option("--preprocess", help="Have the .onnx model do what is done to samples, and take raw ones.")
+    ] = False,
 ) -> None:
-    """Convert Caffe's nets, solvers and weights, and convert back.
+    """Convert Caffe's nets and weights and ONNX models, and back.
 
     A .prototxt becomes a .yaml; with its .caffemodel also a .safetensors, which holds net and weights. A .yaml becomes
     a .prototxt, and with its .safetensors a .caffemodel. What cannot be converted is named with its line, and the rest
     is converted. Of a .caffemodel without a .prototxt say with --branch whose Caffe wrote it, such as bvlc or ssd.
 
+    A .safetensors, or a .yaml with its weights, becomes an .onnx of the predict net, and an .onnx a .yaml with a
+    .safetensors beside it, or that alone. Needs pip install 'layerkit[onnx]'.
+
     Example: layerkit convert deploy.prototxt net.caffemodel -o net.yaml
     """
-    from layerkit.convert import caffe_in, caffe_out
     from layerkit.errors import UsageError
 
-    if source.suffix in _CAFFE and out is not None and model is None:
+    kind, wanted = source.suffix, None if out is None else out.suffix
+    if model is None and out is not None and ((kind in _OURS and wanted in _ONNX) or kind in _ONNX):
+        from layerkit.convert.onnx import converting
+
+        if kind in _ONNX:
+            report = converting.convert_in(source, out)
+        else:
+            report = converting.convert_out(source, out, weights, preprocess=preprocess)
+    elif kind in _CAFFE and out is not None and model is None:
+        from layerkit.convert import caffe_in
+
         report = caffe_in.convert(source, out, weights, branch)
-    elif source.suffix in _OURS and (out is None or out.suffix in _CAFFE) and (out or model) is not None:
+    elif kind in _OURS and (out is None or wanted in _CAFFE) and (out or model) is not None:
+        from layerkit.convert import caffe_out
+
         report = caffe_out.convert(source, out, weights, model)
-    elif source.suffix in _CAFFE:
+    elif kind in (*_CAFFE, *_ONNX):
         raise UsageError(f"say what to write, such as -o {source.with_suffix('.yaml').name}")
     else:
         raise UsageError(
-            f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt becomes a .yaml or .safetensors, and these "
-            "become a .prototxt (-o) or .caffemodel (-w)"
+            f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt or .onnx becomes a .yaml or .safetensors, "
+            "and these become an .onnx (-o), a .prototxt (-o) or a .caffemodel (-w)"
         )
     for line in report.lines():
         typer.echo(line, err=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from layerkit import __version__
+from layerkit.cli import data
 from layerkit.cli.check import check
 from layerkit.cli.convert import convert
 from layerkit.cli.doctor import doctor
@@ -18,6 +19,7 @@ from layerkit.cli.draw import draw
 from layerkit.cli.layers import layers
 from layerkit.cli.log import log
 from layerkit.cli.new import new
+from layerkit.cli.predict import predict
 from layerkit.cli.summary import summary
 from layerkit.cli.sweep import sweep
 from layerkit.cli.test import test
@@ -89,11 +91,17 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, check, summary, draw, time, log, convert):
+for _verb in (train, sweep, test, predict, check, summary, draw, time, log, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))
 app.command()(_guarded(layers))
+
+
+_data = typer.Typer(epilog=data.EPILOG, no_args_is_help=True, rich_markup_mode=None)
+for _each in data.VERBS:
+    _data.command(no_args_is_help=_each.__name__ != "info")(_guarded(_each))
+app.add_typer(_data, name="data", help=data.HELP)
 
 
 def main() -> None:

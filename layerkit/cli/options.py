@@ -35,6 +35,26 @@ Engine = Annotated[
     ),
 ]
 
+Samples = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A known set, a file or folder of samples, or a YAML file with a layer that reads some.",
+        show_default=False,
+    ),
+]
+Kind = Annotated[
+    str | None, typer.Option("--kind", metavar="KIND", help="Kind of the dataset, where its path does not tell it.")
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A=VALUE", help="Set a field of the kind, or a value of the YAML file; repeatable."),
+]
+Resize = Annotated[
+    str | None, typer.Option("--resize", metavar="HxW", help="Height and width that images are resized to.")
+]
+Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="Part of the dataset, such as test.")]
+
 AllowPython = Annotated[
     bool,
     typer.Option("--allow-python", help="Let layers of type Python run the code that the file names."),
@@ -45,6 +65,18 @@ def run_overrides(threads: int | None, engine: str | None) -> list[str]:
     """The assignments by which --threads and --engine win over the file; none for an option that is not given."""
     given = {"threads": threads, "engine": engine}
     return [f"{name}={value}" for name, value in given.items() if value is not None]
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """The height and width that --resize says. Raises UsageError."""
+    from layerkit.errors import UsageError
+
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) < 100_000 for side in sides):
+        raise UsageError(f"--resize takes a height and a width in pixels, as 32x48, not {text!r}")
+    return int(sides[0]), int(sides[1])
 
 
 def use_threads(run: RunSpec, graph: Graph) -> None:

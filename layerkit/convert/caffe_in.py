@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from layerkit import arrayfile, graph, snapshot
+from layerkit import arrayfile, graph
 from layerkit.blob import Array
 from layerkit.convert import binary, caffemodel, emit, prototxt, solver, weights
 from layerkit.convert import net as nets
 from layerkit.convert.report import Report
+from layerkit.convert.saving import NUMBERS, TEXT, save
 from layerkit.errors import ConfigError, Problem, SnapshotError, UsageError
-from layerkit.net import Net
 
-TEXT, NUMBERS, MODEL = (".yaml", ".yml"), ".safetensors", ".caffemodel"
+MODEL = ".caffemodel"
 
 
 def convert(source: Path, target: Path, trained: Path | None = None, branch: str | None = None) -> Report:
@@ -48,7 +47,7 @@ def convert(source: Path, target: Path, trained: Path | None = None, branch: str
         arrays: dict[str, Array] = {}
         for built in loaded.graphs.values():
             arrays = weights.of_net(built, saved, renamed, report if not arrays else Report()) | arrays
-        report.wrote.append(_save(target.with_suffix(NUMBERS), loaded, arrays))
+        report.wrote.append(save(target.with_suffix(NUMBERS), loaded, arrays, "caffemodel"))
     return report
 
 
@@ -74,16 +73,6 @@ def to_yaml(source: Path, report: Report, branch: str | None = None) -> tuple[st
         return emit.run_file(net, settings, text.comments), net.renamed
     net = nets.convert(text, report)
     return emit.net_file(net), net.renamed
-
-
-def _save(path: Path, loaded: graph.Loaded, arrays: Mapping[str, Array]) -> str:
-    built = loaded.graphs.get("train") or next(iter(loaded.graphs.values()))
-    net = Net.from_graph(built, engine="numpy", keep=())
-    found = net.load_weights(arrays, strict=False)
-    if not found.loaded:
-        raise SnapshotError("none of the weights belong to the net; is the caffemodel one of another net?")
-    snapshot.save_weights(path, net, snapshot.describe(loaded.run))
-    return f"wrote {path} ({len(found.loaded)} of {len(found.loaded) + len(found.missing)} weights)"
 
 
 def _to_be_mended(problem: Problem) -> Problem:

@@ -126,7 +126,7 @@ class BatchMaker:
         if not source.header.varies:
             self.pipeline.apply(list(self._read(source, indices).values()), epochs, indices, rows)
             return
-        samples = map(source.sample, indices.tolist())
+        samples = map(source.as_read, indices.tolist())
         arrays = ([sample[name] for name in self.arrays] for sample in samples)
         self.pipeline.apply_each(arrays, epochs, indices, rows, source.place)
 

@@ -1,4 +1,4 @@
-"""Packages that only some sources need, imported when these are used."""
+"""Packages that only some uses need, imported when these come up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from layerkit.errors import DataError
 
 
 def need(module: str, package: str, what: str, extra: str = "data") -> Any:
-    """The module. Raises DataError, with the command that installs its package, where it is not there."""
+    """The module. Raises DataError, with the command that installs it by one of our extras, where it is not there."""
     try:
         return importlib.import_module(module)
     except ImportError:

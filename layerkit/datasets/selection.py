@@ -12,6 +12,7 @@ from layerkit.blob import Array
 from layerkit.datasets import registered
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.kinds import KINDS, kind_of
+from layerkit.datasets.picture import Picture
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError, UnknownNameError, did_you_mean
@@ -93,6 +94,14 @@ class Subset(Source):
     def sample(self, index: int) -> Mapping[str, Array]:
         """A sample of the other source."""
         return self._source.sample(int(self._indices[index]))
+
+    def as_read(self, index: int) -> Mapping[str, Array | Picture]:
+        """A sample of the other source; see Source."""
+        return self._source.as_read(int(self._indices[index]))
+
+    def place(self, index: int) -> str:
+        """What the other source calls it."""
+        return self._source.place(int(self._indices[index]))
 
     def labels(self) -> Array:
         """The labels of these samples."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.picture import Picture
 from layerkit.errors import DataError
 
 _BLOCK = 1 << 22  # elements looked at in one go, so that a check takes no memory to speak of
@@ -84,6 +85,10 @@ class Source:
         """One sample's arrays by name; where `header.varies`, they may differ in size from sample to sample."""
         arrays = self.read(np.array([index]))
         return {name: array[0] for name, array in zip(self.header.shapes, arrays, strict=True)}
+
+    def as_read(self, index: int) -> Mapping[str, Array | Picture]:
+        """As `sample`; but an image may not be an array yet, so that less than all of it need become one."""
+        return self.sample(index)
 
     def labels(self) -> Array:
         """The label of every sample, (N,). Raises DataError where there is not one number a sample."""

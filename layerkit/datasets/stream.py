@@ -62,13 +62,15 @@ class Stream:
 
     def batch(self, position: int) -> tuple[Array, Array]:
         """The batch at `position`: its samples' numbers and the epoch that each belongs to, (n,) int64 each."""
-        places = self._skip + position + np.arange(self._count(position))
-        epochs, within = np.divmod(places, self._length)
-        indices = np.empty(len(places), np.int64)
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            indices[here] = self._order_of(epoch)[within[here]]
-        return indices, epochs
+        count = self._count(position)
+        epoch, start = divmod(self._skip + position, self._length)
+        indices, epochs = [], []
+        while count > 0:
+            here = self._order_of(epoch)[start : min(start + count, self._length)]
+            indices.append(here)
+            epochs.append(np.full(len(here), epoch))
+            count, epoch, start = count - len(here), epoch + 1, 0
+        return np.concatenate(indices), np.concatenate(epochs)
 
     def _count(self, position: int) -> int:
         if not self._keeps:

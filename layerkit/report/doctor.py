@@ -13,7 +13,13 @@ import numpy as np
 import layerkit
 from layerkit import cores, engines, threads
 
-EXTRAS = {"fast": ("onednn-cpu-gomp",), "data": ("h5py", "lmdb", "pillow"), "plot": ("resvg-py", "tensorboardX")}
+EXTRAS = {
+    "fast": ("onednn-cpu-gomp",),
+    "data": ("h5py", "lmdb", "pillow"),
+    "plot": ("resvg-py", "tensorboardX"),
+    "onnx": ("onnx",),
+    "caffe": ("protobuf",),
+}
 """Distributions that each extra for users adds, as pyproject.toml has them."""
 
 

@@ -10,6 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+VERSIONS = ("numpy", "torch", "torchvision", "pillow")
+"""Packages whose versions are told."""
+
 
 class Used(NamedTuple):
     """Seconds of processor time since the machine started."""
@@ -51,7 +54,7 @@ def describe(threads: int) -> dict[str, Any]:
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("numpy", "torch")},
+        **{name: _version(name) for name in VERSIONS},
     }
 
 

@@ -34,7 +34,7 @@ class Process:
             "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes that stay about
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", side.name, str(folder), str(threads)],
+            [sys.executable, "-m", side.program, side.name, str(folder), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

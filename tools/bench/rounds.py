@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bench import machine
@@ -36,22 +36,24 @@ def warm_up(worker: Worker) -> None:
         worker.ask("run", work=work, seconds=TURN)
 
 
-def measure(workers: Mapping[str, Worker], rounds: int) -> dict[str, Any]:
+def measure(
+    workers: Mapping[str, Worker], rounds: int, works: Sequence[str] = WORKS, turn: float = TURN
+) -> dict[str, Any]:
     """Seconds of one run by side, work and round; and how many cores others kept busy in each round.
 
     A round begins with another side than the one before.
     """
-    turns: dict[str, dict[str, list[float]]] = {name: {work: [] for work in WORKS} for name in workers}
+    turns: dict[str, dict[str, list[float]]] = {name: {work: [] for work in works} for name in workers}
     load: list[float | None] = []
     names = list(workers)
     pids = [os.getpid(), *(worker.pid for worker in workers.values())]
     for number in range(rounds):
         before = machine.used(pids)
         first = number % max(len(names), 1)
-        for work in WORKS:
+        for work in works:
             for name in names[first:] + names[:first]:
                 time.sleep(PAUSE)
-                answer = workers[name].ask("run", work=work, seconds=TURN)
+                answer = workers[name].ask("run", work=work, seconds=turn)
                 turns[name][work].append(answer["seconds"])
         load.append(machine.foreign(before, machine.used(pids)))
     return {"turns": turns, "foreign": load}

@@ -17,6 +17,8 @@ class Side:
     """layerkit or torch: which of the two its process imports."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What LayerkitSide or TorchSide is made with."""
+    program: str = "bench.worker"
+    """The module that its process runs."""
 
 
 _LAST = {"fused": True, "channels_last": True}
@@ -39,4 +41,8 @@ OURS = "onednn"
 REFERENCE = Side("reference", "layerkit numpy, float64", "layerkit", {"engine": "numpy", "dtype": "float64"})
 WITNESS = Side("witness", "torch eager, float64", "torch", {"dtype": "float64"})
 """What the reference itself is compared with."""
-EVERY = {**SIDES, REFERENCE.name: REFERENCE, WITNESS.name: WITNESS}
+READERS = {
+    framework: Side(framework, framework, framework, program="bench.data.worker") for framework in ("layerkit", "torch")
+}
+"""The sides that read data."""
+EVERY = {**SIDES, REFERENCE.name: REFERENCE, WITNESS.name: WITNESS, **READERS}

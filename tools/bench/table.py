@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.machine import VERSIONS
 from bench.rounds import WORKS
 from bench.sides import OURS, SIDES
 
@@ -57,14 +58,19 @@ def markdown(results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(results: Results) -> str:
-    machine, peaks = results["machine"], results["peak"]
-    rates = ", ".join(f"{SIDES[side].label} {found:.0f}" for side, found in peaks.items())
+def head(machine: Results, how: str) -> str:
+    """What was measured on, with what, and how."""
+    versions = ", ".join(f"{name} {machine[name]}" for name in VERSIONS if machine.get(name))
     return (
         f"{machine['processor']}, {machine['threads']} threads of {machine['cores']} cores, {machine['system']}; "
-        f"Python {machine['python']}, numpy {machine['numpy']}, torch {machine['torch']}; {results['rounds']} rounds, "
-        f"medians. Peak of a float32 matrix product, GFLOP/s: {rates or 'not measured'}."
+        f"Python {machine['python']}, {versions}; {how}"
     )
+
+
+def _head(results: Results) -> str:
+    rates = ", ".join(f"{SIDES[side].label} {found:.0f}" for side, found in results["peak"].items())
+    peak = f"Peak of a float32 matrix product, GFLOP/s: {rates or 'not measured'}."
+    return head(results["machine"], f"{results['rounds']} rounds, medians. {peak}")
 
 
 def _lead(results: Results, work: str, title: str) -> str:
@@ -94,7 +100,7 @@ def _lead(results: Results, work: str, title: str) -> str:
         "net (batch)", "layerkit onednn", "layerkit numpy", "torch eager", f"torch, best of {modes} modes",
         "lead over eager", "lead over best", "GFLOP/s", "of peak",
     ]  # fmt: skip
-    return f"**{title}**\n\n{_table(heads, rows)}"
+    return f"**{title}**\n\n{table(heads, rows)}"
 
 
 def _memory(results: Results) -> str:
@@ -113,7 +119,7 @@ def _memory(results: Results) -> str:
         ]
         if cells.count(NONE) < len(cells):
             rows.append([name, *cells])
-    return f"**Memory and set-up of a process that trains**\n\n{_table(heads, rows)}" if rows else ""
+    return f"**Memory and set-up of a process that trains**\n\n{table(heads, rows)}" if rows else ""
 
 
 def _every(results: Results) -> str:
@@ -133,14 +139,14 @@ def _every(results: Results) -> str:
                     *(_both(times, side, work) for work in WORKS),
                     _times(ratio(times, "train", "eager", side)),
                     NONE if differs is None else f"{differs['loss']:.0e}, {differs['gradient']:.0e}",
-                    _foreign(net["foreign"]) if "turns" in found else NONE,
+                    foreign(net["foreign"]) if "turns" in found else NONE,
                 ]
             )
     heads = [
         "net", "side", "train, ms (min)", "predict a batch (min)", "predict one (min)", "train: lead over eager",
         "loss, gradient off by", "cores others used: median, most",
     ]  # fmt: skip
-    return f"**Every side**\n\n{_table(heads, rows)}"
+    return f"**Every side**\n\n{table(heads, rows)}"
 
 
 def _is_torch(side: str) -> bool:
@@ -172,12 +178,13 @@ def _times(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}x"
 
 
-def _foreign(load: Iterable[float | None]) -> str:
+def foreign(load: Iterable[float | None]) -> str:
+    """How many cores others used, in the median round and in the worst."""
     known = [each for each in load if each is not None]
     return f"{statistics.median(known):.2f}, {max(known):.2f}" if known else NONE
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; all columns but the first stand to the right."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first stand to the right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -136,7 +136,7 @@ def _peak_mb() -> float | None:
     return int(line.split()[1]) / 1000
 
 
-def obey(worker: Worker, orders: TextIO, answers: TextIO) -> None:
+def obey(worker: Any, orders: TextIO, answers: TextIO) -> None:
     """Answer orders until there are no more."""
     for line in orders:
         order = json.loads(line)
@@ -148,13 +148,13 @@ def obey(worker: Worker, orders: TextIO, answers: TextIO) -> None:
         answers.flush()
 
 
-def main() -> None:
+def main(make: Callable[[sides.Side, Path, int], Any]) -> None:
     """Answer on what was standard output; whatever else is printed goes to standard error."""
     name, folder, threads = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    obey(Worker(sides.EVERY[name], Path(folder), int(threads)), sys.stdin, answers)
+    obey(make(sides.EVERY[name], Path(folder), int(threads)), sys.stdin, answers)
 
 
 if __name__ == "__main__":
-    main()
+    main(Worker)

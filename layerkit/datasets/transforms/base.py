@@ -14,6 +14,7 @@ import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.draws import Draws
+from layerkit.datasets.picture import Picture
 from layerkit.errors import ShapeError
 from layerkit.fields import Tagged
 
@@ -76,22 +77,37 @@ class Samples:
     """The transform's place in the list, from 1 on; its numbers differ from those of any other place."""
     own: bool = False
     """Whether the data may be written into: it is an array that a transform has made."""
+    picture: Picture | None = None
+    """The data where it is one image that was not made an array yet; `data` makes it one."""
+    whole: Samples | None = None
+    """The batch that this one sample belongs to: its numbers are drawn with all others', which takes no longer."""
+    row: int = 0
+    """Its place there."""
     room: Array | None = None
     """Where data of this shape that has become floats may lie, so that it need not be copied once more."""
+
+    _kept: dict[tuple[int, int], Array] = field(default_factory=dict)
 
     @property
     def data(self) -> Array:
         """The first array, (k, ...): to read; see `writable`."""
+        if self.picture is not None:
+            self.arrays[0], self.picture = self.picture.pixels()[np.newaxis], None
         return self.arrays[0]
 
     @data.setter
     def data(self, made: Array) -> None:
-        self.arrays[0], self.own = made, True
+        self.arrays[0], self.picture, self.own = made, None, True
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of one sample's data."""
+        return self.arrays[0].shape[1:] if self.picture is None else self.picture.shape
 
     def writable(self) -> Array:
         """The data, to be written into."""
         if not self.own:
-            self.data = self.arrays[0].copy(order="K")
+            self.data = self.data.copy(order="K")
         return self.arrays[0]
 
     def floats(self, shape: Shape) -> Array:
@@ -101,7 +117,16 @@ class Samples:
 
     def uniform(self, count: int, stream: int = 0) -> Array:
         """`count` numbers in [0, 1) a sample, (k, count); another `stream` gives others."""
+        if self.whole is not None:
+            return self.whole._drawn(count, self._salt(stream))[self.row : self.row + 1]
         return self.draws.uniform(self.epochs, self.indices, count, self._salt(stream))
+
+    def _drawn(self, count: int, salt: int) -> Array:
+        """Numbers of all samples, which are kept for the next one that asks."""
+        key = count, salt
+        if key not in self._kept:
+            self._kept[key] = self.draws.uniform(self.epochs, self.indices, count, salt)
+        return self._kept[key]
 
     def normal(self, count: int, stream: int = 0) -> Array:
         """As `uniform`, but normal with mean 0 and standard deviation 1."""

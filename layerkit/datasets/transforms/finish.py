@@ -62,7 +62,8 @@ class Finish:
         """Write the samples' data into `out`, (k, *shape) in any memory layout. Raises ShapeError for own sizes."""
         pixels = samples.data[:, ::-1] if self.reverse else samples.data
         self._expect_mean(pixels.shape[1:])
-        drawn = samples.uniform(3) if self.mirror or self.crop_anywhere else np.zeros((len(pixels), 3))
+        draws = self.mirror or (self.crop_size and self.crop_anywhere)
+        drawn = samples.uniform(3) if draws else np.zeros((len(pixels), 3))
         pixels, mean = self._cropped(pixels, drawn)
         if pixels.shape != out.shape:
             sizes = f"it is {shape_text(pixels.shape[1:])}, not {shape_text(out.shape[1:])} as the first"

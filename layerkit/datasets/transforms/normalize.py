@@ -61,15 +61,15 @@ def shift(given: Array, mean: Array, factor: Array, out: Array) -> None:
 
 def _combine(given: Array, mean: Array, factor: Array, out: Array) -> None:
     """Write (given - mean) * factor into `out`; mean and factor fit a row of these. A block of rows at a time."""
+    shifted, scaled = mean.any(), (factor != 1).any()
+    if not shifted and not scaled and given is out:
+        return
     rows = max(1, _BLOCK * len(out) // max(1, out.size))
-    shifted, scaled = bool(np.any(mean)), bool(np.any(factor != 1))
     for start in range(0, len(out), rows):
         source, target = given[start : start + rows], out[start : start + rows]
         if shifted:
             np.subtract(source, mean, out=target, dtype=out.dtype, casting="unsafe")
-        elif scaled:
-            np.multiply(source, factor, out=target, dtype=out.dtype, casting="unsafe")
-        elif given is not out:
+        else:
             np.copyto(target, source, casting="unsafe")
-        if shifted and scaled:
+        if scaled:
             np.multiply(target, factor, out=target)

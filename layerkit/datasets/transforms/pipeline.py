@@ -10,9 +10,13 @@ import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.datasets.draws import Draws
+from layerkit.datasets.picture import Picture
 from layerkit.datasets.transforms.base import Layout, Samples, Transform, shape_words
 from layerkit.datasets.transforms.finish import Finish
+from layerkit.datasets.transforms.resize import ResizedMiddle
 from layerkit.errors import DataError, LayerkitError, ShapeError
+
+_NONE = np.empty(0)  # stands where a picture is not an array yet
 
 
 class Pipeline:
@@ -63,7 +67,7 @@ class Pipeline:
 
     def apply_each(
         self,
-        samples: Iterable[Sequence[Array]],
+        samples: Iterable[Sequence[Array | Picture]],
         epochs: Array,
         indices: Array,
         out: Sequence[Array],
@@ -74,18 +78,19 @@ class Pipeline:
         Raises DataError for one that does not fit, which `place` names by its index.
         """
         alone = []
+        whole = self._samples([], epochs, indices)
         for i, arrays in enumerate(samples):
             row = slice(i, i + 1)
-            one = self._samples([np.asarray(array)[np.newaxis] for array in arrays], epochs[row], indices[row])
+            one = self._one(arrays, whole, i)
             try:
-                self._expect(one.data.shape[1:])
+                self._expect(one.shape)
                 if self._settled > len(self.steps):
                     self._run(one, 0, [each[row] for each in out])
                 else:
                     self._walk(one, 0, self._settled)
             except ShapeError as error:
                 raise DataError(f"{place(int(indices[i]))}: {error}") from None
-            alone.append(one.arrays)
+            alone.append([one.data, *one.arrays[1:]])
         if self._settled <= len(self.steps):
             together = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
             self._run(self._samples(together, epochs, indices), self._settled, out)
@@ -93,12 +98,26 @@ class Pipeline:
     def _samples(self, arrays: list[Array], epochs: Array, indices: Array) -> Samples:
         return Samples(arrays, epochs, indices, self.draws, self.layout.classes)
 
+    def _one(self, arrays: Sequence[Array | Picture], whole: Samples, row: int) -> Samples:
+        """A batch of one sample, the one in this row of a whole batch."""
+        held = [_NONE if isinstance(array, Picture) else np.asarray(array)[np.newaxis] for array in arrays]
+        one = self._samples(held, whole.epochs[row : row + 1], whole.indices[row : row + 1])
+        one.whole, one.row = whole, row
+        one.picture = arrays[0] if isinstance(arrays[0], Picture) else None
+        return one
+
     def _walk(self, samples: Samples, start: int, end: int) -> None:
         """Take these steps."""
-        for i in range(start, end):
+        i = start
+        while i < end:
+            step: Transform | ResizedMiddle = self.steps[i]
+            both = ResizedMiddle.of(*self.steps[i : i + 2]) if i + 1 < end else None
+            if both is not None:
+                i, step = i + 1, both
             samples.position = i + 1
-            with _naming(i, self.steps[i]):
-                self.steps[i].apply(samples)
+            with _naming(i, step):
+                step.apply(samples)
+            i += 1
 
     def _run(self, samples: Samples, start: int, out: Sequence[Array]) -> None:
         """Take all steps from `start` on, to the end."""

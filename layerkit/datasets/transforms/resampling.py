@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.optional import need
-from layerkit.datasets.transforms.base import BYTE, FLOAT
-
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
+from layerkit.datasets.picture import Interpolation, Picture
+from layerkit.datasets.transforms.base import BYTE, FLOAT, Samples
 
 
 def resample(
-    images: Array, height: int, width: int, interpolation: Interpolation = "bilinear", boxes: Array | None = None
-) -> Array:
-    """Images (k, C, H, W) in another size, (k, C, height, width), smoothed where they shrink.
+    samples: Samples,
+    height: int,
+    width: int,
+    interpolation: Interpolation = "bilinear",
+    *,
+    parts: Array | None = None,
+    box: tuple[float, float, float, float] | None = None,
+) -> None:
+    """Bring the data, images (k, C, H, W), to another size, (k, C, height, width), smoothed where they shrink.
 
-    `boxes` says what part of each image is used, whole pixels (k, 4): top, left, height, width. Bytes stay bytes, all
-    else becomes float32. Needs Pillow: raises DataError where it is not there.
+    `parts` says what part of each image is used, whole pixels (k, 4): top, left, height, width. `box`, top, left,
+    bottom and right in fractions of pixels, says what becomes of the new size, where smoothing may look beyond. Bytes
+    stay bytes, all else becomes float32. Needs Pillow: raises DataError where it is not there.
     """
-    pillow = need("PIL.Image", "pillow", "resizing images")
-    method = pillow.Resampling[interpolation.upper()]
-    images = images.transpose(0, 2, 3, 1)  # as Pillow has them
+    if samples.picture is not None:
+        picture = samples.picture if parts is None else samples.picture.cut(*parts[0].tolist())
+        samples.picture = picture.resized(height, width, interpolation, box)
+        return
+    images = samples.data
     dtype = BYTE if images.dtype == BYTE else FLOAT
-    count, *sides, channels = images.shape
-    out = np.empty((count, height, width, channels), dtype)
-    groups = [slice(None)] if dtype == BYTE and channels in (1, 3) else [slice(c, c + 1) for c in range(channels)]
+    count, channels = images.shape[:2]
+    out = np.empty((count, height, width, channels), dtype)  # as Pillow has them
+    together = dtype == BYTE and channels in (1, 3)
+    groups = [slice(None)] if together else [slice(c, c + 1) for c in range(channels)]
     for i in range(count):
-        top, left, high, wide = (0, 0, *sides) if boxes is None else boxes[i].tolist()
-        part = images[i, top : top + high, left : left + wide]
+        top, left, high, wide = (0, 0, *images.shape[2:]) if parts is None else parts[i].tolist()
+        part = images[i, :, top : top + high, left : left + wide].astype(dtype, copy=False)
         for group in groups:
-            pixels = np.ascontiguousarray(part[:, :, group], dtype)
-            picture = pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-            made = np.asarray(picture.resize((width, height), method))
-            out[i, :, :, group] = made if made.ndim == 3 else made[:, :, np.newaxis]
-    return out.transpose(0, 3, 1, 2)
+            made = Picture.of(part[group]).resized(height, width, interpolation, box)
+            out[i, :, :, group] = made.pixels().transpose(1, 2, 0)
+    samples.data = out.transpose(0, 3, 1, 2)
 
 
 def bilinear(images: Array, height: int, width: int) -> Array:

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Array
+from layerkit.datasets.picture import Interpolation
 from layerkit.datasets.transforms.base import BYTE, FLOAT, Layout, Samples, Transform
-from layerkit.datasets.transforms.crops import Size, both
-from layerkit.datasets.transforms.resampling import Interpolation, bilinear, resample
+from layerkit.datasets.transforms.crops import CenterCrop, Size, both, expect_room
+from layerkit.datasets.transforms.resampling import bilinear, resample
 
 _TRIES = 10  # as many as in torchvision
 _METHOD = "How pixels are found: nearest takes one, bilinear looks at 2x2, bicubic at 4x4, or more where it shrinks."
@@ -42,24 +43,24 @@ class Resize(Transform):
         channels, height, width = layout.image()
         layout.expect_no_map()
         if len(self.size) == 2 or (height and width):
-            height, width = self._sides(height, width)
+            height, width = self.sides(height, width)
         return layout.with_data((channels, height, width), BYTE if layout.dtypes[0] == BYTE else FLOAT)
 
     def apply(self, samples: Samples) -> None:
-        images = samples.data
-        before = images.shape[2], images.shape[3]
-        height, width = self._sides(*before)
-        if self.fit == "cover":
-            y, x, h, w = _middle(*before, width / height)
-            images = images[:, :, y : y + h, x : x + w]
-        if images.shape[2:] == (height, width):
+        before = samples.shape[1], samples.shape[2]
+        height, width = self.sides(*before)
+        y, x, h, w = _middle(*before, width / height) if self.fit == "cover" else (0, 0, *before)
+        if self.antialias and (h, w) != (height, width):
+            parts = np.tile([y, x, h, w], (len(samples.indices), 1))
+            resample(samples, height, width, self.interpolation, parts=parts)
+            return
+        images = samples.data[:, :, y : y + h, x : x + w]
+        if (h, w) == (height, width):
             samples.arrays[0] = images
-        elif self.antialias:
-            samples.data = resample(images, height, width, self.interpolation)
         else:
             samples.data = bilinear(images, height, width)
 
-    def _sides(self, height: int, width: int) -> tuple[int, int]:
+    def sides(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of an image of this size once it is resized."""
         if len(self.size) == 2:
             return both(self.size)
@@ -97,30 +98,67 @@ class RandomResizedCrop(Transform):
         return layout.with_data((layout.image()[0], *both(self.size)), dtype)
 
     def apply(self, samples: Samples) -> None:
-        height, width = samples.data.shape[2:]
-        boxes = self.boxes(height, width, samples.uniform(2 * _TRIES + 2))
-        samples.data = resample(samples.data, *both(self.size), self.interpolation, boxes)
+        height, width = samples.shape[1:]
+        parts = self.boxes(height, width, samples.uniform(2 * _TRIES + 2))
+        resample(samples, *both(self.size), self.interpolation, parts=parts)
 
     def boxes(self, height: int, width: int, drawn: Array) -> Array:
         """Top, left, height and width of each image's part, (k, 4), out of (k, 22) numbers in [0, 1)."""
-        areas = height * width * _spread(self.scale, drawn[:, :_TRIES])
-        ratios = np.exp(_spread(np.log(self.ratio).tolist(), drawn[:, _TRIES : 2 * _TRIES]))
-        wide, high = np.rint(np.sqrt(areas * ratios)), np.rint(np.sqrt(areas / ratios))  # (k, tries)
-        fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
-        first = (np.arange(len(drawn)), fits.argmax(axis=1))
-        size = np.stack([high[first], wide[first]], axis=1)  # (k, 2)
-        corner = np.floor(drawn[:, -2:] * (np.array([height, width]) - size + 1))
-        middle = _middle(height, width, min(max(width / height, self.ratio[0]), self.ratio[1]))
-        boxes = np.where(fits.any(axis=1)[:, np.newaxis], np.concatenate([corner, size], axis=1), middle)
-        return boxes.astype(np.int64)
+        return np.array([self._box(height, width, numbers) for numbers in drawn.tolist()], np.int64)
+
+    def _box(self, height: int, width: int, drawn: list[float]) -> tuple[int, int, int, int]:
+        low, high = (math.log(end) for end in self.ratio)
+        for area, shape in zip(drawn[:_TRIES], drawn[_TRIES : 2 * _TRIES], strict=True):
+            pixels = height * width * _spread(self.scale, area)
+            ratio = math.exp(_spread([low, high], shape))
+            wide, tall = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
+            if 0 < wide <= width and 0 < tall <= height:
+                return int(drawn[-2] * (height - tall + 1)), int(drawn[-1] * (width - wide + 1)), tall, wide
+        return _middle(height, width, min(max(width / height, self.ratio[0]), self.ratio[1]))
 
     def outside_training(self) -> Transform:
         height, width = both(self.size)
         return Resize(size=[height, width], fit="cover", interpolation=self.interpolation)
 
 
-def _spread(ends: list[float], drawn: Array) -> Array:
-    """Numbers in [0, 1) as numbers between two ends."""
+class ResizedMiddle:
+    """A Resize and the CenterCrop behind it in one: of the resized image only the middle is made."""
+
+    def __init__(self, resize: Resize, crop: CenterCrop):
+        self.type = crop.type
+        self._resize, self._crop = resize, crop
+
+    @classmethod
+    def of(cls, first: Transform, second: Transform) -> ResizedMiddle | None:
+        """That of two steps which are such; None where they are not."""
+        if not isinstance(first, Resize) or not isinstance(second, CenterCrop):
+            return None
+        smooth = first.antialias and first.interpolation != "nearest"
+        return cls(first, second) if smooth and len(first.size) == 1 else None
+
+    def apply(self, samples: Samples) -> None:
+        """What both do one after the other, but for the rounding of a few values."""
+        before = samples.shape[1], samples.shape[2]
+        high, wide = self._resize.sides(*before)
+        if before == (high, wide):
+            self._crop.apply(samples)
+            return
+        height, width = both(self._crop.size)
+        expect_room((high, wide), height, width)
+        top, bottom = _stretch(high, height, before[0])
+        left, right = _stretch(wide, width, before[1])
+        box = (top, left, bottom, right)
+        resample(samples, height, width, self._resize.interpolation, box=box)
+
+
+def _stretch(length: int, middle: int, before: int) -> tuple[float, float]:
+    """Where the middle of a line of pixels begins and ends, counted in pixels of the line before it was resized."""
+    start = (length - middle) // 2
+    return start * before / length, (start + middle) * before / length
+
+
+def _spread(ends: list[float], drawn: float) -> float:
+    """A number in [0, 1) as one between two ends."""
     return ends[0] + (ends[1] - ends[0]) * drawn
 
 

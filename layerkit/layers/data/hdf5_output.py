@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from layerkit.blob import Shape, shape_text
-from layerkit.datasets import hdf5
+from layerkit.datasets.files import hdf5
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.registry import register

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import decode, images
-from layerkit.datasets.lists import Windows, expect_files, read_windows
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Windows, expect_files, read_windows
 from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, Samples, read_mean, sample_info
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import DataError, ShapeError
@@ -129,7 +129,9 @@ class WindowData(SourceLayer):
             rng = self.generator(position + row)
             image, label, *corners = table[rng.integers(len(table))].tolist()
             mirrored = bool(p.mirror and rng.random() < 0.5)
-            pixels = images.read(windows.images[image], content=self._contents[image] if self._contents else None)
+            pixels = images.read(
+                windows.images[image], content=self._contents[image] if self._contents else None
+            ).pixels()
             self._show(pixels, corners, mirrored, windows.images[image].place, top[0].data[row])
             if len(top) > 1:
                 top[1].data[row] = label

@@ -1,0 +1,152 @@
+"""From an ONNX model to a net: one node after the other becomes layers, which are planned on the way.
+
+Planning gives every blob's shape, so that what a model computes from shapes is known and needs no layers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from layerkit.blob import Array
+from layerkit.convert.onnx import files, operators
+from layerkit.convert.onnx.building import BATCH, Builder, Known
+from layerkit.convert.onnx.folding import MOST_IN_ALL, fold
+from layerkit.convert.onnx.node import NotReadableError, OnnxNode
+from layerkit.convert.onnx.package import onnx
+from layerkit.errors import ConfigError, DataError, LayerkitError, Mark, Problem
+
+
+def read(
+    path: str | os.PathLike[str], shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """A model as a net: the tree of its YAML file, and its weights by `layer.weight`.
+
+    `shapes` gives shapes of inputs, by name, where the model leaves lengths besides the batch open. Raises ConfigError
+    that names every operator which no layer can stand for; DataError without the package onnx, and in one sentence for
+    a file that is damaged, refers to others than files beside it, or has an input whose shape is not known.
+    """
+    with np.errstate(all="ignore"):  # a model's constants may be anything
+        return _Reader(files.load(path), path, shapes or {}).read()
+
+
+class _Reader:
+    """A model on its way into a net."""
+
+    def __init__(self, model: Any, path: str | os.PathLike[str], shapes: Mapping[str, Sequence[int]]):
+        self._model, self._path, self._shapes = model, path, shapes
+        self._version = files.version(model)
+        self._builder = Builder(Counter(_reads(model.graph)))
+        self._values: dict[str, Array | Known | None] = {"": None}
+        """What is known of each value: a constant's array, a blob, or None where what made it could not be read."""
+        self._folded = 0
+        self._faults: dict[str, list[str]] = {}
+        """The names of nodes that could not be read, by what is said of them."""
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The tree and the weights."""
+        graph = self._model.graph
+        for tensor in graph.initializer:
+            self._values[tensor.name] = files.constant(tensor, self._path)
+        if graph.sparse_initializer:
+            raise DataError(f"{os.fspath(self._path)!r} has sparse constants, which are not read")
+        for info in graph.input:
+            if info.name not in self._values:
+                self._values[info.name] = self._builder.input(info.name, self._shape(info))
+        self._read_nodes(graph.node, 0)
+        if self._faults:
+            raise ConfigError([self._problem(what, names) for what, names in self._faults.items()])
+        for info in graph.output:
+            value = self._values.get(info.name)
+            if not isinstance(value, Known):
+                raise DataError(f"{os.fspath(self._path)!r}: the output {info.name!r} depends on no input")
+            self._builder.output(info.name, value)
+        self._builder.silence([info.name for info in graph.output])
+        return self._builder.tree(graph.name), self._builder.weights
+
+    def _problem(self, what: str, names: Sequence[str]) -> Problem:
+        others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        return Problem(what, f"node {names[0]!r}{others}", Mark(os.fspath(self._path), 0, 0))
+
+    def _shape(self, info: Any) -> tuple[int, ...]:
+        """The shape of an input, with BATCH where the model leaves axis 0 open."""
+        given = self._shapes.get(info.name)
+        if given is not None:
+            return tuple(given)
+        kind = info.type.tensor_type
+        if kind.elem_type not in (1, 6, 7, 10, 11) or not kind.HasField("shape"):
+            raise DataError(f"{os.fspath(self._path)!r}: the input {info.name!r} is no array of numbers of known shape")
+        lengths = [each.dim_value if each.HasField("dim_value") else None for each in kind.shape.dim]
+        if lengths and lengths[0] is None:
+            lengths[0] = BATCH
+        open_axes = [str(i) for i, length in enumerate(lengths) if length is None or length < 0]
+        if open_axes:
+            raise DataError(
+                f"{os.fspath(self._path)!r} leaves the length of axis {', '.join(open_axes)} of its input "
+                f"{info.name!r} open: give its shape"
+            )
+        return tuple(int(length or 0) for length in lengths)
+
+    def _read_nodes(self, nodes: Sequence[Any], depth: int) -> None:
+        for proto in nodes:
+            node = OnnxNode(proto, self._values, self._path, self._version)
+            try:
+                outputs = self._outputs(node, depth)
+            except NotReadableError as error:
+                self._faults.setdefault(f"{node.kind}: {error}", []).append(node.label)
+                outputs = []
+            except DataError:
+                raise
+            except (LayerkitError, ValueError, IndexError, TypeError, KeyError, OverflowError, AttributeError) as error:
+                # a model whose numbers do not fit each other, in one of the many ways there are
+                said = " ".join(str(error).split())[:200]
+                self._faults.setdefault(f"{node.kind}: its numbers do not fit: {said}", []).append(node.label)
+                outputs = []
+            for i, name in enumerate(proto.output):
+                self._values[name] = outputs[i] if i < len(outputs) else None
+
+    def _outputs(self, node: OnnxNode, depth: int) -> Sequence[Array | Known | None]:
+        """What a node writes; nothing where what it reads could not be read."""
+        if node.lost:
+            return []
+        if node.kind == "Constant":
+            return [node.constant_value()]
+        if node.kind == "Shape":
+            return [node.shape_value()]
+        if node.kind == "If":
+            return self._branch(node, depth)
+        arrays = [each for each in node.inputs if not isinstance(each, Known)]
+        if len(arrays) == len(node.inputs):
+            folded = fold(node.kind, arrays, node.attribute)
+            if folded is not None:
+                self._folded += sum(each.size for each in folded)
+                if self._folded > MOST_IN_ALL:
+                    raise DataError(f"{os.fspath(self._path)!r} is refused: it computes constants of absurd sizes")
+                return folded
+        return operators.read(node, self._builder)
+
+    def _branch(self, node: OnnxNode, depth: int) -> Sequence[Array | Known | None]:
+        """The branch of an If that will always be taken."""
+        condition = node.inputs[0]
+        if condition is None or isinstance(condition, Known) or condition.size != 1 or depth > files.MOST_DEPTH:
+            raise NotReadableError("which branch is taken depends on data")
+        graph = node.attribute("then_branch" if condition.item() else "else_branch", None)
+        for tensor in graph.initializer:
+            self._values[tensor.name] = files.constant(tensor, self._path)
+        self._read_nodes(graph.node, depth + 1)
+        return [self._values.get(each.name) for each in graph.output]
+
+
+def _reads(graph: Any, depth: int = 0) -> list[str]:
+    """The name of every value that a node reads or that is an output, as often as that happens."""
+    found = [each.name for each in graph.output]
+    for node in graph.node:
+        found += node.input
+        for attribute in node.attribute if depth < files.MOST_DEPTH else ():
+            if attribute.type == onnx().AttributeProto.GRAPH:
+                found += _reads(attribute.g, depth + 1)
+    return found

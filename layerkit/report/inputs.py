@@ -1,0 +1,178 @@
+"""Samples that a user hands to a net: image files, numbers in text or .npy files, folders of images, datasets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from layerkit import arrayfile
+from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.images import SUFFIXES
+from layerkit.datasets.kinds import kind_of
+from layerkit.datasets.picture import Picture
+from layerkit.datasets.reading import blocks
+from layerkit.datasets.transforms.base import shape_words
+from layerkit.errors import DataError, SnapshotError
+from layerkit.prediction import fits
+from layerkit.report import samples
+
+STDIN = "-"
+_MOST = 1 << 28  # bytes of an image on standard input
+
+
+class Sample(NamedTuple):
+    """One sample as its source has it."""
+
+    place: str
+    """How it is named in answers and messages."""
+    data: Array
+    label: Array | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads inputs as samples of one shape, in which 0 stands for a height or width that may be any."""
+
+    shape: Shape
+    stdin: BinaryIO
+    note: Callable[[str], object]
+    """Is told what was done to an input without having been asked for."""
+    part: str | None = None
+    kind: str | None = None
+    assignments: tuple[str, ...] = ()
+
+    def read(self, names: Iterable[str]) -> Iterator[Sample]:
+        """The samples of all inputs, one after the other. Raises DataError for one that cannot be used."""
+        for name in names:
+            yield from self._read(name)
+
+    def _read(self, name: str) -> Iterator[Sample]:
+        path = Path(name)
+        suffix = path.suffix.lower()
+        if name == STDIN:
+            yield from self._of_stdin()
+        elif self.kind is not None or self.assignments or not path.exists():
+            yield from self._of_dataset(name)
+        elif path.is_dir() and (files := _images_in(path)):
+            for file in files:
+                yield self._of_image(file)
+        elif suffix == ".npy":
+            yield from self._of_array(name)
+        elif suffix in (".csv", ".tsv") or (suffix == ".txt" and _is_of_numbers(path)):
+            with path.open("rb") as stream:
+                yield from self._of_numbers(name, stream)
+        elif suffix in (".yaml", ".yml") or path.is_dir() or kind_of(name) is not None:
+            yield from self._of_dataset(name)
+        else:
+            yield self._of_image(name)
+
+    def _of_dataset(self, name: str) -> Iterator[Sample]:
+        found = samples.find(name, self.kind, self.assignments)
+        part = found.choose(self.part, "test")
+        source = found.open(part)
+        try:
+            data = found.data(part, source)
+            for block in blocks(source):
+                labels = block.arrays.get("label")
+                for row, index in enumerate(block.indices.tolist()):
+                    label = None if labels is None else labels[row]
+                    yield self._fitted(f"{name}[{index}]", block.arrays[data][row], label)
+        finally:
+            source.close()
+
+    def _of_array(self, name: str) -> Iterator[Sample]:
+        try:
+            array = arrayfile.mapped(name)["data"]
+        except SnapshotError as error:
+            raise DataError(str(error)) from None
+        if fits(array.shape, self.shape):
+            yield self._fitted(name, array)
+        elif array.ndim:
+            for i, sample in enumerate(array):
+                yield self._fitted(f"{name}[{i}]", sample)
+        else:
+            raise DataError(f"{name} holds a single number, not samples of {shape_words(self.shape)}")
+
+    def _of_stdin(self) -> Iterator[Sample]:
+        start = self.stdin.peek(1)[:1024] if hasattr(self.stdin, "peek") else b""
+        if not start:
+            raise DataError("there is nothing on standard input")
+        if any(byte < 9 or byte > 126 for byte in start):
+            yield self._of_image(STDIN, self.stdin.read(_MOST))
+        else:
+            yield from self._of_numbers(STDIN, self.stdin)
+
+    def _of_numbers(self, name: str, stream: BinaryIO) -> Iterator[Sample]:
+        """A sample a line, numbers with commas, semicolons, tabs or spaces between them; a first line may be titles.
+
+        Raises DataError, naming the line.
+        """
+        some = False
+        for number, line in enumerate(stream, 1):
+            words = line.decode("utf-8", "replace").translate(_COMMAS).split()
+            if not words or words[0].startswith("#"):
+                continue
+            values = [_number(word) for word in words]
+            if not some and not any(map(math.isfinite, values)):
+                some = True
+                continue
+            some = True
+            for word, value in zip(words, values, strict=True):
+                if not math.isfinite(value):
+                    hint = "" if name == STDIN else "; a table with texts is read as a dataset, by --kind"
+                    raise DataError(f"{name}:{number}: {word!r} is no number{hint}")
+            yield self._fitted(f"{name}:{number}", np.array(values))
+
+    def _of_image(self, name: str, content: bytes | None = None) -> Sample:
+        if len(self.shape) != 3 or self.shape[0] not in (1, 3):
+            raise DataError(f"{name}: the net takes samples of {shape_words(self.shape)}, which are no images")
+        image = decode.decode(name if content is None else content, name, color=self.shape[0] == 3)
+        height, width = (want or have for want, have in zip(self.shape[1:], image.shape[1:], strict=True))
+        if image.shape[1:] != (height, width):
+            sizes = f"{shape_text(image.shape[1:])} to {height}x{width}"
+            self.note(f"{name}: resized from {sizes}, which the net takes")
+            image = Picture.of(image).resized(height, width, "bilinear").pixels()
+        return Sample(name, image)
+
+    def _fitted(self, place: str, data: Array, label: Array | None = None) -> Sample:
+        """A sample in the net's shape, from an array of that shape or of as many numbers in a row."""
+        if data.ndim == 1 and len(self.shape) != 1 and 0 not in self.shape and data.size == math.prod(self.shape):
+            data = data.reshape(self.shape)
+        if not fits(data.shape, self.shape):
+            wanted = f"{shape_words(self.shape)}, {math.prod(self.shape)} numbers" if data.ndim == 1 else ""
+            raise DataError(
+                f"{place}: it is {shape_text(data.shape)}, but the net takes samples of "
+                f"{wanted or shape_words(self.shape)}"
+            )
+        return Sample(place, data, label)
+
+
+_COMMAS = str.maketrans(",;\t", "   ")
+
+
+def _number(word: str) -> float:
+    """The number that a word says; nan if it says none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def _is_of_numbers(path: Path) -> bool:
+    """Whether a file of text is rows of numbers, and no dataset as a list of files is one."""
+    if kind_of(str(path)) is None:
+        return True
+    with path.open("rb") as stream:
+        words = next((words for line in stream if (words := line.split()) and not line.startswith(b"#")), [b""])
+    return math.isfinite(_number(words[0].decode("utf-8", "replace").strip(",;")))
+
+
+def _images_in(folder: Path) -> list[str]:
+    """Image files in a folder and below it, sorted."""
+    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
