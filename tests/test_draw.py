@@ -24,7 +24,7 @@ from layerkit.report.drawing.ranks import longest_path
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 SVG = "{http://www.w3.org/2000/svg}"
-NASTY = "a\"b'<script>&amp;]]>\\N"
+NASTY = "a\"b'<script>&amp; data-layer=]]>\\N"
 
 
 @functools.cache
@@ -262,14 +262,15 @@ def test_details_tell_shapes_weights_and_parameters():
 
 
 class Tags(html.parser.HTMLParser):
-    """Every tag of a page, and whether the text that was looked for stands in it as text."""
+    """Every tag of a page, its text, and the layers that its elements stand for."""
 
     def __init__(self):
         super().__init__()
-        self.tags, self.text = [], ""
+        self.tags, self.text, self.names = [], "", set()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.names |= {value for key, value in attrs if key == "data-layer"}
 
     def handle_data(self, data):
         self.text += data
@@ -291,12 +292,13 @@ def test_no_name_can_break_out_of_svg_or_html():
     parser = Tags()
     parser.feed(page.write(drawn.picture, drawn.layout))
     assert "script" not in parser.tags
+    assert parser.names == {NASTY, NASTY + "2", NASTY + "3"}
     assert f"{NASTY}3 (ReLU)" in parser.text
 
 
 def test_dot_has_every_box_and_edge_and_quotes_names():
     text = dot.write(pictures.of(nasty_net()), "TB")
-    assert 'label="a\\"b\'<script>&amp;amp;]]>\\\\N\\nInput"' in text
+    assert 'label="a\\"b\'<script>&amp;amp; data-layer=]]>\\\\N\\nInput"' in text
     assert "rankdir=TB" in text
     assert text.count(" -> ") == 1
     assert text.count("{") == text.count("}") == 1

@@ -30,7 +30,7 @@ svg [data-layer]:is(:hover, :focus) > :is(.body, .strip) {{ filter: brightness(0
 
 def write(picture: Picture, layout: Layout) -> str:
     """The HTML document."""
-    drawing = svg.write(picture, layout, titles=False).replace(" data-layer=", ' tabindex="0" data-layer=')
+    drawing = svg.write(picture, layout, cards=True)
     cards = [*_cards(picture, layout)]
     shown = "\n".join(f"main:has(#layer{key}:is(:hover, :focus)) #card{key} {{ display: block; }}" for key, _ in cards)
     return (

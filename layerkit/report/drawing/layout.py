@@ -25,7 +25,7 @@ BESIDE = {"box": 26.0, "tag": 12.0, "bend": 16.0, "entry": 16.0}
 GUTTER = 64.0
 """Between two rows."""
 FRAMED = 24.0
-"""More of it where there are frames; half of it is more beside a box."""
+"""More of it, and more beside a box, where there are frames."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def arrange(picture: Picture, direction: Direction = "LR") -> Layout:
 def _place(grid: Grid, stubs: list[float], refs: list[routes.Ref], framed: bool) -> None:
     """Give every item of the grid its place, row under row."""
     top = 0.0
-    beside = {**BESIDE, "box": BESIDE["box"] + (FRAMED / 2 if framed else 0)}
+    beside = {**BESIDE, "box": BESIDE["box"] + (FRAMED if framed else 0)}
     gutter = GUTTER + (FRAMED if framed else 0)
     for row in grid.plan.rows:
         links = sorted({pair for pair in _links(grid.plan) if grid.plan.items[pair[0]].rank in row})

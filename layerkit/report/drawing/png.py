@@ -24,4 +24,4 @@ def write(picture: Picture, layout: Layout) -> bytes:
         raise UsageError("drawing PNG needs a font, and this machine has none; draw SVG instead: -o net.svg")
     whole = svg.canvas(picture, layout)
     zoom = min(_ZOOM, _MOST / max(whole.width, whole.height))
-    return bytes(resvg.svg_to_bytes(svg_string=svg.write(picture, layout, titles=False), zoom=zoom))
+    return bytes(resvg.svg_to_bytes(svg_string=svg.write(picture, layout), zoom=zoom))

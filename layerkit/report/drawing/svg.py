@@ -17,6 +17,8 @@ _HEADER = 58.0
 _LEGEND = 40.0
 _ARROW = 7.0
 _TITLE = 18.0
+_NO_CHARACTERS = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
+"""What a name may hold and XML may not."""
 
 
 def canvas(picture: Picture, layout: Layout) -> Place:
@@ -27,9 +29,12 @@ def canvas(picture: Picture, layout: Layout) -> Place:
     return Place(x, y, wide + 2 * MARGIN, layout.bounds.height + 2 * MARGIN + _HEADER + _LEGEND + 18 * (rows - 1))
 
 
-def write(picture: Picture, layout: Layout, *, titles: bool = True) -> str:
-    """The SVG document. With `titles`, viewers show what there is to know of a box when one points at it."""
-    return "\n".join(_lines(picture, layout, titles)) + "\n"
+def write(picture: Picture, layout: Layout, *, cards: bool = False) -> str:
+    """The SVG document. Viewers show what there is to know of a layer when one points at it.
+
+    With `cards`, a page around it does that, and each layer can be reached by the keyboard.
+    """
+    return "\n".join(_lines(picture, layout, not cards)).translate(_NO_CHARACTERS) + "\n"
 
 
 def _lines(picture: Picture, layout: Layout, titles: bool) -> Iterator[str]:
@@ -96,7 +101,8 @@ def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     if box.folded:  # a second card behind it
         behind = Place(place.x + sizes.CARDS, place.y + sizes.CARDS, place.width, place.height)
         yield _rect(behind, 8, f'fill="{colour.fill}" {edge} class="card"')
-    yield f'<g id="layer{index}-0" data-layer={quoteattr(box.name)}>{_title(box.tooltip, titles)}'
+    focus = "" if titles else 'tabindex="0" '
+    yield f'<g id="layer{index}-0" {focus}data-layer={quoteattr(box.name)}>{_title(box.tooltip, titles)}'
     yield _rect(place, 8, f'fill="{colour.fill}" {edge} class="body"')
     base = head.y + sizes.MARGIN - 2 + sizes.NAME
     yield _centred(middle, base, box.name, sizes.NAME, 'font-weight="bold"')
@@ -106,7 +112,8 @@ def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     yield "</g>"
     for number, strip in enumerate(box.strips):
         at = Place(place.x, head.y + head.height + number * sizes.STRIP, place.width, sizes.STRIP)
-        yield f'<g id="layer{index}-{number + 1}" data-layer={quoteattr(strip.name)}>{_title(strip.tooltip, titles)}'
+        yield f'<g id="layer{index}-{number + 1}" {focus}data-layer={quoteattr(strip.name)}>'
+        yield _title(strip.tooltip, titles)
         yield _strip(at, palette.colour(strip.family), last=number == len(box.strips) - 1)
         yield _centred(middle, at.y + 14, sizes.strip_text(box, number), sizes.TEXT) + "</g>"
     if box.strips:
