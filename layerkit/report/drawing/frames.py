@@ -13,7 +13,10 @@ _FREE, _TITLE, _NESTED = 8.0, 16.0, 5.0
 
 
 def frames(picture: Picture, boxes: Sequence[Place], rows: Sequence[int]) -> Iterator[tuple[Place, str]]:
-    """A frame for each use of a block and each row that has several of its boxes, unless others stand in its way."""
+    """A frame for each use of a block and each row that has several of its boxes, unless others stand in its way.
+
+    A frame comes before those inside it.
+    """
     uses = dict.fromkeys(name for box in picture.boxes for name in box.frames)
     found: list[tuple[Place, str, frozenset[int]]] = []
     for name in uses:
@@ -23,9 +26,11 @@ def frames(picture: Picture, boxes: Sequence[Place], rows: Sequence[int]) -> Ite
             depth = max(len(picture.boxes[index].frames) - picture.boxes[index].frames.index(name) for index in here)
             if len(here) > 1:
                 found.append((_around([boxes[index] for index in here], name, _NESTED * min(depth, 2)), name, here))
-    for place, name, here in found:
+    drawn: list[tuple[Place, frozenset[int]]] = []
+    for place, name, here in sorted(found, key=lambda each: -len(each[2])):  # of two that overlap, the larger is drawn
         clear = all(index in here or not place.meets(box) for index, box in enumerate(boxes))
-        if clear and all(here <= other or other <= here or not place.meets(rival) for rival, _, other in found):
+        if clear and all(here <= other or not place.meets(rival) for rival, other in drawn):
+            drawn.append((place, here))
             yield place, name
 
 
