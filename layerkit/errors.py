@@ -113,6 +113,8 @@ class Use:
 
     block: str
     mark: Mark | None
+    name: str = field(default="", compare=False)
+    """What the use is called: the names of its layers begin with it and a slash."""
 
     def __str__(self) -> str:
         return f"in block {self.block!r}" + (f" used at {self.mark}" if self.mark else "")

@@ -11,7 +11,21 @@ import pytest
 import layerkit
 from layerkit import text
 
-VERBS = ["train", "sweep", "test", "predict", "check", "summary", "time", "convert", "data", "new", "layers", "doctor"]
+VERBS = [
+    "train",
+    "sweep",
+    "test",
+    "predict",
+    "check",
+    "summary",
+    "draw",
+    "time",
+    "convert",
+    "data",
+    "new",
+    "layers",
+    "doctor",
+]
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 

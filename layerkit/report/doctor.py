@@ -16,7 +16,7 @@ from layerkit import cores, engines, threads
 EXTRAS = {
     "fast": ("onednn-cpu-gomp",),
     "data": ("h5py", "lmdb", "pillow"),
-    "plot": ("tensorboardX",),
+    "plot": ("resvg-py", "tensorboardX"),
     "onnx": ("onnx",),
     "caffe": ("protobuf",),
 }
