@@ -269,6 +269,11 @@ def test_what_can_be_mended_is_one_sentence(predict, arguments, sentence):
     assert not [*Path().glob("f*"), *Path().glob(".*")]
 
 
+def test_a_broken_image_on_standard_input(predict, monkeypatch):
+    give(monkeypatch, b"\x89PNG broken")
+    assert predict("-").err.startswith("standard input is no image that can be read: ")
+
+
 def test_an_image_for_a_net_of_points(command):
     name = snapshot_of(
         [
@@ -279,6 +284,8 @@ def test_an_image_for_a_net_of_points(command):
     )
     Image.new("L", (3, 2)).save("x.png")
     assert command("predict", name, "x.png").err == "x.png: the net takes samples of 2, which are no images\n"
+    Path("x.txt").write_text("1 2 3\n")
+    assert command("predict", name, "x.txt").err == "x.txt:1: it is 3, but the net takes samples of 2\n"
 
 
 def test_an_image_that_is_too_small_for_the_crop(command):
@@ -294,6 +301,8 @@ def test_an_image_that_is_too_small_for_the_crop(command):
     )
     answer = command("predict", name, "large.png", "small.png")
     assert answer.err == "small.png: crop_size 5 does not fit into an image of 9x3\n"
+    Path("x.txt").write_text("1 2 3 4\n")
+    assert command("predict", name, "x.txt").err == "x.txt:1: it is 4, but the net takes samples of 3xHxW\n"
 
 
 def test_a_snapshot_that_has_no_predict_net_and_yaml_without_weights(command, trained):

@@ -130,13 +130,14 @@ class Reader:
             yield self._fitted(f"{name}:{number}", np.array(values))
 
     def _of_image(self, name: str, content: bytes | None = None) -> Sample:
+        where = "standard input" if name == STDIN else name
         if len(self.shape) != 3 or self.shape[0] not in (1, 3):
-            raise DataError(f"{name}: the net takes samples of {shape_words(self.shape)}, which are no images")
-        image = decode.decode(name if content is None else content, name, color=self.shape[0] == 3)
+            raise DataError(f"{where}: the net takes samples of {shape_words(self.shape)}, which are no images")
+        image = decode.decode(name if content is None else content, where, color=self.shape[0] == 3)
         height, width = (want or have for want, have in zip(self.shape[1:], image.shape[1:], strict=True))
         if image.shape[1:] != (height, width):
             sizes = f"{shape_text(image.shape[1:])} to {height}x{width}"
-            self.note(f"{name}: resized from {sizes}, which the net takes")
+            self.note(f"{where}: resized from {sizes}, which the net takes")
             image = Picture.of(image).resized(height, width, "bilinear").pixels()
         return Sample(name, image)
 
@@ -145,11 +146,10 @@ class Reader:
         if data.ndim == 1 and len(self.shape) != 1 and 0 not in self.shape and data.size == math.prod(self.shape):
             data = data.reshape(self.shape)
         if not fits(data.shape, self.shape):
-            wanted = f"{shape_words(self.shape)}, {math.prod(self.shape)} numbers" if data.ndim == 1 else ""
-            raise DataError(
-                f"{place}: it is {shape_text(data.shape)}, but the net takes samples of "
-                f"{wanted or shape_words(self.shape)}"
-            )
+            wanted = shape_words(self.shape)
+            if data.ndim == 1 and len(self.shape) > 1 and 0 not in self.shape:
+                wanted += f", {math.prod(self.shape)} numbers"
+            raise DataError(f"{place}: it is {shape_text(data.shape)}, but the net takes samples of {wanted}")
         return Sample(place, data, label)
 
 
