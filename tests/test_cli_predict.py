@@ -150,6 +150,26 @@ def test_images_arrays_text_folders_and_datasets_are_the_same(predict):
     assert predict("configs/mlp.yaml", "--part", "test").out.splitlines()[0] == f"configs/mlp.yaml[0]: {wanted[0]}"
 
 
+def test_a_folder_of_parts_is_a_dataset(predict):
+    data, _ = samples(4)
+    for i, place in enumerate(("train/ant", "train/bee", "val/bee")):
+        folder = Path("pets", place)
+        folder.mkdir(parents=True)
+        Image.fromarray(data[i, 0]).save(folder / "a.png")
+    Image.fromarray(data[3, 0]).resize((9, 7)).save("pets/val/bee/b.png")
+    third, first = (prob.argmax() for prob in probabilities(data[[2, 0]]))
+    answer = predict("pets")  # val, which stands in for test
+    assert answer.out.startswith(f"pets[0]: {third} ")
+    assert answer.out.count("\n") == 2
+    assert answer.err == "pets[1]: resized from 7x9 to 8x8, which the net takes\n"
+    assert predict("pets", "--part", "train").out.startswith(f"pets[0]: {first} ")
+    assert predict("pets", "--part", "tets").err.startswith("there is no part 'tets'; did you mean 'test'?")
+    assert predict("pets/train", "--part", "tets").err.startswith("there is no part 'tets'")
+    assert predict("pets", "--blob", "fc1", "-o", "f.npz").status == 0
+    assert np.load("f.npz")["label"].tolist() == [1, 1]
+    assert predict("pets/train").out.startswith(f"{Path('pets/train/ant/a.png')}: {first} ")  # has no parts: files
+
+
 def test_standard_input_is_an_image_or_numbers(predict, monkeypatch):
     data, _ = samples(2)
     wanted = [f"{prob.argmax()} {prob.max():.4f}\n" for prob in probabilities(data)]
