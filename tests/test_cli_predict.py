@@ -294,6 +294,35 @@ def test_a_broken_image_on_standard_input(predict, monkeypatch):
     assert predict("-").err.startswith("standard input is no image that can be read: ")
 
 
+@pytest.fixture
+def of_table(command):
+    """`of_table(input, ...)` runs `layerkit predict` with a net of the table train.csv, and returns what it answers."""
+    Path("train.csv").write_text("size,colour,kind\n1,red,cat\n3,blue,dog\n5,red,ant\n")
+    name = snapshot_of(
+        [
+            {"name": "d", "type": "Data", "top": ["data", "label"], "source": "train.csv", "batch_size": 3},
+            {"name": "a", "type": "InnerProduct", "bottom": "data", "num_output": 3, "weight_filler": "xavier"},
+            {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["a", "label"]},
+        ]
+    )
+    return lambda *arguments: command("predict", name, *arguments)
+
+
+def test_a_table_that_would_number_its_categories_otherwise_is_refused(of_table):
+    Path("new.csv").write_text("size,colour,kind\n1,red,cat\n3,green,dog\n")
+    end = "which need not mean what it did in training: name the table of the training by --set like=TRAIN.csv\n"
+    answer = of_table("new.csv", "--kind", "csv")
+    assert answer == (2, "", f"'new.csv' numbers the categories of column 'colour' by itself, {end}")
+    mean = of_table("new.csv", "--set", "ignore=[colour]", "--set", "missing=mean")
+    assert mean.err == f"'new.csv' fills in the means of its own columns, {end}"
+    Path("new.csv").write_text("colour,kind,size\nred,dog,3\n")
+    told = of_table("new.csv", "--set", "like=train.csv", "--blob", "data", "-o", "f.npz")
+    assert told.status == 0
+    with np.load("f.npz") as f:
+        assert f["data"].tolist() == [[3, 0, 1]]
+        assert f["label"].tolist() == [2]
+
+
 def test_an_image_for_a_net_of_points(command):
     name = snapshot_of(
         [

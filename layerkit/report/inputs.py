@@ -17,6 +17,7 @@ from layerkit.datasets.files.images import SUFFIXES
 from layerkit.datasets.kinds import kind_of
 from layerkit.datasets.picture import Picture
 from layerkit.datasets.reading import blocks
+from layerkit.datasets.selection import Selection
 from layerkit.datasets.transforms.base import shape_words
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
@@ -83,6 +84,10 @@ class Reader:
         """The samples of a dataset as they are, whatever their shape."""
         found = samples.find(name, self.kind, assignments)
         part = found.choose(self.part, "test")
+        opener = found.parts[part]
+        if isinstance(opener, Selection) and not found.layers and (own := opener.dataset.own_numbers(opener.source)):
+            what = "which need not mean what it did in training"
+            raise DataError(f"{name!r} {own}, {what}: name the table of the training by --set like=TRAIN.csv")
         source = found.open(part)
         try:
             data = found.data(part, source)

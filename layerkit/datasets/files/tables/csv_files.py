@@ -68,6 +68,16 @@ class Csv(Dataset):
             return self
         return self.model_copy(update={"like": paths["train"]})
 
+    def own_numbers(self, source: str | None) -> str:
+        """The categories that this file numbers by itself, or its means; empty with `like`."""
+        if self.like is not None:
+            return ""
+        columns = self._read(source).columns
+        text = next((each for each in columns.features if each.is_text), None)
+        if text is not None:
+            return f"numbers the categories of {columns.layout.title(text.index)} by itself"
+        return "fills in the means of its own columns" if self.missing == "mean" else ""
+
     def _header(self, found: Table) -> Header:
         return replace(Header.of(found.arrays, found.class_names), feature_names=found.feature_names)
 
