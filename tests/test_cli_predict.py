@@ -321,6 +321,8 @@ def test_a_table_that_would_number_its_categories_otherwise_is_refused(of_table)
     with np.load("f.npz") as f:
         assert f["data"].tolist() == [[3, 0, 1]]
         assert f["label"].tolist() == [2]
+    Path("new.csv").write_text("size,colour\n3,red\n")
+    assert of_table("new.csv", "--set", "label=null", "--set", "like=train.csv").out.startswith("new.csv[0]: ")
 
 
 def test_an_image_for_a_net_of_points(command):
