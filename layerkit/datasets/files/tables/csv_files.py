@@ -8,7 +8,8 @@ Cells that are empty or hold ?, NA, N/A, NaN, nan, NULL or null are missing. Hea
 thousand lines, and which columns are text. Quoted cells, a byte order mark, and all line ends are read.
 
 Classes, categories and means are those of the whole file; where `parts` names a file for `train`, they are that
-file's in all parts, and elsewhere `like` names the file whose they are.
+file's in all parts, and elsewhere `like` names the file whose they are. With `label: null` the last column of that
+file may be missing, as its label.
 """
 
 from __future__ import annotations
@@ -68,13 +69,35 @@ class Csv(Dataset):
             return self
         return self.model_copy(update={"like": paths["train"]})
 
+    def own_numbers(self, source: str | None) -> str:
+        """The categories that this file numbers by itself, or its means; empty with `like`."""
+        if self.like is not None:
+            return ""
+        columns = self._read(source).columns
+        text = next((each for each in columns.features if each.is_text), None)
+        if text is not None:
+            return f"numbers the categories of {columns.layout.title(text.index)} by itself"
+        return "fills in the means of its own columns" if self.missing == "mean" else ""
+
     def _header(self, found: Table) -> Header:
         return replace(Header.of(found.arrays, found.class_names), feature_names=found.feature_names)
 
     def _read(self, source: str | None) -> Table:
         path = self.path(source, "the path of a table")
-        known = None if self.like in (None, path) else self.model_copy(update={"like": None})._read(self.like).columns
+        known = None if self.like in (None, path) else self._unlike(path)._read(self.like).columns
         return _read(path, utf8.stamp(path), self.model_dump_json(exclude={"like"}), known)
+
+    def _unlike(self, path: str) -> Csv:
+        """What the table that this one is like is read by: its last column is its label if that is missing here."""
+        alone = self.model_copy(update={"like": None})
+        if self.like is None or self.label is not None or self.columns or self.ignore:
+            return alone
+        here, other = (inspect(each, self.delimiter, self.header) for each in (path, self.like))
+        if here.names is None or other.names is None:
+            lacks = here.names is other.names and here.width == other.width - 1
+        else:
+            lacks = other.names[-1] not in here.names
+        return alone.model_copy(update={"label": -1}) if lacks else alone
 
 
 @functools.lru_cache(maxsize=2)  # a net reads a file for its header and then for its samples, in each of two phases
@@ -83,6 +106,6 @@ def _read(path: str, stamp: tuple[int, ...], fields: str, known: Columns | None)
     chosen = Csv.model_validate_json(fields)
     layout = inspect(path, chosen.delimiter, chosen.header)
     if known is not None:
-        return read(like(known, layout), chosen.missing, learned=True)
+        return read(like(known, layout, unlabelled=chosen.label is None), chosen.missing, learned=True)
     columns = choose(layout, chosen.label, chosen.columns, chosen.ignore, chosen.categories)
     return read(columns, chosen.missing, learned=False)

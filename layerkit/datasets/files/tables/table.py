@@ -95,10 +95,14 @@ def choose(
     return Columns(layout, tuple(map(kind, chosen)), None if target is None else kind(target))
 
 
-def like(known: Columns, layout: Layout) -> Columns:
-    """The columns of another file that are those of `known`, by name, or by number where both have no header."""
+def like(known: Columns, layout: Layout, unlabelled: bool = False) -> Columns:
+    """The columns of another file that are those of `known`, by name, or by number where both have no header.
+
+    Where it is `unlabelled` it needs no column of the label. Raises DataError.
+    """
     other = known.layout
-    if (layout.names is None) != (other.names is None) or (layout.names is None and layout.width != other.width):
+    width = other.width - (unlabelled and known.label is not None)
+    if (layout.names is None) != (other.names is None) or (layout.names is None and layout.width != width):
         counts = f"{layout.width} columns{'' if layout.names else ' and no header'}"
         known_counts = f"{other.width} columns{'' if other.names else ' and no header'}"
         raise DataError(f"'{layout.path}' has {counts}, but '{other.path}' has {known_counts}")
@@ -107,7 +111,7 @@ def like(known: Columns, layout: Layout) -> Columns:
         name = other.names[column.index] if other.names else column.index + 1
         return replace(column, index=layout.find(name))
 
-    label = None if known.label is None else there(known.label)
+    label = None if known.label is None or unlabelled else there(known.label)
     return Columns(layout, tuple(map(there, known.features)), label)
 
 
