@@ -99,7 +99,7 @@ def test_an_interrupt_within_a_write_is_raised_after_it(tmp_path: Path) -> None:
     writer = Writer(str(tmp_path / "a.h5"))
     real, writer._disk._file = writer._disk._file, Interrupted()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
-        writer.append(data=np.ones((20_000, 100), np.float32))
+        writer.append(data=np.ones((50_000, 100), np.float32))
     writer.abandon()
     assert not os.listdir(tmp_path)
 
