@@ -15,6 +15,7 @@ import numpy as np
 
 from layerkit.arrayfile import BOMB_RATIO, BOMB_SIZE
 from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.files.hdf5_disk import Disk
 from layerkit.datasets.files.lists import Listed
 from layerkit.datasets.optional import need
 from layerkit.datasets.source import Header, Source, check, check_headers, in_order
@@ -188,12 +189,13 @@ class Writer:
         self._path = Path(path)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}-{next(_numbers)}.tmp")
         try:
-            self._file = h5py.File(self._temporary, "w")
+            self._disk = Disk(self._temporary)
         except OSError:
             folder = str(self._path.parent)
             reason = f"there is no folder {folder!r}" if not self._path.parent.is_dir() else "it cannot be made"
             raise DataError(f"cannot write {path!r}: {reason}") from None
-        self._forget = weakref.finalize(self, _remove, self._file, self._temporary)
+        self._file = h5py.File(self._disk, "w")
+        self._forget = weakref.finalize(self, _remove, self._file, self._disk, self._temporary)
 
     def append(self, **arrays: Array) -> None:
         """Add rows to each dataset. Raises DataError for rows of another shape, or where the disk is full."""
@@ -204,14 +206,17 @@ class Writer:
             expect_shape(self._path, name, dataset.shape[1:], array.shape[1:])
             start = len(dataset)
             with explained(self._path):
+                self._disk.check()
                 dataset.resize(start + len(array), axis=0)
                 dataset[start:] = array
+                self._disk.check()
 
     def close(self) -> None:
         """Put the file in its place. Raises DataError."""
         with explained(self._path):
-            self._file.flush()
             self._file.close()
+            self._disk.check()
+            self._disk.close()
             os.replace(self._temporary, self._path)
         self._forget.detach()
 
@@ -220,8 +225,9 @@ class Writer:
         self._forget()
 
 
-def _remove(file: Any, temporary: Path) -> None:
+def _remove(file: Any, disk: Disk, temporary: Path) -> None:
     """What becomes of a file that is never closed."""
     with contextlib.suppress(Exception):  # at the end of the process h5py may be gone already
         file.close()
+    disk.close()
     temporary.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from layerkit.arrayfile import FULL
 from layerkit.blob import Array, shape_text
 from layerkit.datasets.files import datum, decode
 from layerkit.datasets.files.decode import Encoding
@@ -95,7 +98,7 @@ class LmdbWriter:
             try:
                 yield
             except self._lmdb.Error as error:
-                raise DataError(f"cannot write {str(self._path)!r}: {error}") from error
+                raise DataError(f"cannot write {str(self._path)!r}: {_reason(str(error))}") from error
 
 
 def write_lmdb(path: str, samples: Iterable[tuple[Array | bytes, Any]], encoded: Encoding | None = None) -> int:
@@ -129,6 +132,13 @@ def _put(lmdb: Any, environment: Any, batch: list[bytes], first: int) -> bool:
     except lmdb.MapFullError:
         return False
     return True
+
+
+def _reason(said: str) -> str:
+    """What an error of LMDB means. Its words end in the system's; a write that found too little room it calls EIO."""
+    if said.endswith(os.strerror(errno.EIO)):
+        return "the disk is full, or fails"
+    return "the disk is full" if said.endswith(tuple(map(os.strerror, FULL))) else said
 
 
 def _datum(data: Array | bytes, label: int, encoded: Encoding | None, where: str) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from layerkit.arrayfile import FULL
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError
 
@@ -75,7 +76,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        reason = "the disk is full" if error.errno in FULL else error.strerror or error
+        raise DataError(f"cannot write {str(path)!r}: {reason}") from error
 
 
 def expect_free(path: Path, force: bool, ours: Callable[[Path], bool]) -> None:

@@ -54,6 +54,9 @@ class HDF5Output(Layer):
         """Nothing: no gradient can be asked for."""
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            finally:
+                writer.abandon()
