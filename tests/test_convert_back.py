@@ -245,7 +245,7 @@ def test_a_snapshot_becomes_a_net_and_a_model(tmp_path: Path, command: Callable[
     ("arguments", "sentence"),
     [
         (("a.prototxt",), "say what to write, such as -o a.yaml"),
-        (("a.yaml", "-o", "b.yaml"), "cannot convert 'a.yaml' to 'b.yaml': a .prototxt becomes a .yaml"),
+        (("a.yaml", "-o", "b.yaml"), "cannot convert 'a.yaml' to 'b.yaml': a .prototxt or .onnx becomes a .yaml"),
         (("a.png", "-o", "b.yaml"), "cannot convert 'a.png' to 'b.yaml'"),
         (("a.yaml", "-w", "b.caffemodel"), "'b.caffemodel' is to hold weights; name a snapshot (.safetensors) behind"),
         (("a.prototxt", "-o", "b.yaml"), "there is no file 'a.prototxt'"),
