@@ -35,7 +35,7 @@ class Worker:
         self._row, self._workers = ROWS[row], workers
         self._stream = iter(())
         gc.collect()  # which ends the threads and processes of the one before
-        self._stream = self._reader()(self._row, Path(source), workers, shuffle)
+        self._stream = self._reader()(self._row, Path(source), workers, shuffle, **self._side.options)
         return {}
 
     def look(self, file: str) -> dict[str, Any]:
