@@ -15,6 +15,7 @@ import numpy as np
 from layerkit import arrayfile, graph
 from layerkit.blob import Array
 from layerkit.errors import DataError, LayerkitError, UsageError
+from layerkit.events import EventLog
 from layerkit.graph import Node
 from layerkit.layer import SourceLayer
 from layerkit.net import Net
@@ -148,20 +149,26 @@ class Guard:
 
 
 class Skipped:
-    """Tells of the samples that the sources of some nets left out, once there are more."""
+    """Tells of the samples that the sources of some nets left out, whenever others are among them."""
 
     def __init__(self, nets: Iterable[Net]):
-        self._sources = [layer for net in nets for layer in net.layers.values() if isinstance(layer, SourceLayer)]
-        self._told = [0 for _ in self._sources]
+        self._sources = [
+            (net.graph.state.phase, layer)
+            for net in nets
+            for layer in net.layers.values()
+            if isinstance(layer, SourceLayer)
+        ]
+        self._told = [(0, 0) for _ in self._sources]
 
-    def news(self) -> Iterator[dict[str, Any]]:
-        """The fields of the record's event, for each source that left out more than was told."""
-        for i, source in enumerate(self._sources):
-            count = sum(source.skipped.values())
-            if count > self._told[i]:
-                self._told[i] = count
+    def tell(self, events: EventLog, iteration: int, *, last: bool = False) -> None:
+        """Emit an event for each source with news; the `last` time also where the same samples were left out again."""
+        for i, (phase, source) in enumerate(self._sources):
+            now = len(source.skipped), sum(source.skipped.values())
+            if now[0] > self._told[i][0] or (last and now != self._told[i]):
+                self._told[i] = now
                 first = next(iter(source.skipped))
-                yield {"layer": source.name, "samples": count, "different": len(source.skipped), "first": first}
+                about = {"layer": source.name, "phase": phase, "samples": now[1], "different": now[0], "first": first}
+                events.emit("skipped", iteration, **about)
 
 
 def expect_something_to_train(net: Net) -> None:

@@ -3,6 +3,7 @@
     LayerkitError
     ├── ConfigError     a YAML file, dict or option that says something that cannot be; holds every Problem found
     ├── ShapeError      shapes that do not fit a layer, a blob or a weight
+    ├── ExpressionError a formula that means nothing, or whose shapes do not fit
     ├── DataError       a source that is missing or broken, a label out of range, a value that is not finite
     ├── SnapshotError   a snapshot or solver state that cannot be read, written, or does not fit the net
     ├── UnknownNameError     a blob, layer, weight, type or phase that does not exist (also a KeyError)
@@ -17,13 +18,18 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 
 class LayerkitError(Exception):
     """Base of every error that layerkit raises on purpose. `field` names the layer's parameter to look at, if any."""
 
     field: str | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where to look among a layer's parameters: `field`, and what it holds there."""
+        return () if self.field is None else (self.field,)
 
 
 class ShapeError(LayerkitError, ValueError):
@@ -32,6 +38,26 @@ class ShapeError(LayerkitError, ValueError):
     def __init__(self, message: str, field: str | None = None):
         super().__init__(message)
         self.field = field
+
+
+class ExpressionError(LayerkitError, ValueError):
+    """A formula that means nothing, or whose shapes do not fit.
+
+    `offset` is the character of the formula that is at fault, None where that is not one place; the formula stands at
+    `inside` the parameter `field`.
+    """
+
+    def __init__(self, message: str, offset: int | None = None, *, field: str | None = None):
+        super().__init__(message)
+        self.message, self.offset, self.field = message, offset, field
+        self.inside: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return (*super().path, *self.inside)
+
+    def __str__(self) -> str:
+        return self.message if self.offset is None else f"{self.message} (at character {self.offset + 1})"
 
 
 class DataError(LayerkitError, ValueError):
@@ -65,6 +91,14 @@ class Mark:
     file: str | None
     line: int
     column: int
+    text: int | None = field(default=None, compare=False)
+    """Of a value that is text and stands as it is on one line: how many characters on it begins; else None."""
+
+    def into(self, offset: int | None) -> Mark:
+        """The place of a character of the value, as far as that is known."""
+        if offset is None or self.text is None:
+            return self
+        return Mark(self.file, self.line, self.column + self.text + offset)
 
     def __str__(self) -> str:
         place = f"{self.line}:{self.column}"
@@ -79,6 +113,8 @@ class Use:
 
     block: str
     mark: Mark | None
+    name: str = field(default="", compare=False)
+    """What the use is called: the names of its layers begin with it and a slash."""
 
     def __str__(self) -> str:
         return f"in block {self.block!r}" + (f" used at {self.mark}" if self.mark else "")
@@ -92,6 +128,10 @@ class Problem:
     where: str = ""
     mark: Mark | None = None
     uses: tuple[Use, ...] = ()
+
+    def into(self, offset: int | None) -> Problem:
+        """The same, placed at a character of the value that it is placed at."""
+        return self if self.mark is None else replace(self, mark=self.mark.into(offset))
 
     def __str__(self) -> str:
         place = f"{self.mark}: " if self.mark else ""

@@ -138,6 +138,8 @@ class Layer:
     """loss, metric: how many of its first bottoms are predictions, with which a predict net of nothing else answers."""
     allow_python: bool = False
     """Whether whoever made the net allows it to run code that its file names; given before planning."""
+    bottom_names: Sequence[str] = ()
+    """The bottoms' names; given before planning."""
     top_names: Sequence[str] = ()
     """The tops' names; given before planning."""
 
@@ -154,6 +156,8 @@ class Layer:
         self.rng = np.random.default_rng(0)
         self.asked: frozenset[str] = frozenset()
         """Names of the weights whose diffs `backward` must write."""
+        self.weight_tangents: Mapping[str, Array] = {}
+        """Tangents of weights, by name, that `jvp` is to reckon with."""
         self.bodies: Mapping[str, Any] = {}
         self.generator: Callable[..., np.random.Generator] = Generators(0)
         """`generator(*key)`: a fresh generator, a pure function of the net's seed, the layer's name and `key`."""
@@ -182,8 +186,14 @@ class Layer:
         """Overwrite `bottom[i].diff` where `propagate_down[i]`, and the diffs of the weights in `self.asked`."""
         raise LayerkitError(f"{type(self).__name__} has no backward pass")
 
-    def jvp(self, bottom: Bottoms, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]) -> None:
-        """Optional: write each top's tangent, given the bottoms' (None is zero), after `forward`."""
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        """Optional: overwrite each top's tangent, after `forward` and before what it kept is gone.
+
+        A bottom's tangent that is None is zero, as are the weights' that are not in `self.weight_tangents`. No part of
+        training: unlike the other passes it may take up memory. `layerkit.tangents` has rules for families of layers.
+        """
         raise LayerkitError(f"{type(self).__name__} has no forward-mode rule (jvp)")
 
 

@@ -14,6 +14,7 @@ from layerkit import engines, prediction
 from layerkit import graph as graphs
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
 from layerkit.bodies import RunningBody
+from layerkit.differentiation import Differentiable
 from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
@@ -28,7 +29,7 @@ from layerkit.weights import WeightStore, read_weights
 DTYPES = ("float32", "float64")
 
 
-class Net:
+class Net(Differentiable):
     """A net in one phase.
 
     `blobs[name]` is a blob: `data` of its last version, `diff` of its first (of a net input: both of the first).

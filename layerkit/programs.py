@@ -91,7 +91,7 @@ class Programs:
         kept = {Ref(name) for name in self.kept}
         backward = schedule(steps, again)
         plan = plan_memory(units, needs, backward, graph.shapes, pinned, kept, again, self.dtype.itemsize)
-        by_kernel = frozenset(i for i, unit in enumerate(units) if self._unit_kernel(graph, unit) is not None)
+        by_kernel = frozenset(i for i, unit in enumerate(units) if self.kernel_of(graph, unit) is not None)
         return Layout(units, plan, self.visible, self.kept, again, by_kernel)
 
     def _may_hide(self, graph: Graph) -> Callable[[Ref], bool]:
@@ -136,14 +136,15 @@ class Programs:
                 self._kernels[key] = self.engine.kernel(work)
         return self._kernels[key]
 
-    def _unit_kernel(self, graph: Graph, unit: Unit) -> Kernel | None:
+    def kernel_of(self, graph: Graph, unit: Unit) -> Kernel | None:
+        """The engine's kernel for a unit; None where the layer's own code runs."""
         nodes = [graph.nodes[i] for i in unit.nodes]
         if any(node.plan.dynamic or node.plan.bodies for node in nodes) or not unit.bottoms:
             return None
         return self._kernel(nodes, graph, unit.bottoms, unit.tops)
 
     def _needs(self, graph: Graph, index: int, unit: Unit) -> Needs:
-        kernel = self._unit_kernel(graph, unit)
+        kernel = self.kernel_of(graph, unit)
         if kernel is not None:
             return Needs(
                 reads_bottoms=frozenset(kernel.reads_bottoms),
@@ -215,7 +216,7 @@ class Programs:
 
     def _runner(self, graph: Graph, index: int, store: BlobStore) -> Runner:
         unit = store.layout.units[index]
-        kernel = self._unit_kernel(graph, unit)
+        kernel = self.kernel_of(graph, unit)
         if kernel is not None:
             return kernel
         if index in store.layout.by_kernel and all(_size(graph.shapes[ref]) for ref in (*unit.bottoms, *unit.tops)):
@@ -245,6 +246,16 @@ def implementations(graph: Graph, program: Program) -> Mapping[str, str]:
     return {
         graph.nodes[i].name: getattr(runner, "implementation", "numpy")
         for unit, runner in zip(program.binding.units, program.binding.runners, strict=True)
+        for i in unit.nodes
+    }
+
+
+def planned_implementations(graph: Graph, programs: Programs, units: Sequence[Unit]) -> Mapping[str, str]:
+    """What will run each layer of a layout's units, before anything is bound."""
+    kernels = [programs.kernel_of(graph, unit) for unit in units]
+    return {
+        graph.nodes[i].name: "numpy" if kernel is None else kernel.implementation
+        for unit, kernel in zip(units, kernels, strict=True)
         for i in unit.nodes
     }
 

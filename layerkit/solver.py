@@ -202,6 +202,7 @@ class Solver:
                 self.snapshot()
             if ended and self.test_nets:
                 outputs = self._last_test()
+            self._skipped.tell(self.events, self.iteration, last=True)
             self.reason = self._why()
             self.events.emit("stop", self.iteration, reason=self.reason, **self._keeper.about())
         except LayerkitError as error:
@@ -253,8 +254,7 @@ class Solver:
             weight_norm=l2_norm(self.net.flat.values),
             outputs={name: float(value) for name, value in scalars(self.net)},
         )
-        for event in self._skipped.news():
-            self.events.emit("skipped", self.iteration, **event)
+        self._skipped.tell(self.events, self.iteration)
         self._samples, self._seconds = 0, 0.0
 
     def _about(self) -> dict[str, Any]:
@@ -294,6 +294,7 @@ class Solver:
             return None
         speed = round(found.samples / max(time.perf_counter() - begun, 1e-9), 1)
         self.events.emit("test", self.iteration, lr=self.lr, samples_per_s=speed, **found.record())
+        self._skipped.tell(self.events, self.iteration)
         return found.outputs
 
     def _test_in_turn(self) -> bool:

@@ -215,7 +215,13 @@ class _Builder:
         self.open: list[yaml.Node] = []
 
     def mark(self, node: yaml.Node) -> Mark:
-        return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+        start, end = node.start_mark, node.end_mark
+        quotes = None
+        if isinstance(node, yaml.ScalarNode) and start.line == end.line:
+            quotes = 1 if node.style in ("'", '"') else 0
+            if end.column - start.column != len(node.value) + 2 * quotes:  # escapes, or the end lies behind it
+                quotes = None
+        return Mark(self.file, start.line + 1, start.column + 1, quotes)
 
     def build(self, node: yaml.Node) -> Any:
         self.count += 1

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerkit.datasets import describe, open_source, shakespeare
+from layerkit.datasets import describe, open_source
+from layerkit.datasets.bundled import shakespeare
 from layerkit.errors import DataError
 
 MADE = ("digit_pairs", "parity", "shakespeare", "shapes")

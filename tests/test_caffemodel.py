@@ -17,7 +17,7 @@ from layerkit.convert import caffemodel, weights
 from layerkit.convert.caffe_in import convert
 from layerkit.convert.caffemodel import SavedLayer
 from layerkit.convert.report import Report
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 
 RNG = np.random.default_rng(0)
 NET = """

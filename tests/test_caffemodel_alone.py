@@ -17,7 +17,7 @@ from layerkit import wire
 from layerkit.convert import binary
 from layerkit.convert.caffe_in import convert, to_yaml
 from layerkit.convert.report import Report
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.errors import Problems
 
 WEIGHT, BIAS = np.arange(54, dtype=np.float32).reshape(2, 3, 3, 3), np.ones(2, np.float32)

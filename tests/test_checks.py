@@ -45,10 +45,12 @@ class Right(Layer):
         if "w" in self.asked:
             self.weights.w.diff[...] = np.moveaxis(x0 * dy, 1, -1).reshape(-1, x0.shape[1]).sum(0)
 
-    def jvp(self, bottom, bottom_tangent, top_tangent):
+    def jvp(self, bottom, top, bottom_tangent, top_tangent):
         x0, x1 = bottom[0].data, bottom[1].data
         t0, t1 = bottom_tangent
         top_tangent[0][...] = 0
+        if "w" in self.weight_tangents:
+            top_tangent[0][...] += column(self.weight_tangents["w"], x0) * x0
         if t0 is not None:
             top_tangent[0][...] += column(self.weights.w.data, x0) * t0
         if t1 is not None:
@@ -247,8 +249,8 @@ class NoZeroRows(Right):
 
 
 class WrongJvp(Right):
-    def jvp(self, bottom, bottom_tangent, top_tangent):
-        super().jvp(bottom, bottom_tangent, top_tangent)
+    def jvp(self, bottom, top, bottom_tangent, top_tangent):
+        super().jvp(bottom, top, bottom_tangent, top_tangent)
         top_tangent[0][0, 0, 0, 0] *= 1.01
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import layerkit as lk
-from layerkit.datasets import cifar10, describe, open_source
+from layerkit.datasets import describe, open_source
+from layerkit.datasets.public import cifar10
 from layerkit.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -12,9 +12,11 @@ from data_tools import IMAGES, digits, listing, pixels, write_h5, write_image, w
 from PIL import Image
 
 import layerkit as lk
-from layerkit.datasets import datum, image_writer, reading
+from layerkit.datasets import reading
+from layerkit.datasets.files import datum
 from layerkit.datasets.source import ArraySource
 from layerkit.datasets.transforms.resampling import bilinear
+from layerkit.datasets.writing import image_writer
 
 RNG = np.random.default_rng(11)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from data_tools import IMAGES, digits, listing, pixels, write_image, write_images
 
-from layerkit.datasets import blobproto
-from layerkit.datasets import fetch as fetching
+from layerkit.datasets.files import blobproto
+from layerkit.datasets.public import fetch as fetching
 from layerkit.datasets.transforms import read_mean
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.report import histogram

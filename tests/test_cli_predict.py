@@ -13,7 +13,7 @@ from PIL import Image
 
 import layerkit as lk
 from layerkit import datasets, snapshot
-from layerkit.datasets.transforms.resampling import resample
+from layerkit.datasets.picture import Picture
 
 SNAPSHOT = "digits.safetensors"
 
@@ -150,6 +150,26 @@ def test_images_arrays_text_folders_and_datasets_are_the_same(predict):
     assert predict("configs/mlp.yaml", "--part", "test").out.splitlines()[0] == f"configs/mlp.yaml[0]: {wanted[0]}"
 
 
+def test_a_folder_of_parts_is_a_dataset(predict):
+    data, _ = samples(4)
+    for i, place in enumerate(("train/ant", "train/bee", "val/bee")):
+        folder = Path("pets", place)
+        folder.mkdir(parents=True)
+        Image.fromarray(data[i, 0]).save(folder / "a.png")
+    Image.fromarray(data[3, 0]).resize((9, 7)).save("pets/val/bee/b.png")
+    third, first = (prob.argmax() for prob in probabilities(data[[2, 0]]))
+    answer = predict("pets")  # val, which stands in for test
+    assert answer.out.startswith(f"pets[0]: {third} ")
+    assert answer.out.count("\n") == 2
+    assert answer.err == "pets[1]: resized from 7x9 to 8x8, which the net takes\n"
+    assert predict("pets", "--part", "train").out.startswith(f"pets[0]: {first} ")
+    assert predict("pets", "--part", "tets").err.startswith("there is no part 'tets'; did you mean 'test'?")
+    assert predict("pets/train", "--part", "tets").err.startswith("there is no part 'tets'")
+    assert predict("pets", "--blob", "fc1", "-o", "f.npz").status == 0
+    assert np.load("f.npz")["label"].tolist() == [1, 1]
+    assert predict("pets/train").out.startswith(f"{Path('pets/train/ant/a.png')}: {first} ")  # has no parts: files
+
+
 def test_standard_input_is_an_image_or_numbers(predict, monkeypatch):
     data, _ = samples(2)
     wanted = [f"{prob.argmax()} {prob.max():.4f}\n" for prob in probabilities(data)]
@@ -170,7 +190,7 @@ def test_an_image_of_another_size_is_resized_and_that_is_said(predict):
     assert answer.err == "photo.png: resized from 20x30 to 8x8, which the net takes\n"
     with Image.open("photo.png") as opened:
         grey = np.asarray(opened.convert("L"))
-    (prob,) = probabilities(resample(grey[np.newaxis, np.newaxis], 8, 8))
+    (prob,) = probabilities(Picture.of(grey[np.newaxis]).resized(8, 8, "bilinear").pixels()[np.newaxis])
     assert answer.out == f"photo.png: {prob.argmax()} {prob.max():.4f}\n"
 
 
@@ -269,6 +289,42 @@ def test_what_can_be_mended_is_one_sentence(predict, arguments, sentence):
     assert not [*Path().glob("f*"), *Path().glob(".*")]
 
 
+def test_a_broken_image_on_standard_input(predict, monkeypatch):
+    give(monkeypatch, b"\x89PNG broken")
+    assert predict("-").err.startswith("standard input is no image that can be read: ")
+
+
+@pytest.fixture
+def of_table(command):
+    """`of_table(input, ...)` runs `layerkit predict` with a net of the table train.csv, and returns what it answers."""
+    Path("train.csv").write_text("size,colour,kind\n1,red,cat\n3,blue,dog\n5,red,ant\n")
+    name = snapshot_of(
+        [
+            {"name": "d", "type": "Data", "top": ["data", "label"], "source": "train.csv", "batch_size": 3},
+            {"name": "a", "type": "InnerProduct", "bottom": "data", "num_output": 3, "weight_filler": "xavier"},
+            {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["a", "label"]},
+        ]
+    )
+    return lambda *arguments: command("predict", name, *arguments)
+
+
+def test_a_table_that_would_number_its_categories_otherwise_is_refused(of_table):
+    Path("new.csv").write_text("size,colour,kind\n1,red,cat\n3,green,dog\n")
+    end = "which need not mean what it did in training: name the table of the training by --set like=TRAIN.csv\n"
+    answer = of_table("new.csv", "--kind", "csv")
+    assert answer == (2, "", f"'new.csv' numbers the categories of column 'colour' by itself, {end}")
+    mean = of_table("new.csv", "--set", "ignore=[colour]", "--set", "missing=mean")
+    assert mean.err == f"'new.csv' fills in the means of its own columns, {end}"
+    Path("new.csv").write_text("colour,kind,size\nred,dog,3\n")
+    told = of_table("new.csv", "--set", "like=train.csv", "--blob", "data", "-o", "f.npz")
+    assert told.status == 0
+    with np.load("f.npz") as f:
+        assert f["data"].tolist() == [[3, 0, 1]]
+        assert f["label"].tolist() == [2]
+    Path("new.csv").write_text("size,colour\n3,red\n")
+    assert of_table("new.csv", "--set", "label=null", "--set", "like=train.csv").out.startswith("new.csv[0]: ")
+
+
 def test_an_image_for_a_net_of_points(command):
     name = snapshot_of(
         [
@@ -279,6 +335,8 @@ def test_an_image_for_a_net_of_points(command):
     )
     Image.new("L", (3, 2)).save("x.png")
     assert command("predict", name, "x.png").err == "x.png: the net takes samples of 2, which are no images\n"
+    Path("x.txt").write_text("1 2 3\n")
+    assert command("predict", name, "x.txt").err == "x.txt:1: it is 3, but the net takes samples of 2\n"
 
 
 def test_an_image_that_is_too_small_for_the_crop(command):
@@ -294,6 +352,8 @@ def test_an_image_that_is_too_small_for_the_crop(command):
     )
     answer = command("predict", name, "large.png", "small.png")
     assert answer.err == "small.png: crop_size 5 does not fit into an image of 9x3\n"
+    Path("x.txt").write_text("1 2 3 4\n")
+    assert command("predict", name, "x.txt").err == "x.txt:1: it is 4, but the net takes samples of 3xHxW\n"
 
 
 def test_a_snapshot_that_has_no_predict_net_and_yaml_without_weights(command, trained):

@@ -10,6 +10,12 @@ import pytest
 
 import layerkit as lk
 from layerkit import engines
+from layerkit.errors import UsageError
+from layerkit.report.timing import Compared, Row, Timing, compare
+
+needs_onednn = pytest.mark.skipif(
+    engines.missing("onednn") is not None, reason=f"oneDNN cannot run: {engines.missing('onednn')}"
+)
 
 LENET = """
 name: small
@@ -35,7 +41,7 @@ def test_the_table_names_every_layer_and_what_runs_it(command, small):
     answer = command("time", small, "--iterations", "3", "--engine", "numpy")
     assert (answer.status, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0].split() == ["layer", "type", "forward", "ms", "backward", "ms", "share", "runs", "on"]
+    assert lines[0].split() == ["layer", "type", "forward", "ms", "backward", "ms", "share", "GFLOP/s", "runs", "on"]
     assert [line.split()[0] for line in lines[1:6]] == ["data", "conv", "relu", "fc", "loss"]
     assert all(line.endswith("numpy") for line in lines[1:6])
     assert lines[6].startswith("forward ")
@@ -43,7 +49,7 @@ def test_the_table_names_every_layer_and_what_runs_it(command, small):
     assert [line.split()[0] for line in lines[7:]] == ["blobs", "weights"]
 
 
-@pytest.mark.skipif(engines.missing("onednn") is not None, reason=f"oneDNN cannot run: {engines.missing('onednn')}")
+@needs_onednn
 def test_layers_that_run_as_one_share_a_row(command, small):
     found = json.loads(command("time", small, "--iterations", "2", "--json").out)
     assert found["engine"] == "onednn"
@@ -68,6 +74,83 @@ def test_a_wrong_engine_is_told(command, small):
     answer = command("time", small, "--engine", "onedn")
     assert answer.status == 2
     assert "engine must be one of auto, numpy, onednn, not 'onedn'; did you mean 'onednn'?" in answer.err
+
+
+def timing(engine: str, *rows: Row) -> Timing:
+    return Timing(engine, 3, list(rows), 0.0, 0.0, {})
+
+
+def row(layers: str, forward: float, backward: float) -> Row:
+    return Row(layers.split(), ["ReLU" for _ in layers.split()], "x", forward, backward, 0.0, 0.0, "")
+
+
+def test_layers_that_any_engine_joins_are_compared_together():
+    apart = timing("one", row("a", 1, 2), row("b", 3, 0), row("c", 4, 5), row("d", 6, 7))
+    joined = timing("two", row("a", 1, 1), row("b c", 2, 3), row("d", 4, 5))
+    across = timing("three", row("a b", 1, 1), row("c", 2, 3), row("d", 4, 5))
+    assert compare([apart, joined]) == [
+        Compared(["a"], ["ReLU"], {"one": 1, "two": 1}, {"one": 2, "two": 1}),
+        Compared(["b", "c"], ["ReLU", "ReLU"], {"one": 7, "two": 2}, {"one": 5, "two": 3}),
+        Compared(["d"], ["ReLU"], {"one": 6, "two": 4}, {"one": 7, "two": 5}),
+    ]
+    first = compare([joined, across])[0]
+    assert (first.layers, first.forward) == (["a", "b", "c"], {"two": 3, "three": 3})
+    with pytest.raises(UsageError, match="must differ, but they are one and one"):
+        compare([apart, apart])
+
+
+@needs_onednn
+def test_engines_side_by_side(command, small):
+    answer = command("time", small, "--compare", "numpy,onednn", "--iterations", "2")
+    assert (answer.status, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["layer", "type", "numpy", "ms", "onednn", "ms", "times", "as", "fast"]
+    assert [line.split()[0] for line in lines[1:]] == ["data", "conv", "fc", "loss", "together", "forward"]
+    found = json.loads(command("time", small, "--compare", "numpy,onednn", "--iterations", "2", "--json").out)
+    assert [each["engine"] for each in found["engines"]] == ["numpy", "onednn"]
+    assert found["rows"][1]["layers"] == ["conv", "relu"]
+    assert found["rows"][1]["forward"].keys() == {"numpy", "onednn"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--compare", "numpy"], "--compare takes two engines or more, as in --compare numpy,onednn\n"),
+        (["--compare", "numpy,onednn", "--engine", "auto"], "leave --engine out\n"),
+        (["--compare", "numpy,onednm"], "did you mean 'onednn'?"),
+    ],
+)
+def test_what_cannot_be_compared(command, small, arguments, said):
+    answer = command("time", small, "--iterations", "1", *arguments)
+    assert (answer.status, answer.out) == (2, "")
+    assert said in answer.err
+
+
+def test_operations_a_second_count_the_products_of_both_passes(command, small):
+    rows = json.loads(command("time", small, "--iterations", "2", "--engine", "numpy", "--json").out)["rows"]
+    found = {"".join(row["layers"]): row for row in rows}
+    conv = 4 * 10 * 10 * 3 * 9 * 2  # forward, and for the weights; the data needs no gradient
+    fc = 4 * 300 * 5 * 3
+    for name, products in (("conv", conv), ("fc", fc)):
+        took = found[name]["forward"] + found[name]["backward"]
+        assert found[name]["gflops"] == pytest.approx(2 * products / took / 1e6)
+    assert found["relu"]["gflops"] == 0
+
+
+@needs_onednn
+def test_it_says_why_numpy_runs_a_layer(command, small):
+    lines = command("time", small, "--iterations", "1").out.splitlines()
+    assert "on numpy, since onednn has no kernel for such a layer: data" in lines
+    rows = json.loads(command("time", small, "--iterations", "1", "--json").out)["rows"]
+    assert [bool(row["why"]) for row in rows] == [row["runs_on"] == "numpy" for row in rows]
+
+
+def test_where_there_is_no_faster_engine_the_reason_is_what_is_missing(command, small, monkeypatch):
+    monkeypatch.setattr("layerkit.engines.missing", lambda name: "it is not installed" if name == "onednn" else None)
+    monkeypatch.setattr("layerkit.engines.best", lambda: "numpy")
+    lines = command("time", small, "--iterations", "1").out.splitlines()
+    assert "on numpy, since it is not installed: data, conv, relu, fc, loss" in lines
+    assert not any("since" in line for line in command("time", small, "--engine", "numpy").out.splitlines())
 
 
 def test_the_bytes_that_check_prints_are_those_that_a_solver_has(command, small):

@@ -53,7 +53,8 @@ def test_these_are_the_shipped_configs():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_reads_well(name):
     lines = config(name).read_text().splitlines()
-    assert re.match(r"# \w.*\.$", lines[0])  # its title, which `layerkit new` lists
+    assert lines[0] == "# yaml-language-server: $schema=schema.json"  # for editors
+    assert re.match(r"# \w.*\.$", lines[1])  # its title, which `layerkit new` lists
     assert max(map(len, lines)) <= 120
     assert any(line.startswith("# To try next") for line in lines)
     assert load_run(config(name)).name == name  # so that its runs go to runs/<the file's name>

@@ -10,8 +10,8 @@ import pytest
 
 import layerkit as lk
 from layerkit.datasets import select
-from layerkit.datasets.tables.csv_files import Csv
-from layerkit.datasets.tables.layout import inspect
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.tables.layout import inspect
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +194,25 @@ def test_parts_in_files_have_the_classes_categories_and_means_of_the_one_to_trai
     assert data.tolist() == [[3, 0, 1], [7, 1, 0]]
     assert label.tolist() == [2, 1]
     assert select(Csv(), None, "train", parts=parts).open().header.class_names == ("ant", "cat", "dog")
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_table_without_the_label_of_the_one_that_it_is_like(header):
+    names = ("size,colour,kind\n", "size,colour\n") if header else ("", "")
+    Path("train.csv").write_text(names[0] + "1,red,cat\n3,blue,dog\n5,red,ant\n")
+    source = opened(names[1] + "7,blue\n", like="train.csv", label=None, header=header)
+    assert source.header.feature_names[1:] == (
+        ("colour=blue", "colour=red") if header else ("column 2=blue", "column 2=red")
+    )
+    (data,) = everything(source)
+    assert data.tolist() == [[7, 1, 0]]
+
+
+def test_a_table_without_a_label_lacks_nothing_else():
+    Path("train.csv").write_text("size,colour,kind\n1,red,cat\n3,blue,dog\n")
+    refused("colour\nred\nred\n", "'a.csv' has no column 'size'", like="train.csv", label=None)
+    whole = opened("size,colour,kind\n1,red,cat\n", like="train.csv", label=None)  # where no part has a label
+    assert whole.header.shapes == {"data": (5,)}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from layerkit import arrayfile, datasets
-from layerkit.datasets import add_dataset, describe, digits, open_source, registered
+from layerkit.datasets import add_dataset, describe, open_source, registered
+from layerkit.datasets.bundled import digits
 from layerkit.errors import DataError, UnknownNameError, UsageError
 
 BYTE = np.dtype(np.uint8)
@@ -232,13 +233,17 @@ def test_a_value_that_is_not_finite_is_found_at_its_sample(tmp_path, monkeypatch
 
 
 def test_a_source_of_an_unknown_kind_is_refused(tmp_path):
+    (tmp_path / "a.xyz").write_text("")
+    (tmp_path / "empty").mkdir()
     for call in (describe, open_source):
         with pytest.raises(DataError, match="there is no file"):
             call(None, str(tmp_path / "none.npz"), "train")
-        with pytest.raises(
-            DataError, match=r"'a\.xyz' does not tell by its name of which kind it is; .* one of: .*npz"
-        ):
-            call(None, "a.xyz", "train")
+        with pytest.raises(DataError, match=r"a\.xyz' does not tell by its name of which kind it is; .* one of: .*npz"):
+            call(None, str(tmp_path / "a.xyz"), "train")
+        with pytest.raises(DataError, match=r"there is no file or folder '.*b\.xyz'; did you mean 'a\.xyz'"):
+            call(None, str(tmp_path / "b.xyz"), "train")
+        with pytest.raises(DataError, match=r"the folder '.*empty' is empty"):
+            call(None, str(tmp_path / "empty"), "train")
         with pytest.raises(DataError, match="needs the name of a dataset, or the path"):
             call(None, None, "train")
 

@@ -16,9 +16,9 @@ import pytest
 from web_tools import cut, serving, status, whole
 
 import layerkit as lk
-from layerkit.datasets import disk, partial
-from layerkit.datasets import download as module
-from layerkit.datasets.download import download
+from layerkit.datasets.public import disk, partial
+from layerkit.datasets.public import download as module
+from layerkit.datasets.public.download import download
 
 CONTENT = hashlib.shake_128(b"layerkit").digest(700_001)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -381,7 +381,7 @@ def test_a_full_disk_is_one_sentence(site, path):
     program = f"""
 import resource, sys
 from pathlib import Path
-from layerkit.datasets.download import download
+from layerkit.datasets.public.download import download
 from layerkit.errors import DataError
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:

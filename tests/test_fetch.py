@@ -21,10 +21,11 @@ from fuzz_tools import mutated
 from web_tools import cut, serving, status, whole
 
 import layerkit as lk
-from layerkit.datasets import open_source, places, taking
-from layerkit.datasets import published as table
-from layerkit.datasets.fetch import fetch
-from layerkit.datasets.published import PUBLISHED, Content, PublishedFile
+from layerkit.datasets import open_source
+from layerkit.datasets.public import places, taking
+from layerkit.datasets.public import published as table
+from layerkit.datasets.public.fetch import fetch
+from layerkit.datasets.public.published import PUBLISHED, Content, PublishedFile
 
 RNG = np.random.default_rng(0)
 
@@ -372,7 +373,7 @@ def test_a_full_disk_while_taking_leaves_nothing(tmp_path):
     folder_of(tmp_path / "mine", {"train-images-idx3-ubyte": bytes(50_000)})
     program = """
 import resource
-from layerkit.datasets.fetch import fetch
+from layerkit.datasets.public.fetch import fetch
 from layerkit.errors import DataError
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:

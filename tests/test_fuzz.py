@@ -19,7 +19,8 @@ from fuzz_tools import ROUNDS, Read, bounded, edited, fuzz, header_edited, mutat
 
 import layerkit as lk
 from layerkit import arrayfile, events, snapshot
-from layerkit.datasets import cifar10, mnist, npz
+from layerkit.datasets.files import npz
+from layerkit.datasets.public import cifar10, mnist
 from layerkit.events import EventLog
 from layerkit.report.log import tables, to_csv
 from layerkit.report.tensorboard import scalars

@@ -11,8 +11,8 @@ import pytest
 from fuzz_tools import ROUNDS, Read, bounded, fuzz, mutated  # noqa: F401
 
 import layerkit as lk
-from layerkit.datasets import datum, decode, hdf5, images, lists, lmdb_file
-from layerkit.datasets.lmdb import Datums
+from layerkit.datasets.files import datum, decode, hdf5, images, lists, lmdb_file
+from layerkit.datasets.files.lmdb import Datums
 
 
 def test_lists_of_files(tmp_path: Path) -> None:

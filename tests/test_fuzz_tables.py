@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from fuzz_tools import ROUNDS, bounded, fuzz, mutated  # noqa: F401
 
-from layerkit.datasets import mapped, npz, select
-from layerkit.datasets.cifar_binary import CifarBinary
+from layerkit.datasets import select
 from layerkit.datasets.dataset import Dataset
-from layerkit.datasets.idx_files import Idx
-from layerkit.datasets.npy import Npy
-from layerkit.datasets.npz import Npz
-from layerkit.datasets.tables.csv_files import Csv
-from layerkit.datasets.text_windows import Text
+from layerkit.datasets.files import mapped, npz
+from layerkit.datasets.files.cifar_binary import CifarBinary
+from layerkit.datasets.files.idx_files import Idx
+from layerkit.datasets.files.npy import Npy
+from layerkit.datasets.files.npz import Npz
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.text_windows import Text
 
 TABLE = b"""\
 size,colour,"the, price",kind

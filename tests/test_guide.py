@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from layerkit import graph
-from layerkit.datasets import decode
-from layerkit.datasets.lmdb_writer import write_lmdb
+from layerkit.datasets.files import decode
 from layerkit.datasets.transforms import TransformParams
+from layerkit.datasets.writing.lmdb_writer import write_lmdb
 from layerkit.errors import ConfigError
 from layerkit.policies import POLICIES
 from layerkit.spec import AverageSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec

@@ -10,7 +10,7 @@ import pytest
 from data_tools import RNG, batches, layer, net, write_files, write_h5
 
 from layerkit import datasets
-from layerkit.datasets.hdf5_set import Hdf5
+from layerkit.datasets.files.hdf5_set import Hdf5
 from layerkit.errors import ConfigError, DataError
 
 
@@ -23,7 +23,7 @@ def _inside(tmp_path, monkeypatch):
 @pytest.fixture(params=[1 << 29, 0], ids=["whole", "by rows"])
 def _held(request, monkeypatch):
     """Small files are read whole; here some are taken for large ones, too."""
-    monkeypatch.setattr("layerkit.datasets.hdf5.HELD", request.param)
+    monkeypatch.setattr("layerkit.datasets.files.hdf5.HELD", request.param)
 
 
 def opened(source="a.h5", **fields):
@@ -116,7 +116,7 @@ def test_values_are_looked_at_when_they_are_read(arrays, match):
 
 
 def test_of_large_files_only_broken_rows_are_left_out(monkeypatch):
-    monkeypatch.setattr("layerkit.datasets.hdf5.HELD", 0)
+    monkeypatch.setattr("layerkit.datasets.files.hdf5.HELD", 0)
     write_h5(data=np.array([[1.0], [2], [np.inf], [4]]), label=Y[:4])
     net_ = net(layer("Data", source="a.h5", batch_size=4, on_error="skip"), phase="test")
     assert batches(net_, 1) == [[0, 1, 3]]

@@ -12,9 +12,9 @@ from data_tools import RNG, batches, layer, net
 from PIL import Image, ImageOps
 
 from layerkit import datasets
-from layerkit.datasets import decode
-from layerkit.datasets.image_folder import ImageFolder
-from layerkit.datasets.image_list import ImageList
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.image_folder import ImageFolder
+from layerkit.datasets.files.image_list import ImageList
 from layerkit.errors import ConfigError, DataError
 
 

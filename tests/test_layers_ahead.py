@@ -119,11 +119,28 @@ def test_the_record_tells_of_samples_that_were_left_out(tmp_path):
     lk.Solver({"net": {"layers": [data, fc, loss]}, "solver": solver}, folder=tmp_path / "run").solve()
     events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
     told = [event for event in events if event.get("event") == "skipped"]
-    assert [(event["layer"], event["samples"], event["different"]) for event in told[:2]] == [
-        ("data", 1, 1),
-        ("data", 2, 1),
-    ]
+    counts = [(event["layer"], event["phase"], event["samples"], event["different"]) for event in told]
+    assert counts == [
+        ("data", "train", 1, 1),
+        ("data", "train", 4, 1),
+    ]  # at the first display behind it, and at the end
     assert "'3.png' is no image" in told[0]["first"]
+
+
+def test_a_test_says_how_many_samples_were_left_out(command):
+    write_images(5)
+    Path("3.png").write_bytes(b"nothing")
+    Path("run.yaml").write_text(
+        "layers:\n"
+        "  - {name: data, type: ImageData, top: [data, label], source: list.txt, batch_size: 2, on_error: skip}\n"
+        "  - {name: fc, type: InnerProduct, bottom: data, num_output: 15}\n"
+        "  - {name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}\n"
+    )
+    lk.Net("run.yaml", "test")
+    lk.Solver({"net": "run.yaml", "solver": {"base_lr": 0.01, "max_iter": 1}}).snapshot("w")
+    answer = command("test", "run.yaml", "--weights", "w.safetensors")
+    assert answer.status == 0
+    assert "4 samples\ndata (test): left out 1 samples that cannot be read; the first: " in answer.err
 
 
 def test_arrays_of_this_process_stay_here():

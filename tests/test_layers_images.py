@@ -8,7 +8,7 @@ from data_tools import RNG, batches, layer, net, write_image, write_images
 from PIL import Image
 
 import layerkit as lk
-from layerkit.datasets import images, lists
+from layerkit.datasets.files import images, lists
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import ConfigError, DataError
 

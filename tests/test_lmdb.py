@@ -12,9 +12,9 @@ from data_tools import RNG, batches, layer, net
 from PIL import Image
 
 from layerkit import datasets, wire
-from layerkit.datasets import datum, lmdb_file
-from layerkit.datasets.lmdb import Lmdb
-from layerkit.datasets.lmdb_writer import write_lmdb
+from layerkit.datasets.files import datum, lmdb_file
+from layerkit.datasets.files.lmdb import Lmdb
+from layerkit.datasets.writing.lmdb_writer import write_lmdb
 from layerkit.errors import ConfigError, DataError
 
 
@@ -370,8 +370,8 @@ def test_what_is_written_comes_back(encoding):
 
 
 def test_a_database_grows_as_needed(monkeypatch):
-    monkeypatch.setattr("layerkit.datasets.lmdb_writer._ROOM", 1 << 16)
-    monkeypatch.setattr("layerkit.datasets.lmdb_writer._BATCH", 1 << 17)
+    monkeypatch.setattr("layerkit.datasets.writing.lmdb_writer._ROOM", 1 << 16)
+    monkeypatch.setattr("layerkit.datasets.writing.lmdb_writer._BATCH", 1 << 17)
     images = pixels(300, 1, 40, 50)
     write_lmdb("db", ((image, i) for i, image in enumerate(images)))
     np.testing.assert_array_equal(opened().read(np.arange(300))[0], images)

@@ -9,11 +9,12 @@ import pytest
 
 import layerkit as lk
 from layerkit import arrayfile
-from layerkit.datasets import mapped, npz, select
-from layerkit.datasets.cifar_binary import CifarBinary
-from layerkit.datasets.idx_files import Idx
-from layerkit.datasets.mapped import MappedSource
-from layerkit.datasets.npy import Npy
+from layerkit.datasets import select
+from layerkit.datasets.files import mapped, npz
+from layerkit.datasets.files.cifar_binary import CifarBinary
+from layerkit.datasets.files.idx_files import Idx
+from layerkit.datasets.files.mapped import MappedSource
+from layerkit.datasets.files.npy import Npy
 
 RNG = np.random.default_rng(0)
 

@@ -42,7 +42,7 @@ def test_data_lies_beside_the_code():
     package = Path(layerkit.__file__).parent
     assert (package / "py.typed").exists()
     for name in ("digits", "shakespeare"):
-        assert 0 < (package / "datasets" / f"{name}.npz").stat().st_size < 100_000
+        assert 0 < (package / "datasets" / "bundled" / f"{name}.npz").stat().st_size < 100_000
     assert (new._configs() / "mlp.yaml").exists()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import layerkit as lk
-from layerkit.datasets import cifar100, describe, fashion_mnist, open_source, places
-from layerkit.datasets.fetch import fetch
-from layerkit.datasets.published import PUBLISHED
+from layerkit.datasets import describe, open_source
+from layerkit.datasets.public import cifar100, fashion_mnist, places
+from layerkit.datasets.public.fetch import fetch
+from layerkit.datasets.public.published import PUBLISHED
 
 RNG = np.random.default_rng(0)
 

@@ -8,8 +8,9 @@ import pytest
 
 import layerkit as lk
 from layerkit import arrayfile
-from layerkit.datasets import open_source, select, shakespeare
-from layerkit.datasets.text_windows import Text
+from layerkit.datasets import open_source, select
+from layerkit.datasets.bundled import shakespeare
+from layerkit.datasets.files.text_windows import Text
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transform_tools import BYTES, COUNT, DRAWS, EPOCHS, FLOATS, INDICES, LABELS, last, layout, through
 
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.datasets.transforms import Finish, Layout, TransformParams, build, read_mean
 from layerkit.errors import DataError, ShapeError
 

@@ -9,7 +9,7 @@ from data_tools import RNG, layer, net, write_images
 
 import layerkit as lk
 from layerkit import arrayfile
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.errors import ConfigError, DataError, ShapeError, SnapshotError
 from layerkit.weights import read_weights
 

@@ -15,7 +15,7 @@ from fuzz_tools import mutated
 
 import layerkit as lk
 from layerkit import wire
-from layerkit.datasets import blobproto, datum
+from layerkit.datasets.files import blobproto, datum
 from layerkit.wire import Message, WireError
 
 PIXELS = np.arange(2 * 3 * 5, dtype=np.uint8).reshape(2, 3, 5)

@@ -1,4 +1,4 @@
-"""Packs scikit-learn's copy of the UCI digits into layerkit/datasets/digits.npz; run once, and again for a new split.
+"""Packs scikit-learn's UCI digits into layerkit/datasets/bundled/digits.npz; run once, and again for a new split.
 
     pip install scikit-learn      (needed by this script alone)
     python tools/pack_digits.py
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-TARGET = Path(__file__).parents[1] / "layerkit" / "datasets" / "digits.npz"
+TARGET = Path(__file__).parents[1] / "layerkit" / "datasets" / "bundled" / "digits.npz"
 TEST, SEED = 360, 20240
 CREDIT = (
     'E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998, '

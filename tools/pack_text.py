@@ -1,11 +1,11 @@
-"""Packs a plain text into layerkit/datasets/shakespeare.npz; run once, and again for another text.
+"""Packs a plain text into layerkit/datasets/bundled/shakespeare.npz; run once, and again for another text.
 
     python tools/pack_text.py hamlet_gut.txt
 
 The text is Shakespeare's Hamlet, Prince of Denmark, as the Python package `shakespeare` 0.6 carries it
 (shksprdata/texts/hamlet_gut.txt). It must be plain ASCII; line ends become single line feeds, blank lines at its ends
-go. The file holds `text`, its bytes, and the `credit`. What layerkit/datasets/shakespeare.py says of the text must fit:
-this prints what to say.
+go. The file holds `text`, its bytes, and the `credit`. What layerkit/datasets/bundled/shakespeare.py says of the text
+must fit: this prints what to say.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).parents[1] / "layerkit" / "datasets" / "shakespeare.npz"
+TARGET = Path(__file__).parents[1] / "layerkit" / "datasets" / "bundled" / "shakespeare.npz"
 CREDIT = "William Shakespeare, Hamlet, Prince of Denmark (about 1600); in the public domain"
 
 

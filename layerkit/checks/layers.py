@@ -198,24 +198,56 @@ def check_in_place(case: Case) -> None:
 
 
 def check_jvp(case: Case) -> None:
-    """Where the layer has a forward-mode rule J, it is backward's transpose: <u, J v> = <J' u, v>."""
+    """Where the layer has a forward-mode rule J, it is backward's transpose, <u, J v> = <J' u, v>, and forward's slope.
+
+    Bottoms and weights move all together, and each alone. The rule writes all of the tops' tangents and nothing else,
+    and leaves what forward kept as it is. The slope, by central differences, is not tried where the case says that they
+    cannot be compared.
+    """
     with prepare(case) as lone:
-        asked = [request for request in lone.requests if isinstance(request, int)]
-        if type(lone.layer).jvp is Layer.jvp or not asked:
+        if type(lone.layer).jvp is Layer.jvp or not lone.requests:
             return
         rng = np.random.default_rng(2)
-        for moving in {tuple(asked), *((i,) for i in asked)}:
+        for moving in {tuple(lone.requests), *((request,) for request in lone.requests)}:
             lone.forward()
-            tangents = [rng.normal(size=blob.shape) if i in moving else None for i, blob in enumerate(lone.bottom)]
-            forward = [np.full(top.shape, np.nan) for top in lone.top]
-            with lone.explained("jvp"):
-                lone.layer.jvp(lone.bottom, tangents, forward)
+            along = {request: rng.normal(size=lone.blob(request).shape) for request in moving}
+            got = _tangents(lone, along)
             back = lone.backward(moving)
-            left = sum(np.vdot(top.diff, tangent) for top, tangent in zip(lone.top, forward, strict=True))
-            right = sum(np.vdot(back[f"the diff of bottom {i}"], tangents[i]) for i in moving)
+            left = sum(np.vdot(top.diff, tangent) for top, tangent in zip(lone.top, got, strict=True))
+            right = sum(np.vdot(back[f"the diff of {named(request)}"], along[request]) for request in moving)
             scale = max(1.0, *(_largest(diff) for diff in back.values()))
-            what = f"{case}: jvp along {' and '.join(map(named, moving))}: <top diffs, tangents>"
-            _compare(what, np.array(left), np.array(right), 1e-10 * scale, "<bottom diffs, tangents>")
+            what = f"{case}: jvp along {' and '.join(map(named, moving))}"
+            dots = f"{what}: <top diffs, tangents>"
+            _compare(dots, np.array(left), np.array(right), 1e-10 * scale, "<diffs, what moves>")
+            if not case.no_gradient:
+                terms = sum(np.vdot(abs(back[f"the diff of {named(each)}"]), abs(along[each])) for each in moving)
+                size = float(terms) / max(1, sum(top.count for top in lone.top))  # of what adds up in each element
+                for i, (tangent, slope) in enumerate(zip(got, _slopes(lone, along), strict=True)):
+                    allowed = case.gradient_tolerance * max(size, _largest(slope)) + 1e-8
+                    _compare(f"{what}: the tangent of top {i}", tangent, slope, allowed, "central differences")
+
+
+def _tangents(lone: Prepared, along: Mapping[Request, Array]) -> list[Array]:
+    """What the layer's jvp makes of tangents of bottoms and weights."""
+    tangents = [np.full(top.shape, np.nan) for top in lone.top]
+    lone.layer.weight_tangents = {name: tangent for name, tangent in along.items() if isinstance(name, str)}
+    with lone.watched("jvp", ()):
+        lone.layer.jvp(lone.bottom, lone.top, [along.get(i) for i in range(len(lone.bottom))], tangents)
+    lone.layer.weight_tangents = {}
+    return tangents
+
+
+def _slopes(lone: Prepared, along: Mapping[Request, Array]) -> list[Array]:
+    """The tops' derivatives where bottoms and weights move, by central differences."""
+    kept = {request: lone.blob(request).data.copy() for request in along}
+    ends = []
+    for sign in (1, -1):
+        for request, tangent in along.items():
+            lone.blob(request).data[...] = kept[request] + sign * STEP * tangent
+        ends.append(list(lone.forward().values()))
+    for request, values in kept.items():
+        lone.blob(request).data[...] = values
+    return [(above - below) / (2 * STEP) for above, below in zip(*ends, strict=True)]
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (

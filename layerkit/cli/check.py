@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: options.File,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A YAML file that holds a run or a net.", show_default=False)
+    ] = None,
     assignments: options.Assignments = None,
     phase: options.Phase = None,
     memory: Annotated[
@@ -24,18 +27,27 @@ def check(
     engine: options.Engine = None,
     allow_python: options.AllowPython = False,
     expand: Annotated[bool, typer.Option("--expand", help="Print the layers with blocks and names filled in.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of all files, for editors; without FILE.")
+    ] = False,
 ) -> None:
     """Validate a file: all its errors, with line and column.
 
     Every phase of the net is built, without reading any samples; files that are not there are noted on standard
     error. With --phase, prints the net of that phase as YAML (predict is derived from the test net); with --expand,
-    the layers of all phases, out of their blocks, with names, bottoms and tops filled in.
+    the layers of all phases, out of their blocks, with names, bottoms and tops filled in. With --schema alone, prints
+    what an editor needs to complete, explain and underline as one types.
 
     Example: layerkit check configs/mlp.yaml --phase predict
     """
     from layerkit import graph, text
     from layerkit.errors import Problems, UsageError
 
+    if schema:
+        _print_schema(file)
+        return
+    if file is None:
+        raise UsageError("check needs the FILE to check, or --schema alone")
     if phase and expand:
         raise UsageError("--phase prints the net of one phase and --expand the layers of all; give one")
     overrides = [*(assignments or []), *options.run_overrides(None, engine)]
@@ -53,6 +65,16 @@ def check(
     if memory:
         _print_memory(graphs, run)
     _note_missing_files(graphs.values())
+
+
+def _print_schema(file: Path | None) -> None:
+    from layerkit.errors import UsageError
+    from layerkit.registry import layer_types
+    from layerkit.report import schema
+
+    if file is not None:
+        raise UsageError(f"--schema prints the schema of all files; leave {str(file)!r} out")
+    typer.echo(schema.text(layer_types()), nl=False)
 
 
 def _check_metrics(run: RunSpec, graphs: Mapping[str, Graph]) -> None:

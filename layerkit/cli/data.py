@@ -40,8 +40,8 @@ def mean(
     Example: layerkit data mean digits -o mean.binaryproto
     """
     from layerkit.cli.bar import Bar
-    from layerkit.datasets import mean as means
-    from layerkit.datasets.convert import Changes
+    from layerkit.datasets.writing import mean as means
+    from layerkit.datasets.writing.convert import Changes
     from layerkit.report import samples
 
     means.expect_suffix(output)
@@ -81,7 +81,7 @@ def fetch(
     Example: layerkit data fetch mnist
     """
     from layerkit.cli.downloads import Downloads
-    from layerkit.datasets.fetch import fetch as have
+    from layerkit.datasets.public.fetch import fetch as have
 
     with Downloads() as downloads:
         folder = have(name, origin, downloads)

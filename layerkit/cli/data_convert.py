@@ -46,10 +46,13 @@ def convert(
     """
     from layerkit.cli.bar import Bar
     from layerkit.cli.interrupts import ending
-    from layerkit.datasets.convert import Changes, order
-    from layerkit.datasets.convert import convert as write
+    from layerkit.datasets.writing.convert import Changes, order
+    from layerkit.datasets.writing.convert import convert as write
+    from layerkit.errors import UsageError
     from layerkit.report import samples
 
+    if Path(source).exists() and Path(source).resolve() == target.resolve():
+        raise UsageError(f"{str(target)!r} is what is to be read; give what is written another name")
     changes = Changes(options.size_of(resize), gray)
     found = samples.find(source, kind, fields or [])
     chosen = found.choose(part)

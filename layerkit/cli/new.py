@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+_SCHEMA = "# yaml-language-server: $schema="
+"""What tells an editor, on a file's first line, where the schema lies: beside the shipped configs."""
+
 
 def new(
     name: Annotated[
@@ -32,16 +35,20 @@ def new(
     target = Path(source.name)
     if target.exists() and not force:
         raise UsageError(f"{target} exists; --force overwrites it")
-    write_text(target, source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target)))
+    text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
+    write_text(
+        target, text.replace(f"{_SCHEMA}schema.json", f"{_SCHEMA}{(_configs() / 'schema.json').resolve().as_uri()}", 1)
+    )
     typer.echo(f"wrote {target}; look at it with: layerkit summary {target}")
 
 
 def _list(shipped: dict[str, Path]) -> None:
-    """Print each config with the title that its first line gives."""
+    """Print each config with its title, the line after that for editors."""
     width = max(map(len, shipped))
     for name, path in shipped.items():
         with path.open(encoding="utf-8") as file:
-            typer.echo(f"{name:{width}}  {file.readline().lstrip('# ').strip()}")
+            title = next(line for line in file if not line.startswith(_SCHEMA))
+        typer.echo(f"{name:{width}}  {title.lstrip('# ').strip()}")
 
 
 def _configs() -> Path:

@@ -89,8 +89,7 @@ class Progress:
         self._line(f"{self._at(event)}  lr {event['was']:.4g} -> {event['lr']:.4g}{best}")
 
     def _skipped(self, event: Event) -> None:
-        what = f"{event['samples']} times a sample was left out, {event['different']} of them in all"
-        self.note(f"{event['layer']}: {what}; the first: {event['first']}")
+        self.note(left_out(event["layer"], event["phase"], event["samples"], event["different"], event["first"]))
 
     def _debug_info(self, event: Event) -> None:
         for line in magnitude_lines(event):
@@ -128,3 +127,9 @@ class Progress:
             print(text, flush=True)
         else:
             self._console.print(text, markup=False)
+
+
+def left_out(layer: str, phase: str, times: int, different: int, first: str) -> str:
+    """A line on samples that a source could not read, and left out."""
+    often = f", {times} times in all" if times > different else ""
+    return f"{layer} ({phase}): left out {different} samples that cannot be read{often}; the first: {first}"

@@ -34,7 +34,9 @@ def test(
     Example: layerkit test configs/mlp.yaml --weights runs/mlp/iter_1000.safetensors
     """
     from layerkit import graph
+    from layerkit.cli.progress import left_out
     from layerkit.evaluation import Tests
+    from layerkit.layer import SourceLayer
     from layerkit.net import Net
 
     overrides = [*(assignments or []), *options.run_overrides(threads, engine)]
@@ -62,6 +64,10 @@ def test(
             rows = zip(labels, values.reshape(-1, len(labels)), strict=True)
             table.show([name, *labels], [[label, *(f"{value:.6g}" for value in row)] for label, row in rows], labels)
     typer.echo(f"{found.samples} samples", err=True)
+    for source in (layer for each in nets.values() for layer in each.layers.values() if isinstance(layer, SourceLayer)):
+        if source.skipped:
+            times, first = sum(source.skipped.values()), next(iter(source.skipped))
+            typer.echo(left_out(source.name, "test", times, len(source.skipped), first), err=True)
 
 
 def _labels(net: Net, classes: int) -> list[str]:

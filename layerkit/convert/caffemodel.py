@@ -15,7 +15,7 @@ from layerkit import arrayfile, wire
 from layerkit.blob import Array
 from layerkit.convert.old import type_of
 from layerkit.convert.schema import table
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.datasets.optional import need
 from layerkit.errors import SnapshotError
 from layerkit.wire import Message, WireError
@@ -92,6 +92,15 @@ def write(path: str | os.PathLike[str], name: str, layers: Iterable[SavedLayer])
         fields += [wire.data(numbers["top"], top) for top in layer.tops]
         fields += [wire.data(blob, blobproto.serialise(array)) for array in layer.blobs]
         parts.append(wire.data(net["layer"], b"".join(fields)))
+    arrayfile.write_bytes(path, b"".join(parts))
+
+
+def write_state(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a `.solverstate` that Caffe 1.0 reads, atomically. Raises SnapshotError."""
+    numbers = _Numbers("SolverState")
+    parts = [wire.varint(numbers["iter"], state.iteration), wire.data(numbers["learned_net"], state.weights)]
+    parts += [wire.data(numbers["history"], blobproto.serialise(array)) for array in state.history]
+    parts.append(wire.varint(numbers["current_step"], state.step))
     arrayfile.write_bytes(path, b"".join(parts))
 
 

@@ -44,13 +44,14 @@ def convert(text: prototxt.Text, folder: Path, report: Report) -> tuple[Net, Map
     report.problems.found += unknown_fields(fields)
     found = _net(fields, folder, report)
     nets.finish(found)
-    return found, _settings(fields, report)
+    return found, settings(fields, report)
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
-def _settings(fields: Fields, report: Report) -> Map:
+def settings(fields: Fields, report: Report) -> Map:
+    """The settings of a SolverParameter as a run's `solver:` has them, defaults left out."""
     tree = Map(mark=fields.mark)
     kind = fields.get("type", fields.get("solver_type", "SGD"))
     kind = _TYPES.get(kind.lower(), kind)
@@ -124,7 +125,7 @@ def _of(fields: Fields, names: tuple[str, ...], folder: Path, report: Report) ->
             if isinstance(value, Fields):
                 yield nets.convert_fields(value, report)
             else:
-                path = _found(value, folder)
+                path = found_file(value, folder)
                 if path is None:
                     problem = Problem(f"there is no file {value!r}, neither here nor beside the solver", name,
                                       fields.value_marks.get(name))  # fmt: skip
@@ -135,7 +136,7 @@ def _of(fields: Fields, names: tuple[str, ...], folder: Path, report: Report) ->
                 yield net
 
 
-def _found(given: str, folder: Path) -> Path | None:
+def found_file(given: str, folder: Path) -> Path | None:
     """A net's file: as given, or below the solver's folder or one above it, with or without the folders in front.
 
     Caffe takes paths from where it is started, which is mostly the root of its sources.

@@ -55,6 +55,13 @@ class Dataset(Tagged):
         """
         return self
 
+    def own_numbers(self, source: str | None) -> str:
+        """How a sample depends on the other samples of its file, in words that follow its name; empty if it does not.
+
+        A net that was trained with another file would take such a sample for something else. Raises DataError.
+        """
+        return ""
+
     def no_source(self, source: str | None) -> None:
         """Raise DataError if a set that needs no files is given a path."""
         if source is not None:

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from layerkit.datasets.cifar_binary import CifarBinary
+from layerkit.datasets.bundled.digit_pairs import DigitPairs
+from layerkit.datasets.bundled.digits import Digits
+from layerkit.datasets.bundled.parity import Parity
+from layerkit.datasets.bundled.shakespeare import Shakespeare
+from layerkit.datasets.bundled.shapes import Shapes
 from layerkit.datasets.dataset import Dataset
-from layerkit.datasets.digit_pairs import DigitPairs
-from layerkit.datasets.digits import Digits
-from layerkit.datasets.hdf5_set import Hdf5
-from layerkit.datasets.idx_files import Idx
-from layerkit.datasets.image_folder import ImageFolder
-from layerkit.datasets.image_list import ImageList
-from layerkit.datasets.lmdb import Lmdb
-from layerkit.datasets.npy import Npy
-from layerkit.datasets.npz import Npz
-from layerkit.datasets.parity import Parity
-from layerkit.datasets.public import Cifar10, Cifar100, FashionMnist, Mnist
+from layerkit.datasets.files.cifar_binary import CifarBinary
+from layerkit.datasets.files.hdf5_set import Hdf5
+from layerkit.datasets.files.idx_files import Idx
+from layerkit.datasets.files.image_folder import ImageFolder
+from layerkit.datasets.files.image_list import ImageList
+from layerkit.datasets.files.lmdb import Lmdb
+from layerkit.datasets.files.npy import Npy
+from layerkit.datasets.files.npz import Npz
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.text_windows import Text
+from layerkit.datasets.public.sets import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
-from layerkit.datasets.shakespeare import Shakespeare
-from layerkit.datasets.shapes import Shapes
 from layerkit.datasets.synthetic.circles import Circles
 from layerkit.datasets.synthetic.gaussians import Gaussians
 from layerkit.datasets.synthetic.moons import Moons
 from layerkit.datasets.synthetic.regression import Regression
 from layerkit.datasets.synthetic.spirals import Spirals
 from layerkit.datasets.synthetic.xor import Xor
-from layerkit.datasets.tables.csv_files import Csv
-from layerkit.datasets.text_windows import Text
 
 KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind

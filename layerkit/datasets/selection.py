@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -165,11 +166,21 @@ def _kind(dataset: str | Dataset | None, source: str | None) -> Dataset:
         raise DataError("a source of samples needs the name of a dataset, or the path of a file as its source")
     kind = kind_of(source)
     if kind is None:
+        _expect_something(Path(source))
         raise DataError(
             f"{source!r} does not tell by its name of which kind it is; name its dataset too, one of: "
             f"{', '.join(name for name, each in KINDS.items() if not each.parts)}"
         )
     return kind()
+
+
+def _expect_something(path: Path) -> None:
+    """Raise DataError for a path where nothing is, or an empty folder."""
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"the folder {str(path)!r} is empty")
+    if not path.exists():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file or folder {str(path)!r}{did_you_mean(path.name, beside)}")
 
 
 def _bound(count: int, share: float) -> int:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets import decode, images
-from layerkit.datasets.lists import Windows, expect_files, read_windows
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Windows, expect_files, read_windows
 from layerkit.datasets.prefetch import Made
 from layerkit.datasets.stream import Generator
 from layerkit.datasets.transforms import Finish, Samples

@@ -104,6 +104,10 @@ class Engine:
         """A kernel for this work, or None where the layers' own code runs. Of chains, None says not to join them."""
         return None
 
+    def why_not(self, types: tuple[str, ...]) -> str:
+        """Why there is no kernel for a layer or chain of these types, in words; nothing where none is expected."""
+        return ""
+
     def add(self, total: Array, part: Array) -> Run | None:
         """A function that adds `part` to `total`, both of one shape, or None where numpy does it."""
         return None

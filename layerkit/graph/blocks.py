@@ -275,12 +275,12 @@ class _Expander:
         if given:
             outside = scope.resolve(given[0])
             self.current = self.outputs.get(outside, outside)
-        inside = (Use(block_name, tree.mark), *scope.uses)
         for copy in [name] if "repeat" not in tree else (f"{name}{i + 1}" for i in range(repeat)):
             if self.current is not None:
                 args["bottom"] = Resolved(self.current)
             prefix = f"{scope.prefix}{copy}/"
             start = len(self.flat)
+            inside = (Use(block_name, tree.mark, prefix[:-1]), *scope.uses)
             rule = tree.without(*(key for key in tree if key not in RULES))
             inner = _Scope(prefix, set(), dict(args), inside, scope, (*scope.blocks, block_name), rule)
             self.layers(block.layers, inner, ("blocks", block_name, "layers"))

@@ -18,7 +18,7 @@ def make_layer(spec: LayerSpec, state: NetState) -> Layer:
     """A layer that is told what it may know before it plans."""
     layer = spec.cls(spec.params, state.phase, len(spec.top or ()))
     layer.name = spec.name
-    layer.top_names = tuple(spec.top or ())
+    layer.bottom_names, layer.top_names = tuple(spec.bottom or ()), tuple(spec.top or ())
     layer.allow_python = state.allow_python
     return layer
 

@@ -48,7 +48,7 @@ def plan_nodes(
             problems.found += [replace(p, where=f"{where}: {p.where}", uses=p.uses + spec.uses) for p in error.problems]
             continue
         except LayerkitError as error:
-            problems.found.append(spec.problem(str(error), *([error.field] if error.field else [])))
+            problems.found.append(spec.problem(str(error), *error.path).into(getattr(error, "offset", None)))
             continue
         node = Node(spec, bottoms, tops, layer, *planned)
         before, room = room, room - sum(_elements(weight.shape) for weight in node.plan.weights)

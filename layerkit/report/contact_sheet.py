@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from layerkit.blob import Array, shape_text
-from layerkit.datasets.decode import expect_pillow
+from layerkit.datasets.files.decode import expect_pillow
 from layerkit.datasets.optional import need
 from layerkit.datasets.source import Source
 from layerkit.errors import DataError

@@ -16,8 +16,9 @@ from layerkit import cores, engines, threads
 EXTRAS = {
     "fast": ("onednn-cpu-gomp",),
     "data": ("h5py", "lmdb", "pillow"),
-    "plot": ("tensorboardX",),
+    "plot": ("resvg-py", "tensorboardX"),
     "onnx": ("onnx",),
+    "caffe": ("protobuf",),
 }
 """Distributions that each extra for users adds, as pyproject.toml has them."""
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets import decode
-from layerkit.datasets.images import SUFFIXES
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.images import SUFFIXES
 from layerkit.datasets.kinds import kind_of
+from layerkit.datasets.picture import Picture
 from layerkit.datasets.reading import blocks
+from layerkit.datasets.selection import Selection
 from layerkit.datasets.transforms.base import shape_words
-from layerkit.datasets.transforms.resampling import resample
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
 from layerkit.report import samples
@@ -58,8 +59,14 @@ class Reader:
         if name == STDIN:
             yield from self._of_stdin()
         elif self.kind is not None or self.assignments or not path.exists():
-            yield from self._of_dataset(name)
+            for sample in self._raw(name, self.assignments):
+                yield self._fitted(*sample)
         elif path.is_dir() and (files := _images_in(path)):
+            if self.part is not None or _has_parts(name):
+                grey = len(self.shape) == 3 and self.shape[0] == 1
+                for place, data, label in self._raw(name, ("color=false",) if grey else ()):
+                    yield self._fitted(place, self._resized(place, data), label)
+                return
             for file in files:
                 yield self._of_image(file)
         elif suffix == ".npy":
@@ -68,13 +75,19 @@ class Reader:
             with path.open("rb") as stream:
                 yield from self._of_numbers(name, stream)
         elif suffix in (".yaml", ".yml") or path.is_dir() or kind_of(name) is not None:
-            yield from self._of_dataset(name)
+            for sample in self._raw(name, self.assignments):
+                yield self._fitted(*sample)
         else:
             yield self._of_image(name)
 
-    def _of_dataset(self, name: str) -> Iterator[Sample]:
-        found = samples.find(name, self.kind, self.assignments)
+    def _raw(self, name: str, assignments: Iterable[str]) -> Iterator[Sample]:
+        """The samples of a dataset as they are, whatever their shape."""
+        found = samples.find(name, self.kind, assignments)
         part = found.choose(self.part, "test")
+        opener = found.parts[part]
+        if isinstance(opener, Selection) and not found.layers and (own := opener.dataset.own_numbers(opener.source)):
+            what = "which need not mean what it did in training"
+            raise DataError(f"{name!r} {own}, {what}: name the table of the training by --set like=TRAIN.csv")
         source = found.open(part)
         try:
             data = found.data(part, source)
@@ -82,7 +95,7 @@ class Reader:
                 labels = block.arrays.get("label")
                 for row, index in enumerate(block.indices.tolist()):
                     label = None if labels is None else labels[row]
-                    yield self._fitted(f"{name}[{index}]", block.arrays[data][row], label)
+                    yield Sample(f"{name}[{index}]", block.arrays[data][row], label)
         finally:
             source.close()
 
@@ -130,26 +143,31 @@ class Reader:
             yield self._fitted(f"{name}:{number}", np.array(values))
 
     def _of_image(self, name: str, content: bytes | None = None) -> Sample:
+        where = "standard input" if name == STDIN else name
         if len(self.shape) != 3 or self.shape[0] not in (1, 3):
-            raise DataError(f"{name}: the net takes samples of {shape_words(self.shape)}, which are no images")
-        image = decode.decode(name if content is None else content, name, color=self.shape[0] == 3)
+            raise DataError(f"{where}: the net takes samples of {shape_words(self.shape)}, which are no images")
+        image = decode.decode(name if content is None else content, where, color=self.shape[0] == 3)
+        return Sample(name, self._resized(where, image))
+
+    def _resized(self, where: str, image: Array) -> Array:
+        """An image in the size that the net takes; it is noted where it had another one."""
+        if len(self.shape) != 3 or image.ndim != 3:
+            return image
         height, width = (want or have for want, have in zip(self.shape[1:], image.shape[1:], strict=True))
-        if image.shape[1:] != (height, width):
-            sizes = f"{shape_text(image.shape[1:])} to {height}x{width}"
-            self.note(f"{name}: resized from {sizes}, which the net takes")
-            image = resample(image[np.newaxis], height, width)[0]
-        return Sample(name, image)
+        if image.shape[1:] == (height, width):
+            return image
+        self.note(f"{where}: resized from {shape_text(image.shape[1:])} to {height}x{width}, which the net takes")
+        return Picture.of(image).resized(height, width, "bilinear").pixels()
 
     def _fitted(self, place: str, data: Array, label: Array | None = None) -> Sample:
         """A sample in the net's shape, from an array of that shape or of as many numbers in a row."""
         if data.ndim == 1 and len(self.shape) != 1 and 0 not in self.shape and data.size == math.prod(self.shape):
             data = data.reshape(self.shape)
         if not fits(data.shape, self.shape):
-            wanted = f"{shape_words(self.shape)}, {math.prod(self.shape)} numbers" if data.ndim == 1 else ""
-            raise DataError(
-                f"{place}: it is {shape_text(data.shape)}, but the net takes samples of "
-                f"{wanted or shape_words(self.shape)}"
-            )
+            wanted = shape_words(self.shape)
+            if data.ndim == 1 and len(self.shape) > 1 and 0 not in self.shape:
+                wanted += f", {math.prod(self.shape)} numbers"
+            raise DataError(f"{place}: it is {shape_text(data.shape)}, but the net takes samples of {wanted}")
         return Sample(place, data, label)
 
 
@@ -171,6 +189,12 @@ def _is_of_numbers(path: Path) -> bool:
     with path.open("rb") as stream:
         words = next((words for line in stream if (words := line.split()) and not line.startswith(b"#")), [b""])
     return math.isfinite(_number(words[0].decode("utf-8", "replace").strip(",;")))
+
+
+def _has_parts(folder: str) -> bool:
+    """Whether a folder is a dataset of parts, of which only one is meant."""
+    kind = kind_of(folder)
+    return kind is not None and bool(kind().parts_at(folder))
 
 
 def _images_in(folder: Path) -> list[str]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from layerkit import prediction
 from layerkit.blob import Array, shape_text
-from layerkit.datasets.formats import format_of
-from layerkit.datasets.placing import expect_free, whole
+from layerkit.datasets.writing.formats import format_of
+from layerkit.datasets.writing.placing import expect_free, whole
 from layerkit.errors import DataError, LayerkitError, UnknownNameError, UsageError
 from layerkit.graph import Graph, Ref
 from layerkit.net import Net

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
 from layerkit.spec.sentences import plain
 
@@ -54,8 +54,30 @@ def _span(value: Any) -> float | None:
     return seconds
 
 
-Interval = Annotated[int | Epochs, PlainValidator(_interval)]
+Interval = Annotated[
+    int | Epochs,
+    PlainValidator(_interval),
+    WithJsonSchema(
+        {
+            "title": "interval",
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\s*[0-9]{1,9} epochs?\s*$"}],
+        }
+    ),
+]
 """Iterations, or epochs as in `1 epoch`; 0 is never."""
 
-Span = Annotated[float | None, PlainValidator(_span)]
+Span = Annotated[
+    float | None,
+    PlainValidator(_span),
+    WithJsonSchema(
+        {
+            "title": "span",
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^\s*([0-9]+d)? ?([0-9]+h)? ?([0-9]+m)? ?([0-9]+s)?\s*$"},
+                {"type": "null"},
+            ],
+        }
+    ),
+]
 """A time in seconds, or written with units of days, hours, minutes and seconds: `2h30m`."""

@@ -20,7 +20,7 @@ from layerkit.text import Map
 
 __all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "name_fault", "read_layer"]
 
-_FIXED = ("name", "type", "bottom", "top", "include", "exclude")
+FIXED = ("name", "type", "bottom", "top", "include", "exclude")
 """Fields that cannot be given per phase."""
 MAX_NAME = 1000
 RESERVED = ("self", "start", "end", "accumulate")
@@ -151,16 +151,16 @@ def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems)
     cls = _layer_class(tree, Source(tree, where, uses, phase))
     by_part = frozenset[str]() if isinstance(cls, Problem) else cls.Params.by_part
     per_phase = [key for key, value in tree.items() if is_per_phase(value) and key not in by_part]
-    chosen = {key: phase_key(tree[key], phase) for key in per_phase if key not in _FIXED}
+    chosen = {key: phase_key(tree[key], phase) for key in per_phase if key not in FIXED}
     source = Source(tree, where, uses, phase, {key: at for key, at in chosen.items() if at is not None})
     for key in per_phase:
-        if key in _FIXED:
+        if key in FIXED:
             problems.found.append(
                 source.problem(f"{key} cannot differ by phase; {_INSTEAD.get(key, _TWO_LAYERS)}", key)
             )
     if isinstance(cls, Problem) and "type" not in per_phase:
         problems.found.append(cls)
-    if isinstance(cls, Problem) or any(key in _FIXED for key in per_phase):
+    if isinstance(cls, Problem) or any(key in FIXED for key in per_phase):
         return None
     values = {key: value[chosen[key]] if chosen.get(key) else value for key, value in tree.items()}
     values = {key: value for key, value in values.items() if chosen.get(key, key) is not None}

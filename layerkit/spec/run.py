@@ -20,7 +20,7 @@ from layerkit.spec.solver import SolverSpec
 from layerkit.text import Map
 from layerkit.threads import MOST
 
-_BESIDE_LAYERS = ("solver", "threads", "engine")
+BESIDE_LAYERS = ("solver", "threads", "engine")
 """Fields of a run that may stand in a file that holds only a net."""
 
 _FOLDER = re.compile(r"[\w+-][\w .+-]{0,99}")
@@ -129,7 +129,7 @@ def load_run(source: Origin, overrides: Iterable[str] = (), problems: Problems |
             override(inside, assignment)
     if tree.get("net") is not given:
         _include(tree, Path(), found)  # a path that an override gave
-    run = _validate(tree, stem, found, _BESIDE_LAYERS if only_net else [])
+    run = _validate(tree, stem, found, BESIDE_LAYERS if only_net else [])
     if problems is None:
         found.check()
     return run
@@ -154,8 +154,8 @@ def _holds_only_net(tree: Map) -> bool:
 def _as_run(net: Map) -> Map:
     """A file that holds only a net, as a run without a solver."""
     run = Map(mark=net.mark)
-    run.put("net", net.without(*_BESIDE_LAYERS), net.mark, net.mark)
-    for key in ("name", *_BESIDE_LAYERS):
+    run.put("net", net.without(*BESIDE_LAYERS), net.mark, net.mark)
+    for key in ("name", *BESIDE_LAYERS):
         if key in net:
             run.put(key, net[key], net.key_marks.get(key), net.value_marks.get(key))
     return run

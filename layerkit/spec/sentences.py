@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from layerkit.errors import Mark, Problem, Problems, Use, did_you_mean, nearest
+from layerkit.errors import ExpressionError, Mark, Problem, Problems, Use, did_you_mean, nearest
 from layerkit.text import Map, mark_of
 
 PHASES = ("train", "test", "predict")
@@ -214,6 +214,10 @@ class _Faults:
         elif kind in ("too_short", "too_long"):
             bound = "at least {min_length}" if kind == "too_short" else "at most {max_length}"
             message = f"{name} must have {bound} entries, not {{actual_length}}".format(**context)
+        elif isinstance(context.get("error"), ExpressionError):
+            fault: ExpressionError = context["error"]
+            whole = (*path, *fault.inside)
+            return self.source.problem(_inside(whole, str(fault)), *whole).into(fault.offset)
         elif kind == "value_error":
             message = str(context["error"])
             message = f"{name} {message}" if message.startswith("must ") else _inside(path, message)

@@ -52,7 +52,7 @@ for name, part in (("a", slice(0, 2)), ("b", slice(2, 5))):
 
 def digits(bottoms, weights, params):
     """The first three of the test part in its order, by the package's own file."""
-    import layerkit.datasets.digits as module
+    import layerkit.datasets.bundled.digits as module
 
     held = np.load(module.FILE)
     data, label = held["data"][1437:1440, np.newaxis], held["label"][1437:1440]

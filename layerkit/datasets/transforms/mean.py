@@ -8,7 +8,7 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array, shape_text
-from layerkit.datasets import blobproto
+from layerkit.datasets.files import blobproto
 from layerkit.errors import DataError, SnapshotError
 
 

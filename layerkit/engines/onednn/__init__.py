@@ -79,6 +79,11 @@ class OneDnnEngine(Engine):
                 return None
             raise
 
+    def why_not(self, types: tuple[str, ...]) -> str:
+        if types in KERNELS:
+            return "onednn's kernel is not for these shapes and parameters, or slower with them"
+        return "onednn has no kernel for such a layer"
+
     def add(self, total: Array, part: Array) -> Run | None:
         if total.size < WORTHWHILE:
             return None

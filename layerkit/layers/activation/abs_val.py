@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -40,3 +41,5 @@ class AbsVal(Layer):
         if propagate_down[0]:
             sign = np.sign(bottom[0].data, out=self.scratch.sign)
             np.multiply(top[0].diff, sign, out=bottom[0].diff)
+
+    jvp = symmetric

@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -45,3 +46,5 @@ class BNLL(Layer):
             np.expm1(slope, out=slope)
             np.negative(slope, out=slope)  # 1 - exp(-y)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

@@ -11,6 +11,7 @@ from layerkit.blob import Shape
 from layerkit.fillers import Float32
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -55,3 +56,5 @@ class Clip(Layer):
             passes = np.greater_equal(x, self.params.min, out=self.scratch.passes)
             passes &= np.less_equal(x, self.params.max, out=self.scratch.below)
             np.multiply(top[0].diff, passes, out=bottom[0].diff)
+
+    jvp = symmetric

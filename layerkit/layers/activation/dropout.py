@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -67,3 +68,5 @@ class Dropout(Layer):
             dx = np.multiply(top[0].diff, self._scale, out=bottom[0].diff)
             if self._training:
                 np.multiply(dx, self.scratch.kept, out=dx)
+
+    jvp = symmetric

@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -63,3 +64,5 @@ class ELU(Layer):
             slope = np.add(top[0].data, self.params.alpha, out=self.scratch.below)
             np.copyto(slope, 1, where=positive)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

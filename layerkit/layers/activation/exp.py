@@ -11,6 +11,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Tops
 from layerkit.layers.activation.base import BaseParams
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -53,3 +54,5 @@ class Exp(Layer):
         if propagate_down[0]:
             dx = np.multiply(top[0].diff, top[0].data, out=bottom[0].diff)
             np.multiply(dx, self.exponent[0], out=dx)
+
+    jvp = symmetric

@@ -13,6 +13,7 @@ from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.activation.erf import erf
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 _ROOT = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
@@ -75,6 +76,8 @@ class GELU(Layer):
             slope *= x
             slope += share
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric
 
     def _share_slope(self, x: Array, share: Array) -> Array:
         """The derivative s' of the share."""

@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -55,3 +56,5 @@ class HardSwish(Layer):
             np.multiply(slope, bent, out=slope)
             np.add(slope, self._share(x), out=slope)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

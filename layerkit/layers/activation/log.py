@@ -11,6 +11,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.activation.base import BaseParams
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -63,3 +64,5 @@ class Log(Layer):
             np.add(argument, p.shift, out=argument)
             dx = np.multiply(top[0].diff, p.scale / p.log_base, out=bottom[0].diff)
             np.divide(dx, argument, out=dx)
+
+    jvp = symmetric

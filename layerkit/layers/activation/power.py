@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -71,3 +72,5 @@ class Power(Layer):
             slope **= p.power - 1
             slope *= p.power * p.scale
             np.multiply(dy, slope, out=dx)
+
+    jvp = symmetric

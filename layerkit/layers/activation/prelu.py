@@ -13,6 +13,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -75,3 +76,5 @@ class PReLU(Layer):
             np.multiply(slope, self._slope(x), out=slope)
             np.add(slope, np.greater(x, 0, out=self.scratch.positive), out=slope)  # 1 or the learned one
             np.multiply(dy, slope, out=bottom[0].diff)
+
+    jvp = symmetric

@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -64,3 +65,5 @@ class ReLU(Layer):
             slope *= negative_slope
             slope += positive  # 1 or negative_slope
         np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

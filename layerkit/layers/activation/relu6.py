@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -41,3 +42,5 @@ class ReLU6(Layer):
             passes = np.greater(y, 0, out=self.scratch.passes)
             passes &= np.less(y, 6, out=self.scratch.below)
             np.multiply(top[0].diff, passes, out=bottom[0].diff)
+
+    jvp = symmetric

@@ -10,6 +10,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -44,3 +45,5 @@ class Sigmoid(Layer):
             slope = np.subtract(1, y, out=self.scratch.slope)
             np.multiply(slope, y, out=slope)  # y * (1 - y)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

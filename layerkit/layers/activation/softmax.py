@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -56,3 +57,5 @@ class Softmax(Layer):
             np.sum(self.scratch.product, self.params.axis, keepdims=True, out=along)  # sum_k dy_k y_k
             np.subtract(dy, along, out=dx)
             np.multiply(dx, y, out=dx)
+
+    jvp = symmetric

@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -64,3 +65,5 @@ class Softplus(Layer):
             logistic(slope, out=slope)
             np.copyto(slope, 1, where=straight)
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -59,3 +60,5 @@ class Swish(Layer):
             np.add(slope, 1, out=slope)
             np.multiply(slope, share, out=slope)  # s * (1 + beta * x * (1 - s))
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

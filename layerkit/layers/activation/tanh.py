@@ -9,6 +9,7 @@ import numpy as np
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -40,3 +41,5 @@ class TanH(Layer):
             slope = np.square(top[0].data, out=self.scratch.slope)
             np.subtract(1, slope, out=slope)  # 1 - y^2
             np.multiply(top[0].diff, slope, out=bottom[0].diff)
+
+    jvp = symmetric

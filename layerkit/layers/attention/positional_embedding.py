@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -87,3 +88,5 @@ class PositionalEmbedding(Layer):
             dw[dy.shape[-2] :] = 0
         if propagate_down[0]:  # last: this diff may lie where dy does
             np.copyto(bottom[0].diff, dy)
+
+    jvp = affine

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from pydantic import Field
 
 from layerkit.blob import Shape
-from layerkit.datasets import Header, Source, hdf5
+from layerkit.datasets import Header, Source
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.lists import read_files
+from layerkit.datasets.files import hdf5
+from layerkit.datasets.files.lists import read_files
 from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Plan, SampleInfo

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from layerkit.blob import Shape, shape_text
-from layerkit.datasets import hdf5
+from layerkit.datasets.files import hdf5
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.registry import register
@@ -54,6 +54,9 @@ class HDF5Output(Layer):
         """Nothing: no gradient can be asked for."""
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            finally:
+                writer.abandon()

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape
-from layerkit.datasets import Source, decode, images
+from layerkit.datasets import Source
 from layerkit.datasets.batches import BatchMaker
-from layerkit.datasets.lists import Listed, expect_files, read_labelled
+from layerkit.datasets.files import decode, images
+from layerkit.datasets.files.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops

@@ -11,6 +11,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, Weight
 from layerkit.layers.data.top_shapes import Dims
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -44,3 +45,5 @@ class Parameter(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if "weight" in self.asked:
             self.weights.weight.diff[...] = top[0].diff
+
+    jvp = affine

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from layerkit.blob import Shape, shape_text
-from layerkit.datasets import decode
-from layerkit.datasets.lists import expect_files
+from layerkit.datasets.files import decode
+from layerkit.datasets.files.lists import expect_files
 from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, read_mean, sample_info
 from layerkit.datasets.windows import Framing, WindowFile, WindowMaker
 from layerkit.errors import DataError, ShapeError

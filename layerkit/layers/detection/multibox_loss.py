@@ -23,6 +23,7 @@ from layerkit.layers.detection.predictions import (
 )
 from layerkit.layers.loss.normalization import Normalization, divisor
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -203,6 +204,8 @@ class MultiBoxLoss(Layer):
             np.multiply(slope.reshape(bottom[0].shape), self.params.loc_weight * scale, out=bottom[0].diff)
         if propagate_down[1]:
             np.multiply(self.scratch.conf_slope.reshape(bottom[1].shape), scale, out=bottom[1].diff)
+
+    jvp = scalar
 
     def _boxes(self, priors: tuple[Array, Array], offsets: Array) -> Array:
         """The predicted boxes."""

@@ -13,6 +13,7 @@ from layerkit.errors import DataError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -86,3 +87,5 @@ class Embed(Layer):
                 dw[rows] = np.add.reduceat(np.take(dy, order, axis=0, out=self.scratch.rows, mode="clip"), starts)
         if "bias" in self.asked:
             np.sum(dy, axis=0, out=self.weights.bias.diff)
+
+    jvp = affine

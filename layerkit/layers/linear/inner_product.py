@@ -12,6 +12,7 @@ from layerkit.blob import Shape
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -74,3 +75,5 @@ class InnerProduct(Layer):
             w = self.weights.weight.data
             np.matmul(dy, w.T if self.params.transpose else w, out=dx)
             bottom[0].diff[...] = dx.reshape(bottom[0].shape)
+
+    jvp = affine

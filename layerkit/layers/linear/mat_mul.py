@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -69,6 +70,8 @@ class MatMul(Layer):
         if propagate_down[1]:
             first, second = (dy.mT, a) if p.transpose_b else (a.mT, dy)
             _product(first, second, getattr(self.scratch, "db", None), bottom[1].diff)
+
+    jvp = affine
 
     def _matrices(self, bottom: Bottoms) -> tuple[Array, Array]:
         """Views (..., M, K) and (..., K, N)."""

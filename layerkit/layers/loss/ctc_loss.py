@@ -12,6 +12,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -187,6 +188,8 @@ class CTCLoss(Layer):
         counted = (np.arange(len(dx))[:, np.newaxis] < scratch.steps) & possible  # (T, N)
         dx *= (self._shares() * top[0].diff)[:, np.newaxis]
         np.copyto(dx, 0, where=~counted[..., np.newaxis])
+
+    jvp = scalar
 
 
 def _log(true: Array) -> Array:

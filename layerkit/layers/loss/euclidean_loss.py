@@ -10,6 +10,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.loss.pairs import check_pairs
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -48,3 +49,5 @@ class EuclideanLoss(Layer):
         for blob, sign, wanted in zip(bottom, (1, -1), propagate_down, strict=True):
             if wanted:
                 np.multiply(difference.reshape(blob.shape), sign * scale, out=blob.diff)
+
+    jvp = scalar

@@ -53,6 +53,11 @@ def add_gradient_of_softmax(dp: Array, p: Array, axis: int, dx: Array, row: Arra
     dx += np.multiply(p, np.subtract(dp, row, out=product), out=product)
 
 
+def tangent_of_softmax(t: Array | None, p: Array, axis: int, out: Array) -> None:
+    """Write p's tangent, from that of the scores: p (t - sum of t p)."""
+    out[...] = 0 if t is None else p * (t - np.sum(t * p, axis=axis, keepdims=True))
+
+
 def divisor_of_places(params: LossParams, scores: Shape, axis: int, valid: float) -> float:
     """What the sum over `valid` places of scores is divided by, by default VALID; samples are Caffe's outer_num_."""
     axis %= len(scores)

@@ -13,6 +13,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.loss.labels import check_sample_labels, places_of, read_labels
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -76,3 +77,5 @@ class HingeLoss(Layer):
         else:
             np.multiply(hinge, 2 * scale, out=dx)
         dx[places_of(self.scratch.labels, dx.shape)] *= -1
+
+    jvp = scalar

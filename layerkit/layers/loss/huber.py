@@ -13,6 +13,7 @@ from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.loss.pairs import check_pairs
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -70,6 +71,8 @@ class Huber(Layer):
         for blob, sign, wanted in zip(bottom, (1, -1), propagate_down, strict=True):
             if wanted:
                 np.multiply(clipped.reshape(blob.shape), sign * scale, out=blob.diff)
+
+    jvp = scalar
 
     def _divisor(self, shape: Shape) -> int:
         numbers = {"FULL": math.prod(shape), "BATCH_SIZE": shape[0], "NONE": 1}

@@ -14,6 +14,7 @@ from layerkit.errors import DataError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, canonical_axis, same_shape
 from layerkit.layers.loss import gains
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -111,6 +112,8 @@ class KLDivergence(Layer):
         else:
             q = np.exp(self.scratch.log_q, out=self.scratch.product)
             gains.gained_gradient(q, t, self.params.axis, scale, dx, self.scratch.row)
+
+    jvp = scalar
 
     def _check(self, bottom: Bottoms) -> None:
         """Raise DataError for a probability below 0, with its value and position."""

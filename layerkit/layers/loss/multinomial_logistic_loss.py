@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.loss.labels import check_sample_labels, places_of, read_labels
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 LEAST = 1e-20  # Caffe's kLOG_THRESHOLD
 
@@ -63,6 +64,8 @@ class MultinomialLogisticLoss(Layer):
         p, dp = bottom[0].data, bottom[0].diff
         dp.fill(0)
         dp[places_of(self.scratch.labels, p.shape)] = -top[0].diff / max(1, len(p)) / self._own(p)
+
+    jvp = scalar
 
     def _own(self, p: Array) -> Array:
         """The probability of each sample's own class, (N,)."""

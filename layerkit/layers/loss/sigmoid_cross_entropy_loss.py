@@ -12,6 +12,7 @@ from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
 from layerkit.layers.loss.normalization import LossParams, divisor
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -76,6 +77,8 @@ class SigmoidCrossEntropyLoss(Layer):
         dx -= bottom[1].data.reshape(x.shape)
         dx *= top[0].diff / self._divisor(valid)
         np.copyto(dx, 0, where=~valid)
+
+    jvp = scalar
 
     @property
     def _ignored(self) -> float:

@@ -15,6 +15,7 @@ from layerkit.layers.loss import gains
 from layerkit.layers.loss.labels import check_labels, read_labels
 from layerkit.layers.loss.normalization import LossParams
 from layerkit.registry import register
+from layerkit.tangents import scalar
 
 
 @register
@@ -140,6 +141,13 @@ class SoftmaxWithLoss(Layer):
         np.copyto(dx, 0, where=np.less(self.scratch.labels, 0, out=self.scratch.valid))
         if len(top) == 2 and top[1].diff.any():
             gains.add_gradient_of_softmax(top[1].diff, p, axis, dx, row, self.scratch.product)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        scalar(self, bottom, top, bottom_tangent, top_tangent)
+        if len(top) == 2:
+            gains.tangent_of_softmax(bottom_tangent[0], self.scratch.p, self.params.axis, top_tangent[1])
 
     def read_labels(self, labels: Array, classes: int, out: Array) -> None:
         """Write the labels as integers, -1 for those to ignore. Raises DataError for one that is no class."""

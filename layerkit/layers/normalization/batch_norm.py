@@ -11,7 +11,7 @@ from layerkit.blob import Array, Shape
 from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
-from layerkit.layers.normalization.moments import average, standardize_backward
+from layerkit.layers.normalization.moments import average, scaled_tangent, standardize_backward
 from layerkit.registry import register
 
 
@@ -142,6 +142,19 @@ class BatchNorm(Layer):
             np.divide(g, std, out=dx)
             return
         standardize_backward(g, n, _others(dy), std, dx, self.scratch.mean, self.scratch.product)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        s, t, out = self.scratch, bottom_tangent[0], top_tangent[0]
+        n = s.n if self.params.scale_bias else top[0].data
+        out[...] = 0
+        if t is not None and self.global_statistics:
+            np.divide(t, s.std, out=out)
+        elif t is not None:
+            standardize_backward(t, n, _others(t), s.std, out, s.mean, s.product)  # the Jacobian is symmetric
+        if self.params.scale_bias:
+            scaled_tangent(self, n, out, lambda weight: weight.reshape(s.std.shape))
 
 
 def _others(values: Array) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, Weight
 from layerkit.layers.shape.stretch import small_shape, stretched, sum_to
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -66,3 +67,5 @@ class Bias(Layer):
             sum_to(dy, stretched(bias.diff, self.params.axis, dy))
         if propagate_down[0]:
             bottom[0].diff[...] = dy
+
+    jvp = affine

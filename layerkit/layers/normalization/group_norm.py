@@ -11,7 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
-from layerkit.layers.normalization.moments import standardize, standardize_backward
+from layerkit.layers.normalization.moments import scaled_tangent, standardize, standardize_backward
 from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
 
@@ -95,3 +95,15 @@ class GroupNorm(Layer):
                 n, g = s.n, np.multiply(dy, stretched(self.weights.scale.values, 1, dy), out=dx)
             g, n, out, work = map(self._grouped, (g, n, dx, s.work))
             standardize_backward(g, n, tuple(range(2, work.ndim)), s.std, out, s.means, work)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        s, t, out = self.scratch, bottom_tangent[0], top_tangent[0]
+        n = s.n if self.params.affine else top[0].data
+        out[...] = 0
+        if t is not None:
+            g, y, into, work = map(self._grouped, (t, n, out, s.work))
+            standardize_backward(g, y, tuple(range(2, work.ndim)), s.std, into, s.means, work)  # it is symmetric
+        if self.params.affine:
+            scaled_tangent(self, n, out, lambda weight: stretched(weight, 1, n))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Shape
+from layerkit.blob import Array, Shape
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight, canonical_axis
-from layerkit.layers.normalization.moments import standardize, standardize_backward
+from layerkit.layers.normalization.moments import scaled_tangent, standardize, standardize_backward
 from layerkit.registry import register
 
 
@@ -82,3 +82,14 @@ class LayerNorm(Layer):
             n = s.n if self.params.affine else top[0].data
             g = np.multiply(dy, self.weights.scale.values, out=bottom[0].diff) if self.params.affine else dy
             standardize_backward(g, n, axes, s.std, bottom[0].diff, s.means, s.work)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        s, t, out = self.scratch, bottom_tangent[0], top_tangent[0]
+        n = s.n if self.params.affine else top[0].data
+        out[...] = 0
+        if t is not None:
+            standardize_backward(t, n, self._axes(n.ndim), s.std, out, s.means, s.work)  # the Jacobian is symmetric
+        if self.params.affine:
+            scaled_tangent(self, n, out, lambda weight: weight)

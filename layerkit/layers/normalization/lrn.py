@@ -105,6 +105,19 @@ class LRN(Layer):
         share *= 2 * p.beta * alpha_n
         np.subtract(dx, share, out=dx)
 
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        t, out = bottom_tangent[0], top_tangent[0]
+        out[...] = 0
+        if t is None:
+            return
+        p, x, s = self.params, bottom[0].data, self.scratch.s
+        axes, alpha_n = self._window(x.shape)
+        moved = x * t
+        _sum_windows(moved, axes, p.local_size, self.scratch.power)  # half of what s moves by, without alpha / n
+        np.multiply(t - 2 * p.beta * alpha_n * x / s * moved, s**-p.beta, out=out)
+
 
 def _sum_windows(values: Array, axes: range, size: int, work: Array) -> None:
     """Replace each value by the sum of the window around it: one axis after the other, one shift of it at a time."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from layerkit.blob import Array
+from layerkit.layer import Layer
 
 Axes = tuple[int, ...]
 
@@ -35,3 +38,11 @@ def standardize_backward(dy: Array, y: Array, axes: Axes, std: Array, out: Array
     np.subtract(dy, means, out=out)
     np.subtract(out, work, out=out)
     np.divide(out, std, out=out)
+
+
+def scaled_tangent(layer: Layer, n: Array, out: Array, stretched: Callable[[Array], Array]) -> None:
+    """Turn n's tangent, in `out`, into that of y = n * scale + bias; `stretched` makes a weight stretch over n."""
+    out *= stretched(layer.weights["scale"].values)
+    for name, factor in (("scale", n), ("bias", 1)):
+        if name in layer.weight_tangents:
+            out += factor * stretched(layer.weight_tangents[name])

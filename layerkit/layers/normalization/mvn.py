@@ -12,6 +12,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.normalization.moments import average
 from layerkit.registry import register
+from layerkit.tangents import symmetric
 
 
 @register
@@ -92,3 +93,5 @@ class MVN(Layer):
         np.subtract(dx, s.work, out=dx)
         np.add(s.std, eps, out=s.means)
         np.divide(dx, s.means, out=dx)
+
+    jvp = symmetric

@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
+from layerkit.layers.normalization.moments import scaled_tangent
 from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
 
@@ -93,3 +94,13 @@ class Normalize(Layer):
             np.multiply(s.n, s.sums, out=s.work)
             np.subtract(g, s.work, out=dx)
             np.divide(dx, s.norm, out=dx)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        s, t, out = self.scratch, bottom_tangent[0], top_tangent[0]
+        out[...] = 0
+        if t is not None:
+            self._sum(t * s.n, s.sums)
+            np.divide(t - s.n * s.sums, s.norm, out=out)
+        scaled_tangent(self, s.n, out, lambda weight: stretched(weight, 1, out))

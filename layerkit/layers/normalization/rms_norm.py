@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Shape
+from layerkit.blob import Array, Shape
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight, canonical_axis
-from layerkit.layers.normalization.moments import average
+from layerkit.layers.normalization.moments import average, scaled_tangent
 from layerkit.registry import register
 
 
@@ -84,3 +84,15 @@ class RMSNorm(Layer):
             np.multiply(n, s.means, out=s.work)
             np.subtract(g, s.work, out=dx)
             np.divide(dx, s.rms, out=dx)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        s, t, out = self.scratch, bottom_tangent[0], top_tangent[0]
+        n = s.n if self.params.affine else top[0].data
+        out[...] = 0
+        if t is not None:
+            average(t * n, self._axes(n.ndim), s.means)
+            np.divide(t - n * s.means, s.rms, out=out)
+        if self.params.affine:
+            scaled_tangent(self, n, out, lambda weight: weight)

@@ -12,6 +12,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.layers.shape.stretch import small_shape, stretched, sum_to
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -74,3 +75,5 @@ class Scale(Layer):
             sum_to(dy, stretched(self.weights.bias.diff, axis, dy))
         if propagate_down[0]:  # last: this diff may lie where dy does
             np.multiply(dy, stretched(scale.data, axis, dy), out=bottom[0].diff)
+
+    jvp = affine

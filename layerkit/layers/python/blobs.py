@@ -8,7 +8,39 @@ from layerkit.blob import Array, Blob, Shape
 from layerkit.errors import UsageError
 
 
-class CaffeBlob:
+class CaffeAxes:
+    """The lengths of a blob's first four axes under Caffe's old names; those that it lacks are 1, as in Caffe."""
+
+    @property
+    def shape(self) -> Shape:
+        """The shape."""
+        raise NotImplementedError
+
+    @property
+    def num(self) -> int:
+        """Length of axis 0."""
+        return self._length(0)
+
+    @property
+    def channels(self) -> int:
+        """Length of axis 1."""
+        return self._length(1)
+
+    @property
+    def height(self) -> int:
+        """Length of axis 2."""
+        return self._length(2)
+
+    @property
+    def width(self) -> int:
+        """Length of axis 3."""
+        return self._length(3)
+
+    def _length(self, axis: int) -> int:
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+
+class CaffeBlob(CaffeAxes):
     """One of layerkit's blobs under pycaffe's names.
 
     `diff` is the blob's own only where the net asks for it or has set it (`own_diff`), otherwise zeros that nobody
@@ -55,30 +87,6 @@ class CaffeBlob:
         if self._fixed and wanted != self.shape:
             raise UsageError("only tops can be reshaped")
         self._blob.resize(wanted)
-
-    @property
-    def num(self) -> int:
-        """Length of axis 0."""
-        return self._length(0)
-
-    @property
-    def channels(self) -> int:
-        """Length of axis 1."""
-        return self._length(1)
-
-    @property
-    def height(self) -> int:
-        """Length of axis 2."""
-        return self._length(2)
-
-    @property
-    def width(self) -> int:
-        """Length of axis 3."""
-        return self._length(3)
-
-    def _length(self, axis: int) -> int:
-        """Length of one of four axes; those that the blob lacks have length 1, as in Caffe."""
-        return self.shape[axis] if axis < len(self.shape) else 1
 
 
 class CaffeBlobs(list[CaffeBlob]):

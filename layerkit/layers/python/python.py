@@ -35,7 +35,8 @@ class Python(Layer):
         backward(top, propagate_down, bottom)   writes or adds to bottom[i].diff and self.blobs[i].diff
 
     and may have any base. A file written for Caffe does `import caffe` and derives from `caffe.Layer`; any module
-    `caffe` on Python's path that has a class `Layer`, even an empty one, serves. `setup` and `reshape` run already when
+    `caffe` on Python's path that has a class `Layer`, even an empty one, serves, and so does what
+    `layerkit.pycaffe.install()` puts there. `setup` and `reshape` run already when
     the net is planned, with blobs full of zeros. What the class keeps for itself is in no snapshot, and without bottoms
     the layer does not count as a source that can be rewound; in the derived predict phase it becomes an Input then.
 
@@ -61,6 +62,11 @@ class Python(Layer):
     _tops: Sequence[CaffeBlob] = ()  # while planning
     _fillers: Sequence[Filler] = ()
 
+    @property
+    def user(self) -> Any:
+        """The object of the user's class; None before the layer is planned."""
+        return self._user
+
     def plan(self, *bottoms: Shape) -> Plan:
         below = [CaffeBlob(Blob.of(np.broadcast_to(np.float32(0), shape)), fixed=True) for shape in bottoms]
         if self._user is None:
@@ -80,7 +86,7 @@ class Python(Layer):
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        self._show_weights(())
+        self.show_weights(())
         below, above = [CaffeBlob(blob, fixed=True) for blob in bottom], [CaffeBlob(blob) for blob in top]
         self._call(self._user, "reshape", below, above)
         self._call(self._user, "forward", below, above)
@@ -89,12 +95,13 @@ class Python(Layer):
         asked = [blob for blob, down in zip(bottom, propagate_down, strict=True) if down]
         for blob in (*asked, *(self.weights[name] for name in self.asked)):
             blob.diff[...] = 0  # the class may add to them
-        self._show_weights(self.asked)
+        self.show_weights(self.asked)
         below = [CaffeBlob(blob, own_diff=down, fixed=True) for blob, down in zip(bottom, propagate_down, strict=True)]
         above = [CaffeBlob(blob, own_diff=True, fixed=True) for blob in top]
         self._call(self._user, "backward", above, list(propagate_down), below)
 
-    def _show_weights(self, asked: Collection[str]) -> None:
+    def show_weights(self, asked: Collection[str] = ()) -> None:
+        """Let the class see its weights where the net keeps them, with the diffs of those that are `asked` for."""
         for shown, (name, blob) in zip(self._user.blobs, self.weights.items(), strict=True):
             shown.show(blob, own_diff=name in asked)
 

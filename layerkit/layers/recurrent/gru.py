@@ -89,6 +89,13 @@ class GRU(Recurrent):
         result: Array = dproduct
         return result
 
+    def step_tangent(self, t: int, gates: Array, product: Array, carried: Sequence[Array]) -> Sequence[Array]:
+        (r, z, n), (t_r, t_z, t_n) = parts(self.scratch.gates[t], 3), parts(gates, 3)
+        p_r, p_z, p_n = parts(product, 3)
+        pn, t_pn = self.scratch.pn[t], p_n + self.weight_tangents.get("b_hn", 0)
+        new = (1 - n**2) * (t_n + r * (1 - r) * (t_r + p_r) * pn + r * t_pn)
+        return ((1 - z) * new + z * (1 - z) * (t_z + p_z) * (self.scratch.carried_h[t] - n) + z * carried[0],)
+
     def product_diffs(self) -> Array:
         dproducts: Array = self.scratch.dproducts
         return dproducts

@@ -84,3 +84,10 @@ class LSTM(Recurrent):
         dc *= parts(self.scratch.gates[t], 4)[1]
         dh[...] = 0
         return dgates
+
+    def step_tangent(self, t: int, gates: Array, product: Array, carried: Sequence[Array]) -> Sequence[Array]:
+        (i, f, o, g), tanh_c = parts(self.scratch.gates[t], 4), self.scratch.tanh_c[t]
+        t_i, t_f, t_o, t_g = parts(gates + product, 4)
+        c = i * (1 - i) * t_i * g + i * (1 - g**2) * t_g
+        c += f * (1 - f) * t_f * self.scratch.carried_c[t] + f * carried[1]
+        return o * (1 - o) * t_o * tanh_c + o * (1 - tanh_c**2) * c, c

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerkit.blob import Shape, shape_text
+from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
@@ -92,3 +92,15 @@ class LSTMUnit(Layer):
             np.subtract(1, np.square(g, out=part), out=part)
             np.multiply(dc, part, out=dg)
             dg *= i
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        (t_before, t_gates, _), (t_c, t_h), tanh_c = bottom_tangent, top_tangent, self.scratch.tanh_c
+        i, f, o, g = np.split(self.scratch.gates, 4, axis=-1)
+        t_i, t_f, t_o, t_g = np.split(np.zeros_like(self.scratch.gates) if t_gates is None else t_gates, 4, axis=-1)
+        np.add(i * (1 - i) * t_i * g, f * (1 - f) * t_f * self.scratch.carried, out=t_c)
+        t_c += i * (1 - g**2) * t_g
+        if t_before is not None:
+            t_c += f * bottom[2].data[..., np.newaxis] * t_before
+        np.add(o * (1 - o) * t_o * tanh_c, o * (1 - tanh_c**2) * t_c, out=t_h)

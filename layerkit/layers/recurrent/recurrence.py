@@ -89,6 +89,10 @@ class Recurrent(Layer):
         """
         raise NotImplementedError
 
+    def step_tangent(self, t: int, gates: Array, product: Array, carried: Sequence[Array]) -> Sequence[Array]:
+        """The tangents of the states after step t, (N, D) each, from those of what `step` was given."""
+        raise NotImplementedError
+
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, *bottoms: Shape) -> Plan:
@@ -229,6 +233,30 @@ class Recurrent(Layer):
         """What `step_back` gave back, for all steps, (T, N, G)."""
         dgates: Array = self.scratch.dgates
         return dgates
+
+    # -- forward mode ----------------------------------------------------------------------------------------------
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        cont, (w_x, b, w_static, w_h) = bottom[1].data[..., np.newaxis], self.names
+        moves, h, w = self.weight_tangents, top_tangent[0], self.weights[w_h].data
+        gates = np.zeros_like(self.scratch.gates) + moves.get(b, 0)
+        for i, name, kept in ((0, w_x, 2), *([(2, w_static, 1)] if self._has_static(bottom) else [])):
+            for x, matrix in ((bottom_tangent[i], self.weights[name].data), (bottom[i].data, moves.get(name))):
+                if x is not None and matrix is not None:
+                    gates += x.reshape(*x.shape[:kept], matrix.shape[1]) @ matrix.T
+        firsts = bottom_tangent[len(bottom) - self.exposed :] if self.exposed else [None] * len(self.hidden)
+        states = [np.zeros_like(self.scratch.part) if first is None else first[0] for first in firsts]
+        for t in range(len(gates)):
+            carried = [state * cont[t] for state in states]
+            product = carried[0] @ w.T
+            if w_h in moves:
+                product += self.scratch.carried_h[t] @ moves[w_h].T
+            states = list(self.step_tangent(t, gates[t], product, carried))
+            h[t] = states[0]
+        for out, state in zip(top_tangent[1:], states, strict=False):
+            out[0] = state
 
     def _fill_gates_back(self, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         """The gradients of all that is multiplied, for all steps at once."""

@@ -83,6 +83,9 @@ class RNN(Recurrent):
         diffs[0][...] = 0
         return dgates
 
+    def step_tangent(self, t: int, gates: Array, product: Array, carried: Sequence[Array]) -> Sequence[Array]:
+        return ((1 - self.scratch.h[t] ** 2) * (gates + product),)
+
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         super().backward(top, propagate_down, bottom)
         dy = self.scratch.dy  # (T N, D)
@@ -90,3 +93,13 @@ class RNN(Recurrent):
             np.matmul(dy.T, self.scratch.h.reshape(dy.shape, copy=False), out=self.weights.W_ho.diff)
         if "b_o" in self.asked:
             np.sum(dy, axis=0, out=self.weights.b_o.diff)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        h, moves, w = np.empty_like(self.scratch.h), self.weight_tangents, self.weights.W_ho.data
+        super().jvp(bottom, top, bottom_tangent, [h, *top_tangent[1:]])
+        total = h @ w.T + moves.get("b_o", 0)
+        if "W_ho" in moves:
+            total += self.scratch.h @ moves["W_ho"].T
+        np.multiply(total, 1 - top[0].data ** 2, out=top_tangent[0])

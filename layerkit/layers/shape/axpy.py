@@ -11,6 +11,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.shape.stretch import sum_to
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -59,6 +60,8 @@ class Axpy(Layer):
             np.multiply(_stretched(a.data, dz), dz, out=x.diff)
         if propagate_down[2]:
             y.diff[...] = dz
+
+    jvp = affine
 
 
 def _stretched(a: Array, x: Array) -> Array:

@@ -10,6 +10,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -57,3 +58,5 @@ class BatchReindex(Layer):
             dx[...] = 0
             for m, number in enumerate(self.scratch.index):
                 dx[number] += dy[m]
+
+    jvp = affine

@@ -11,6 +11,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -73,3 +74,5 @@ class Concat(Layer):
             if asked:
                 np.moveaxis(each.diff, self._axis, 0)[...] = dy[start:end]
             start = end
+
+    jvp = affine

@@ -11,6 +11,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -81,6 +82,8 @@ class Crop(Layer):
         if propagate_down[0]:
             bottom[0].diff[...] = 0
             self._cut(bottom[0].diff, bottom)[...] = top[0].diff
+
+    jvp = affine
 
     def _cut(self, array: Array, bottom: Bottoms) -> Array:
         """A view of the part."""

@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, same_shape
 from layerkit.layers.shape.stretch import sum_to
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -106,6 +107,17 @@ class Eltwise(Layer):
             else:
                 self._gradient(i, top, bottom, self.scratch.whole)
                 sum_to(self.scratch.whole, dx)
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        if self.params.operation != "MAX":
+            affine(self, bottom, top, bottom_tangent, top_tangent)
+            return
+        top_tangent[0][...] = 0
+        for i, t in enumerate(bottom_tangent):
+            if t is not None:
+                np.copyto(top_tangent[0], t, where=self.scratch.winner == i)
 
     def _gradient(self, i: int, top: Tops, bottom: Bottoms, out: Array) -> None:
         """The gradient of what bottom i stretches to."""

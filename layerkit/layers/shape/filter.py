@@ -10,6 +10,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -70,3 +71,5 @@ class Filter(Layer):
             if asked:
                 x.diff[...] = 0
                 x.diff[kept] = y.diff
+
+    jvp = affine

@@ -11,6 +11,7 @@ from layerkit.blob import Shape
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -49,3 +50,5 @@ class Flatten(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             bottom[0].diff[...] = top[0].diff.reshape(bottom[0].shape)
+
+    jvp = affine

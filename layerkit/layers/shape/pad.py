@@ -12,6 +12,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -111,3 +112,5 @@ class Pad(Layer):
                 source += border
             dy = folded
         dx[...] = self._inside(dx, dy)
+
+    jvp = affine

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -61,3 +62,5 @@ class Permute(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             self._permuted(bottom[0].diff)[...] = top[0].diff
+
+    jvp = affine

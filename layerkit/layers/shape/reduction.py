@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Shape
+from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, canonical_axis
 from layerkit.registry import register
 
@@ -70,6 +70,15 @@ class Reduction(Layer):
             np.multiply(x, 2 * dy, out=dx)
         else:
             dx[...] = dy
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        t, out, x = bottom_tangent[0], top_tangent[0], bottom[0].data
+        slopes = {"ASUM": np.sign(x), "SUMSQ": 2 * x}
+        terms = np.zeros_like(x) if t is None else t * slopes.get(self.params.operation, 1)
+        moved = np.sum(terms, tuple(range(out.ndim, x.ndim)))
+        np.multiply(moved, self._factor(x.shape, out.ndim), out=out)
 
     def _factor(self, x: Shape, kept: int) -> float:
         """What the sum over all but the first `kept` axes is multiplied by."""

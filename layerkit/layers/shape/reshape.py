@@ -12,6 +12,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -91,3 +92,5 @@ class Reshape(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             bottom[0].diff[...] = top[0].diff.reshape(bottom[0].shape)
+
+    jvp = affine

@@ -10,6 +10,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -59,3 +60,5 @@ class ShuffleChannel(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             self._grouped(bottom[0].diff)[...] = self._dealt(top[0].diff)
+
+    jvp = affine

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, Plan, Tops
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -34,3 +35,5 @@ class Silence(Layer):
         for each, asked in zip(bottom, propagate_down, strict=True):
             if asked:
                 each.diff[...] = 0
+
+    jvp = affine

@@ -12,6 +12,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -88,3 +89,5 @@ class Slice(Layer):
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         if propagate_down[0]:
             np.concatenate([each.diff for each in top], self._axis, out=bottom[0].diff)
+
+    jvp = affine

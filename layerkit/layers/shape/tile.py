@@ -10,6 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -54,3 +55,5 @@ class Tile(Layer):
             dx[...] = first
             for part in others:
                 np.add(dx, part, out=dx)
+
+    jvp = affine

@@ -13,6 +13,7 @@ from layerkit.layer import Bottoms, Layer, Plan, Tops, canonical_axis
 from layerkit.layers.vision.kernels import SlidingParams
 from layerkit.layers.vision.window import Windows, col2im, im2col, per_axis, sliding
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -55,6 +56,8 @@ class Im2col(Layer):
         windows = self._windows(bottom[0].shape)
         for images, columns in self._parts(bottom[0].diff, top[0].diff, windows):
             col2im(columns, windows, images)
+
+    jvp = affine
 
     def _windows(self, shape: Shape) -> Windows:
         size = shape[canonical_axis(self.params.axis, shape) + 1 :]

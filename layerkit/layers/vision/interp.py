@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
 from layerkit.layers.vision.window import Index
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -82,6 +83,8 @@ class Interp(Layer):
                 dx[low] += (1 - part) * dy[i]
                 if part:
                     dx[high] += part * dy[i]
+
+    jvp = affine
 
     def _stages(self, x: Array, y: Array) -> list[Array]:
         """The cropped bottom, what is there after each of the axes, and the top."""

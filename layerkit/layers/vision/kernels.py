@@ -21,6 +21,7 @@ from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Layer, Plan, Scratch, Weight, canonical_axis, same_shape
 from layerkit.layers.vision.window import Positive, WindowParams, Windows, col2im, im2col
+from layerkit.tangents import affine
 
 BUFFER = 1 << 20
 """Elements of the column matrix that are worked on at a time, at least one image: about a cache's worth."""
@@ -91,6 +92,8 @@ class SlidingKernels(Layer):
             ],
             reads_tops=(),
         )
+
+    jvp = affine
 
     def parts(self, windows: Windows, *arrays: Array) -> Iterator[tuple[Array, ...]]:
         """Bottoms, tops and diffs cut into few images each, as views (channels, spatial..., n)."""

@@ -168,6 +168,33 @@ class Pooling(Layer):
                 share *= y
                 scatter(np.negative(share, out=share), windows, dx)
 
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        for out in top_tangent:
+            out[...] = 0
+        t, out = bottom_tangent[0], top_tangent[0]
+        if t is None:
+            return
+        x, y, windows = bottom[0].data, top[0].data, self.windows(bottom[0].shape)
+        match self._rule:
+            case "MAX":
+                for few in few_images(x.shape):
+                    for step, hit in self._first_hits(x[few], y[few], windows):
+                        out[few][step.windows] += t[few][step.bottom] * hit
+            case "AVE":
+                gather(np.add, t, windows, out, 0)
+                out /= windows.areas.astype(out.dtype)
+            case "STOCHASTIC":
+                for i, step in enumerate(windows.steps):
+                    out[step.windows] += t[step.bottom] * (self.scratch.drawn[step.windows] == i)
+            case "EXPECTED":
+                total, moved = self.scratch.sum, np.empty_like(out)
+                gather(np.add, 2 * x * t, windows, out, 0)
+                gather(np.add, t, windows, moved, 0)
+                np.divide(out - y * moved, total, out=out, where=total != 0)
+                np.copyto(out, 0, where=total == 0)
+
     def _first_hits(self, x: Array, y: Array, windows: Windows) -> Iterator[tuple[Step, Array]]:
         """For each kernel element: in which windows it is the first that equals the maximum."""
         all_taken, all_hit = self.scratch.taken[: len(x)], self.scratch.hit[: len(x)]

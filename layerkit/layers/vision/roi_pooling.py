@@ -91,6 +91,17 @@ class ROIPooling(Layer):
             h, w = np.divmod(places[channel, i, j], dx.shape[3])
             np.add.at(dx[n], (channel, h, w), diff[channel, i, j])  # bins may have a maximum in common
 
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        t, out = bottom_tangent[0], top_tangent[0]
+        out[...] = 0
+        images = bottom[1].data.reshape(-1, 5)[:, 0].astype(int)
+        for n, places, tangent in zip(images, self.scratch.place, out, strict=True):
+            channel, i, j = np.nonzero(places >= 0)
+            if t is not None:
+                tangent[channel, i, j] = t[n].reshape(t.shape[1], -1)[channel, places[channel, i, j]]
+
     def _bins(self, regions: Array, size: Shape) -> Iterator[tuple[int, list[Span], list[Span]]]:
         """Each region's image, and the rows and the columns of its bins, within features of this size."""
         p, kind = self.params, regions.dtype.type

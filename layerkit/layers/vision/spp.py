@@ -86,6 +86,14 @@ class SPP(Layer):
             if level:
                 dx += diff
 
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        shape = bottom[0].shape
+        parts = zip(self._parts(shape, top[0].data), self._parts(shape, top_tangent[0]), strict=True)
+        for level, (y, out) in enumerate(parts):
+            self._pooling(level, shape).jvp(bottom, [Blob.of(y)], bottom_tangent, [out])
+
     def _parts(self, shape: Shape, top: Array) -> Iterator[Array]:
         """Each level's part of the top or its diff, as (N, C, count...)."""
         if self.params.pyramid_height == 1:

@@ -14,6 +14,7 @@ from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops, same_shape
 from layerkit.layers.vision.mask import check_mask, put, take
 from layerkit.layers.vision.window import Positive, WindowParams, Windows, gather, per_axis, scatter
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -107,6 +108,8 @@ class Unpooling(Layer):
             gather(np.add, dy, windows, dx, 0)
             if self.params.unpool == "AVE":
                 dx /= windows.areas.astype(dx.dtype)
+
+    jvp = affine
 
     def _windows(self, shape: Shape) -> Windows:
         """The windows over the top, one for each element of the bottom."""

@@ -13,6 +13,7 @@ from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, sam
 from layerkit.layers.vision.mask import check_mask, put, take
 from layerkit.layers.vision.window import Positive, Windows, gather, per_axis, scatter
 from layerkit.registry import register
+from layerkit.tangents import affine
 
 
 @register
@@ -80,6 +81,8 @@ class Upsample(Layer):
             take(dy, bottom[1].data, self.scratch.last, dx)
         else:
             gather(np.add, dy, self._windows(dx.shape), dx, 0)
+
+    jvp = affine
 
     def _windows(self, shape: Shape) -> Windows:
         """For each element of the bottom the window of the top that repeats it."""

@@ -1,0 +1,1 @@
+"""The sets that come with layerkit, or are drawn."""

@@ -1,0 +1,1 @@
+"""Files of samples in their formats, and the kinds of dataset that they make."""

@@ -1,0 +1,1 @@
+"""Samples written in other formats, and their mean."""

@@ -1,0 +1,1 @@
+"""Layers that are written as formulas in the YAML file."""

@@ -1,0 +1,225 @@
+"""A formula made ready for certain shapes: which primitives run in which pass, and where each value lies.
+
+Forward, values that the backward pass reads are kept, or lie in the tops; all others take turns in a few work arrays.
+So do those of the backward pass, which is a formula as well: the gradient that `derivatives` makes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from layerkit.blob import Array, Shape
+from layerkit.layer import Bottoms, Scratch, Tops
+from layerkit.layers.expression.derivatives import gradients, tangents
+from layerkit.layers.expression.nodes import Graph, Node, ancestors, compute, evaluate, work_shape
+
+Key = tuple[str, Any]
+"""What a leaf is: `("bottom", 0)`, `("weight", "w")`, the gradient `("diff", 0)` of a top, or a `("tangent", ...)`."""
+
+
+@dataclass
+class Places:
+    """Work arrays that values take turns in, each of a length and a type, so that none outlives its last reader."""
+
+    sizes: list[int] = field(default_factory=list)
+    logical: list[bool] = field(default_factory=list)
+    of: dict[int, int] = field(default_factory=dict)
+    """Which array a node's value lies in."""
+    work: dict[int, int] = field(default_factory=dict)
+    """Which array a node's primitive works in."""
+
+    def settle(self, order: Sequence[Node], elsewhere: Collection[int], kept: Collection[int]) -> None:
+        """Give each node of a pass a place, but for those that lie elsewhere; those in `kept` hold it to the end."""
+        bases = {node.index: _base(node).index for node in order}
+        last = {bases.get(each.index, each.index): node.index for node in order for each in node.arguments}
+        free = list(range(len(self.sizes)))
+        for node in order:
+            room = work_shape(node)
+            if room is not None:
+                self.work[node.index] = self._take(free, room, logical=False)
+            if node.index not in elsewhere and not _has_no_place(node):
+                self.of[node.index] = self._take(free, node.shape, logical=node.logical)
+            if room is not None:
+                free.append(self.work[node.index])
+            read = {bases.get(each.index, each.index) for each in node.arguments}
+            free += [self.of[i] for i in read if last[i] == node.index and i in self.of and i not in kept]
+
+    def _take(self, free: list[int], shape: Shape, *, logical: bool) -> int:
+        """A free array of the type, the one whose length fits best, made longer if it must be; or a new one."""
+        size = math.prod(shape)
+        fitting = [i for i in free if self.logical[i] == logical]
+        if not fitting:
+            self.sizes.append(size)
+            self.logical.append(logical)
+            return len(self.sizes) - 1
+        best = min(fitting, key=lambda i: (self.sizes[i] < size, abs(self.sizes[i] - size)))
+        free.remove(best)
+        self.sizes[best] = max(self.sizes[best], size)
+        return best
+
+
+class Program:
+    """The primitives of a formula and of its gradient, for bottoms and weights of certain shapes."""
+
+    def __init__(self, graph: Graph, leaves: Mapping[Key, Node], results: Sequence[Node]):
+        self.graph, self.leaves, self.results = graph, leaves, list(results)
+        self.forward_order = ancestors(self.results)
+        diffs = [graph.leaf(("diff", i), node.shape) for i, node in enumerate(self.results)]
+        found = gradients(list(zip(self.results, diffs, strict=True)), list(leaves.values()))
+        self.gradients = dict(zip(leaves, found, strict=True))
+        """The gradient of each bottom and weight; None where none can come to it."""
+        self._tops = self._direct(enumerate(self.results), self.results)
+        stored = {node.index for node in self.forward_order if not _has_no_place(node)}
+        self._stored = stored
+        self.backward_order = self._backward([each for each in found if each is not None])
+        again = {node.index for node in self.backward_order}
+        read = [_base(each) for node in self.backward_order for each in node.arguments]
+        read += [_base(each) for each in found if each is not None]
+        needed = {node.index: node for node in read if node.index not in again}
+        self.reads_bottoms = sorted({int(node.value[1]) for node in needed.values() if _is_leaf(node, "bottom")})
+        self.reads_tops = sorted({self._tops[index] for index in needed if index in self._tops})
+        self._kept = {i: f"kept{n}" for n, i in enumerate(sorted(needed.keys() & stored - self._tops.keys()))}
+        self._places = Places()
+        self._places.settle(
+            self.forward_order, {*self._tops, *self._kept}, {node.index for node in map(_base, results)}
+        )
+        goals = [(key, node) for key, node in self.gradients.items() if node is not None]
+        self._diffs = self._direct(goals, [node for _, node in goals], self.backward_order)
+        ends = {_base(node).index for _, node in goals}
+        self._places.settle(self.backward_order, self._diffs.keys(), ends)
+        self._constants = [node for node in graph.nodes if node.kind == "constant"]
+
+    @property
+    def scratch(self) -> list[Scratch]:
+        """The arrays to work in."""
+        kept = [self.graph.nodes[index] for index in self._kept]
+        dtype = {True: "bool", False: None}
+        return [
+            *(Scratch(self._kept[node.index], node.shape, dtype[node.logical], keep=True) for node in kept),
+            *(
+                Scratch(f"work{i}", (size,), dtype[logical])
+                for i, (size, logical) in enumerate(zip(self._places.sizes, self._places.logical, strict=True))
+            ),
+        ]
+
+    def forward(self, bottom: Bottoms, weights: Mapping[str, Array], scratch: SimpleNamespace, top: Tops) -> None:
+        """Write the tops."""
+        values = self._given(bottom, weights)
+        outs = {index: top[i].data for index, i in self._tops.items()}
+        self._run(self.forward_order, values, outs, scratch)
+        for i, node in enumerate(self.results):
+            if self._tops.get(node.index) != i:
+                top[i].data[...] = values[node.index]
+
+    def backward(
+        self,
+        top: Tops,
+        bottom: Bottoms,
+        weights: Mapping[str, Array],
+        scratch: SimpleNamespace,
+        diffs: Mapping[Key, Array],
+    ) -> None:
+        """Write the gradients that are asked for, each by its bottom's or weight's key."""
+        values = self._given(bottom, weights)
+        values |= {index: getattr(scratch, name) for index, name in self._kept.items()}
+        values |= {index: top[i].data for index, i in self._tops.items()}
+        for i, blob in enumerate(top):
+            values[self.graph.leaf(("diff", i), self.results[i].shape).index] = blob.diff
+        outs = {index: diffs[key] for index, key in self._diffs.items() if key in diffs}
+        wanted = {key: node for key, node in self.gradients.items() if key in diffs and node is not None}
+        self._run(self._backward(list(wanted.values())), values, outs, scratch)
+        for key, diff in diffs.items():
+            node = wanted.get(key)
+            if node is None:
+                diff[...] = 0
+            elif node.index not in outs:
+                diff[...] = values[node.index]
+
+    def jvp(
+        self, bottom: Bottoms, weights: Mapping[str, Array], given: Mapping[Key, Array], top_tangent: Sequence[Array]
+    ) -> None:
+        """Write the tops' tangents, from those of bottoms and weights. It takes memory as it needs it."""
+        leaves: dict[Key, Array] = {("bottom", i): blob.data for i, blob in enumerate(bottom)}
+        leaves |= {("weight", name): array for name, array in weights.items()}
+        moving = {self.leaves[key]: self.graph.leaf(("tangent", key), self.leaves[key].shape) for key in given}
+        leaves |= {("tangent", key): tangent for key, tangent in given.items()}
+        found = tangents(self.results, moving)
+        wanted = [node for node in found if node is not None]
+        values = iter(evaluate(wanted, leaves, top_tangent[0].dtype))
+        for node, out in zip(found, top_tangent, strict=True):
+            out[...] = 0 if node is None else next(values)
+
+    # -- where values lie ------------------------------------------------------------------------------------------
+
+    def _direct(self, goals: Any, ends: Sequence[Node], order: Sequence[Node] | None = None) -> dict[int, Any]:
+        """The nodes whose values are written where they are wanted, with what wants them; others are copied there.
+
+        With an `order`, only those that it holds and that no other node of it reads.
+        """
+        inside = None if order is None else {node.index for node in order}
+        inside = inside if inside is None else inside - {each.index for node in order or () for each in node.arguments}
+        direct: dict[int, Any] = {}
+        for key, node in goals:
+            primitive = node.primitive
+            plain = primitive is not None and not (primitive.view or primitive.dense or primitive.logical)
+            alone = inside is None or (node.index in inside and sum(node is each for each in ends) == 1)
+            if plain and alone:
+                direct.setdefault(node.index, key)
+        return direct
+
+    def _backward(self, wanted: Sequence[Node]) -> list[Node]:
+        """What must be computed backward for these gradients: views again, but nothing that forward stored."""
+        return [
+            node
+            for node in ancestors(wanted, stop=lambda node: node.index in self._stored)
+            if node.primitive is not None
+        ]
+
+    def _given(self, bottom: Bottoms, weights: Mapping[str, Array]) -> dict[int, Array]:
+        """The values of the leaves and the constants, by index."""
+        arrays: dict[Key, Array] = {("bottom", i): blob.data for i, blob in enumerate(bottom)}
+        arrays |= {("weight", name): array for name, array in weights.items()}
+        values = {node.index: arrays[key] for key, node in self.leaves.items()}
+        dtype = bottom[0].dtype
+        return values | {node.index: np.asarray(node.value, dtype) for node in self._constants}
+
+    def _run(
+        self, order: Sequence[Node], values: dict[int, Array], outs: Mapping[int, Array], scratch: SimpleNamespace
+    ) -> None:
+        """Compute the nodes in order, each in its place."""
+        for node in order:
+            if node.primitive is None:
+                continue
+            out = outs.get(node.index)
+            if out is None and node.index in self._kept and node.index in self._stored:
+                out = getattr(scratch, self._kept[node.index])
+            elif out is None and node.index in self._places.of:
+                out = self._room(scratch, self._places.of[node.index], node.shape)
+            room = work_shape(node)
+            work = None if room is None else self._room(scratch, self._places.work[node.index], room)
+            values[node.index] = compute(node, [values[each.index] for each in node.arguments], out, work)
+
+    def _room(self, scratch: SimpleNamespace, place: int, shape: Shape) -> Array:
+        whole: Array = getattr(scratch, f"work{place}")
+        return whole[: math.prod(shape)].reshape(shape, copy=False)
+
+
+def _base(node: Node) -> Node:
+    """The node in whose memory a node's value lies: of views, what they are views of."""
+    while node.primitive is not None and node.primitive.view:
+        node = node.arguments[0]
+    return node
+
+
+def _has_no_place(node: Node) -> bool:
+    return node.primitive is None or node.primitive.view
+
+
+def _is_leaf(node: Node, kind: str) -> bool:
+    return node.kind == "leaf" and node.value[0] == kind
