@@ -76,7 +76,7 @@ def test_data_is_made_once(bench, monkeypatch, tmp_path):
 def obey(tmp_path, *orders):
     worker, sides = part("data.worker"), part("sides")
     lines, answers = io.StringIO("".join(json.dumps(order) + "\n" for order in orders)), io.StringIO()
-    made = worker.Worker(sides.READERS["layerkit"], tmp_path, 1)
+    made = worker.Worker(sides.READERS["threads"], tmp_path, 1)
     part("worker").obey(made, lines, answers)
     made._stream = iter(())  # which ends its threads
     return [json.loads(line) for line in answers.getvalue().splitlines()]
@@ -164,7 +164,11 @@ RESULTS = {
             "fault": None,
             "workers": {
                 "1": {
-                    "turns": {"layerkit": [1e-6, 2e-6, 4e-6], "torch": [1e-4, 1e-4, 1e-4]},
+                    "turns": {
+                        "threads": [1e-6, 2e-6, 4e-6],
+                        "processes": [1e-5, 2e-5, 5e-5],
+                        "torch": [1e-4, 1e-4, 1e-4],
+                    },
                     "foreign": [0.5, 0.25, 1.0],
                 }
             },
@@ -179,7 +183,8 @@ RESULTS = {
 def test_markdown(bench):
     text = part("data.table").markdown(RESULTS)
     assert text.startswith("Abacus, 2 threads of 4 cores, Linux x86_64; Python 3, numpy 2; 3 rounds, medians.")
-    assert "| 28x28, scaled | 64 | 1 | 500,000 | 10,000 | 50.00x | 25.00x | 100.00x | 0.50, 1.00 |" in text
+    speeds = "500,000 | 50,000 | 10,000 | 50.00x (25.00-100.00) | 5.00x (2.00-10.00)"
+    assert f"| 28x28, scaled | 64 | 1 | {speeds} | 0.50, 1.00 |" in text
     assert "| JPEG 224x224, normalized: its labels are not torch's | 32 | - | - |" in text
     assert "| lenet | 64 | 4.20 | 1.2% |" in text
     assert "| cifar10_quick: it is gone | 100 | - | - |" in text

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from prefetch_tools import CountingMaker, GatedMaker, N, UnopenedMaker, buffers, wanted
 
 import layerkit as lk
+from layerkit import cores
 from layerkit.blob import Array
-from layerkit.datasets.prefetch import Batches, crew
+from layerkit.datasets.prefetch import Batches, Made, crew
 from layerkit.datasets.prefetch.maker import Buffer
 from layerkit.errors import DataError, UsageError
 
@@ -110,6 +112,59 @@ def test_memory_and_threads_are_bounded(number: int) -> None:
             assert max(maker.begun) <= max(position, 8) + 4 * N
         assert len(rooms) == 4
         assert len(workers()) == min(number, 3)
+    helped = threading.get_ident() in maker.threads
+    assert not helped or number < len(cores.allowed())
+
+
+class HelpedMaker(GatedMaker):
+    """Its thread is held at the first batch until another was made by whoever takes; that one may fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False):
+        super().__init__()
+        self.gate.release(100)
+        self.here = threading.get_ident()
+        self.fails = fails
+        self.helped, held = threading.Event(), threading.Event()
+        self.held, helping = held, crew.Crew.help
+        monkeypatch.setattr(crew.Crew, "help", lambda self: held.wait() and helping(self))
+
+    def make(self, position: int, out: Sequence[Array]) -> Made:
+        if threading.get_ident() == self.here:
+            self.helped.set()
+            if self.fails:
+                raise ValueError(f"nothing at {position}")
+        elif position == 0:
+            self.held.set()
+            self.helped.wait()
+        return super().make(position, out)
+
+
+def test_whoever_waits_makes_what_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "allowed", lambda: {0, 1})
+    maker = HelpedMaker(monkeypatch)
+    with Batches(maker, buffers, depth=3) as batches:
+        position = 0
+        for _ in range(4):
+            position = assert_taken(batches, position)
+    assert maker.here in maker.threads
+
+
+def test_an_error_in_helping_is_that_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "allowed", lambda: {0, 1})
+    with Batches(HelpedMaker(monkeypatch, fails=True), buffers, depth=1) as batches:
+        second = assert_taken(batches, 0)
+        with pytest.raises(ValueError, match=f"nothing at {second}"):
+            batches.take(second)
+
+
+def test_nobody_helps_where_the_processors_have_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "allowed", lambda: {0, 1})
+    maker = GatedMaker()
+    maker.gate.release(100)
+    with Batches(maker, buffers, depth=3, workers=2) as batches:
+        position = 0
+        for _ in range(20):
+            position = assert_taken(batches, position)
     assert threading.get_ident() not in maker.threads
 
 

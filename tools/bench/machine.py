@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +23,21 @@ class Used(NamedTuple):
 
 
 def used(pids: Iterable[int]) -> Used | None:
-    """What everyone has used, and what these processes have; None on a system that does not say."""
+    """What everyone has used, and what these processes and their children have; None on a system that does not say."""
     if not Path("/proc/stat").exists():
         return None
     tick = os.sysconf("SC_CLK_TCK")
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
-    ours = sum(_ticks(pid) for pid in pids)
+    ours = sum(_ticks(pid) for pid in {each for pid in pids for each in _family(pid)})
     return Used(time.monotonic(), (user + nice + system + irq + softirq + steal) / tick, ours / tick)
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and those that it started, as far as the system tells."""
+    yield pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    for child in children.read_text().split() if children.exists() else ():
+        yield from _family(int(child))
 
 
 def _ticks(pid: int) -> int:

@@ -41,8 +41,14 @@ OURS = "onednn"
 REFERENCE = Side("reference", "layerkit numpy, float64", "layerkit", {"engine": "numpy", "dtype": "float64"})
 WITNESS = Side("witness", "torch eager, float64", "torch", {"dtype": "float64"})
 """What the reference itself is compared with."""
+_READER = "bench.data.worker"
 READERS = {
-    framework: Side(framework, framework, framework, program="bench.data.worker") for framework in ("layerkit", "torch")
+    side.name: side
+    for side in (
+        Side("threads", "layerkit, threads", "layerkit", {"worker_type": "threads"}, _READER),
+        Side("processes", "layerkit, processes", "layerkit", {"worker_type": "processes"}, _READER),
+        Side("torch", "torch", "torch", program=_READER),
+    )
 }
 """The sides that read data."""
 EVERY = {**SIDES, REFERENCE.name: REFERENCE, WITNESS.name: WITNESS, **READERS}

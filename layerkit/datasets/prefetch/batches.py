@@ -10,6 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self, get_args
 
+from layerkit import cores
 from layerkit.blob import Array
 from layerkit.datasets.prefetch.crew import Crew, Job
 from layerkit.datasets.prefetch.maker import Buffer, Buffers, Made, Maker
@@ -24,7 +25,8 @@ class Batches:
     """Batches of a maker by position; for one thread at a time to take from.
 
     With a `depth` of 0, `take` makes the batch itself, in the thread that calls it. Else `workers` threads or processes
-    make up to `depth` batches ahead of the last one taken, which with that one is all the memory there is. `buffers` is
+    make up to `depth` batches ahead of the last one taken, which with that one is all the memory there is; beside fewer
+    threads than processors, `take` makes the next batch that nobody has begun while it would only wait. `buffers` is
     called when room for a batch is first needed; for processes the arrays lie in shared memory in the same layout.
 
     Nothing is opened, started or taken up before the first `take`, nor left behind: `close`, the end of the interpreter
@@ -118,11 +120,11 @@ class Batches:
             self._free.append(self._in_use)
             self._in_use = None
         if self._ahead and self._ahead[0].position != position:
-            self._drop()
+            self._drop(crew)
         self._fill(crew, position)
         job = self._ahead.popleft()
         self._in_use = job.buffer
-        self._wait(job)
+        self._wait(crew, job)
         return job
 
     def _fill(self, crew: Crew, position: int) -> None:
@@ -135,20 +137,26 @@ class Batches:
             if len(self._ahead) <= self._depth:
                 position = self._maker.after(position)
 
-    def _drop(self) -> None:
+    def _drop(self, crew: Crew) -> None:
         """Take back what was asked for; what is just being made must be waited for, since its buffer is written to."""
         for job in self._ahead:
             job.dropped = True
         while self._ahead:
             job = self._ahead.popleft()
-            self._wait(job)
+            self._wait(crew, job)
             self._free.append(job.buffer)
 
-    def _wait(self, job: Job) -> None:
-        if not job.done.acquire(blocking=False):
-            start = perf_counter()
+    def _wait(self, crew: Crew, job: Job) -> None:
+        """Wait for a job, and meanwhile make what nobody has begun: where batches are late, every hand helps."""
+        if job.done.acquire(blocking=False):
+            return
+        start = perf_counter()
+        while crew.help():
+            if job.done.acquire(blocking=False):
+                break
+        else:
             job.done.acquire()
-            self.waited += perf_counter() - start
+        self.waited += perf_counter() - start
 
     def _hire(self) -> Crew:
         """Start the workers."""
@@ -174,4 +182,5 @@ def _threads(maker: Maker, workers: int) -> Crew:
     def make(position: int, buffer: Buffer) -> Made:
         return maker.make(position, buffer.arrays)
 
-    return Crew([make] * workers, maker.open, lambda: None, maker.close)
+    idle = workers < len(cores.allowed())  # whether there is a processor that whoever takes may use meanwhile
+    return Crew([make] * workers, maker.open, lambda: None, maker.close, shares=idle)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic
 
 from layerkit.datasets.prefetch.maker import Buffer, Made, Make
@@ -61,9 +61,13 @@ class Crew:
         open: Callable[[], None],
         dismiss: Callable[[], None],
         close: Callable[[], None],
+        shares: bool = False,
     ):
         self.pid = os.getpid()
         """The process that the threads live in."""
+        self.shares = shares
+        """Whether `help` is wanted."""
+        self._makes = makes
         self._open, self._dismiss, self._close = open, dismiss, close
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self.ended = False
@@ -90,6 +94,25 @@ class Crew:
         job = Job(position, buffer)
         self._queue.put(job)
         return job
+
+    def help(self) -> bool:
+        """Make a batch that nobody has begun yet, in the thread that calls; returns whether there was one to make."""
+        if not self.shares:
+            return False
+        try:
+            job = self._queue.get_nowait()
+        except Empty:
+            return False
+        if job is None:  # which is for a thread
+            self._queue.put(None)
+            return False
+        if not job.dropped:
+            try:
+                job.made = self._makes[0](job.position, job.buffer)
+            except Exception as error:  # an interrupt is not the job's, but the caller's
+                _keep(error, job)
+        job.done.release()
+        return True
 
     def end(self) -> None:
         """End the threads. May be called again, and from any thread, as a garbage collector does."""
@@ -121,8 +144,7 @@ class Crew:
         try:
             job.made = make(job.position, job.buffer)
         except BaseException as error:  # whatever it is, whoever waits must hear of it
-            error.add_note(f"while making the batch at position {job.position}")
-            job.error = error
+            _keep(error, job)
 
     def _close_if_empty(self) -> None:
         with self._door:
@@ -131,3 +153,9 @@ class Crew:
                 self._opened = False
         if due:
             self._close()
+
+
+def _keep(error: BaseException, job: Job) -> None:
+    """Let whoever takes the job hear of an error."""
+    error.add_note(f"while making the batch at position {job.position}")
+    job.error = error

@@ -77,23 +77,26 @@ class Pipeline:
 
         Raises DataError for one that does not fit, which `place` names by its index.
         """
-        alone = []
-        whole = self._samples([], epochs, indices)
+        until = self._settled if self._settled <= len(self.steps) else 0
+        whole, together = self._samples([], epochs, indices), []
         for i, arrays in enumerate(samples):
             row = slice(i, i + 1)
             one = self._one(arrays, whole, i)
             try:
                 self._expect(one.shape)
-                if self._settled > len(self.steps):
-                    self._run(one, 0, [each[row] for each in out])
+                if until or one.shape == out[0].shape[1:]:  # these can go on together, and take little memory
+                    self._walk(one, 0, until)
+                    together.append((row, [one.data, *one.arrays[1:]]))
                 else:
-                    self._walk(one, 0, self._settled)
+                    self._run(one, 0, [each[row] for each in out])
             except ShapeError as error:
                 raise DataError(f"{place(int(indices[i]))}: {error}") from None
-            alone.append([one.data, *one.arrays[1:]])
-        if self._settled <= len(self.steps):
-            together = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
-            self._run(self._samples(together, epochs, indices), self._settled, out)
+        if len(together) == len(indices):
+            all_of_them = [np.concatenate(parts) for parts in zip(*(held for _, held in together), strict=True)]
+            self._run(self._samples(all_of_them, epochs, indices), until, out)
+            return
+        for row, held in together:  # beside images of other sizes
+            self._run(self._samples(held, epochs[row], indices[row]), until, [each[row] for each in out])
 
     def _samples(self, arrays: list[Array], epochs: Array, indices: Array) -> Samples:
         return Samples(arrays, epochs, indices, self.draws, self.layout.classes)

@@ -15,7 +15,7 @@ WARM_UP = 20
 """Training steps that are not counted."""
 
 
-def batches(row: Row, source: Path, workers: int, shuffle: bool) -> Iterator[tuple[Any, Any]]:
+def batches(row: Row, source: Path, workers: int, shuffle: bool, worker_type: str) -> Iterator[tuple[Any, Any]]:
     """The row's batches for ever: data and labels, valid until the next one is asked for."""
     layer = {
         "name": "data",
@@ -25,6 +25,7 @@ def batches(row: Row, source: Path, workers: int, shuffle: bool) -> Iterator[tup
         "batch_size": row.batch,
         "shuffle": shuffle,
         "workers": workers,
+        "worker_type": worker_type,
         **row.layer,
     }
     net = lk.Net({"layers": [layer]}, "train", engine="numpy")  # which keeps images as torch does, channels first

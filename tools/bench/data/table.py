@@ -17,8 +17,10 @@ def markdown(results: Results) -> str:
     """The whole report."""
     parts = [head(results["machine"], f"{results['rounds']} rounds, medians.")]
     if results["rows"]:
-        heads = ["read", "batch", "workers", "layerkit, images/s", "torch, images/s", "lead", "least", "most",
-                 "cores others used: median, most"]  # fmt: skip
+        heads = [
+            "read", "batch", "workers", "threads, images/s", "processes, images/s", "torch, images/s",
+            "lead of threads", "lead of processes", "cores others used: median, most",
+        ]  # fmt: skip
         parts.append(f"**Images read and transformed**\n\n{table(heads, _rows(results['rows']))}")
     if results["waiting"]:
         heads = ["net", "batch", "ms a step", "waiting for data"]
@@ -26,14 +28,10 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def rates(turns: Results) -> dict[str, float]:
-    """Images a second of each side, in the median turn."""
-    return {side: 1 / statistics.median(seconds) for side, seconds in turns.items()}
-
-
-def leads(turns: Results) -> list[float]:
-    """How many times as long torch takes as layerkit, round by round."""
-    return [theirs / ours for ours, theirs in zip(turns["layerkit"], turns["torch"], strict=True)]
+def lead(turns: Results, side: str) -> str:
+    """How many times as long torch takes as a side in the same round: the median round, the worst and the best."""
+    found = [theirs / ours for ours, theirs in zip(turns[side], turns["torch"], strict=True)]
+    return f"{statistics.median(found):.2f}x ({min(found):.2f}-{max(found):.2f})"
 
 
 def _rows(rows: Results) -> Iterator[list[str]]:
@@ -43,13 +41,13 @@ def _rows(rows: Results) -> Iterator[list[str]]:
             yield [f"{row.label}: {found['fault']}", str(row.batch), *[NONE] * 7]
             continue
         for workers, measured in found["workers"].items():
-            rate, lead = rates(measured["turns"]), leads(measured["turns"])
+            turns = measured["turns"]
             yield [
                 row.label,
                 str(row.batch),
                 workers,
-                *(f"{rate[side]:,.0f}" for side in ("layerkit", "torch")),
-                *(f"{value:.2f}x" for value in (statistics.median(lead), min(lead), max(lead))),
+                *(f"{1 / statistics.median(seconds):,.0f}" for seconds in turns.values()),
+                *(lead(turns, side) for side in ("threads", "processes")),
                 foreign(measured["foreign"]),
             ]
 

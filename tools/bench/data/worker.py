@@ -17,6 +17,8 @@ from bench import worker
 from bench.data.rows import ROWS
 from bench.sides import Side
 
+LEAST = 4
+"""Batches in a turn, even where they take longer: workers that start together may also end together."""
 LOOKED_AT = 10
 """Batches whose values are compared."""
 
@@ -33,7 +35,7 @@ class Worker:
         self._row, self._workers = ROWS[row], workers
         self._stream = iter(())
         gc.collect()  # which ends the threads and processes of the one before
-        self._stream = self._reader()(self._row, Path(source), workers, shuffle)
+        self._stream = self._reader()(self._row, Path(source), workers, shuffle, **self._side.options)
         return {}
 
     def look(self, file: str) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class Worker:
         for _ in range(2 * self._workers + 2):  # at least as many as either side makes ahead
             next(stream)
         count, begun = 0, clock()
-        while (taken := clock() - begun) < seconds:
+        while (taken := clock() - begun) < seconds or count < LEAST:
             next(stream)
             count += 1
         return {"seconds": taken / (count * self._row.batch)}
