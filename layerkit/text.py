@@ -59,20 +59,27 @@ class Seq(list[Any]):
         self.marks = list(marks) or [None] * len(self)
 
 
-def load(path: str | os.PathLike[str]) -> Map:
-    """Read a YAML file, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
+def read_bytes(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
+    """A file of at most `limit` bytes, which is to be `what`. Raises ConfigError for one that is missing or larger."""
     name = os.fspath(path)
     try:
         with Path(path).open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(limit + 1)
     except FileNotFoundError:
         raise ConfigError([Problem(f"there is no file {name!r}")]) from None
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError([Problem(f"cannot read {name!r}: {reason}")]) from None
-    if len(raw) > MAX_BYTES:
-        fault = f"larger than {MAX_BYTES // 1_000_000} MB, too large for a config"
+    if len(raw) > limit:
+        fault = f"larger than {limit // 1_000_000} MB, too large for {what}"
         raise ConfigError([Problem(fault, mark=Mark(name, 0, 0))])
+    return raw
+
+
+def load(path: str | os.PathLike[str]) -> Map:
+    """Read a YAML file, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
+    name = os.fspath(path)
+    raw = read_bytes(path, MAX_BYTES, "a config")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

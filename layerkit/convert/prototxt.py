@@ -13,9 +13,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from layerkit.errors import ConfigError, Mark, Problem
+from layerkit.text import read_bytes
 
 MAX_BYTES = 5_000_000
 MAX_VALUES = 200_000
@@ -76,20 +76,8 @@ class Text:
 
 def load(path: str | os.PathLike[str]) -> Text:
     """Read a prototxt file. Raises ConfigError for a file that is missing or too large, and as `parse` does."""
-    name = os.fspath(path)
-    try:
-        with Path(path).open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError([Problem(f"there is no file {name!r}")]) from None
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError([Problem(f"cannot read {name!r}: {reason}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(
-            [Problem(f"larger than {MAX_BYTES // 1_000_000} MB, too large for a net", "", Mark(name, 0, 0))]
-        )
-    return parse(raw.decode("utf-8-sig", errors="replace"), name)  # comments are often in another encoding
+    raw = read_bytes(path, MAX_BYTES, "a net")
+    return parse(raw.decode("utf-8-sig", errors="replace"), os.fspath(path))  # comments are often in another encoding
 
 
 def parse(text: str, file: str | None = None) -> Text:
