@@ -140,7 +140,7 @@ def test_a_test_says_how_many_samples_were_left_out(command):
     lk.Solver({"net": "run.yaml", "solver": {"base_lr": 0.01, "max_iter": 1}}).snapshot("w")
     answer = command("test", "run.yaml", "--weights", "w.safetensors")
     assert answer.status == 0
-    assert "4 samples\ndata (test): left out 1 samples that cannot be read; the first: " in answer.err
+    assert "4 samples\ndata (test): left out 1 sample that cannot be read; the first: " in answer.err
 
 
 def test_arrays_of_this_process_stay_here():

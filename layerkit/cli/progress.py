@@ -132,4 +132,5 @@ class Progress:
 def left_out(layer: str, phase: str, times: int, different: int, first: str) -> str:
     """A line on samples that a source could not read, and left out."""
     often = f", {times} times in all" if times > different else ""
-    return f"{layer} ({phase}): left out {different} samples that cannot be read{often}; the first: {first}"
+    samples = "1 sample that cannot be read" if different == 1 else f"{different} samples that cannot be read"
+    return f"{layer} ({phase}): left out {samples}{often}; the first: {first}"
