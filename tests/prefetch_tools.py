@@ -137,3 +137,12 @@ class UnopenedMaker(CountingMaker):
         super().open()
         if self.opened == 1:
             raise DataError("a.hdf5 is not there")
+
+
+def hidden_maker() -> CountingMaker:
+    """A maker of a class that no other process can find."""
+
+    class HiddenMaker(CountingMaker):
+        """Known to this function only."""
+
+    return HiddenMaker()

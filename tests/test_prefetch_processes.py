@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prefetch_tools import CountingMaker, EndingMaker, StrangeError, UnopenedMaker, buffers, rows
+from prefetch_tools import CountingMaker, EndingMaker, StrangeError, UnopenedMaker, buffers, hidden_maker, rows
 from test_prefetch import BEGIN, assert_taken, run
 
 from layerkit.datasets.prefetch import Batches, Maker
@@ -72,10 +72,7 @@ def test_a_maker_that_cannot_be_opened_or_made() -> None:
         with pytest.raises(DataError, match=r"^a\.hdf5 is not there"):
             batches.take(3)
 
-    class Nested(CountingMaker):
-        """A class that no other process can find."""
-
-    with ahead(Nested()) as batches, pytest.raises(AttributeError, match="<locals>"):
+    with ahead(hidden_maker()) as batches, pytest.raises(AttributeError, match="<locals>"):
         batches.take(0)
 
 
