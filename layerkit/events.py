@@ -4,7 +4,8 @@ The first line says what the file is, `{"record": "layerkit", "format": 1}`; eve
 has `event` (its kind), `iter` (updates made so far) and `time` (wall time, in seconds since the epoch). Kinds, in the
 order in which they can come at one iteration:
 
-    start       name, max_iter, weights (how many numbers are trained), seed, resumed, threads, engine
+    start       name, max_iter, epoch (how many iterations read the longest source once; null: not known), weights
+                (how many numbers are trained), seed, resumed, threads, engine
     snapshot    weights, state (file names), of what the updates so far have led to
     test        outputs (name -> mean over samples; of one of several test nets NET.name), samples (count), lr (of the
                 next update), samples_per_s (of the test), and where metrics count by class tables (name -> rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from fractions import Fraction
@@ -61,7 +62,7 @@ class Schedule:
         intervals = {"display": spec.display, "test_interval": spec.test_interval, "snapshot": spec.snapshot}
         said = [f"{name}: {each}" for name, each in intervals.items() if isinstance(each, Epochs)]
         said = [f"max_epochs: {spec.max_epochs}"] * (spec.max_epochs is not None) + said
-        epoch = _epoch(net, said[0]) / spec.iter_size if said else Fraction(0)
+        epoch = _expected(net, said[0]) / spec.iter_size if said else Fraction(0)
         self.display, self.test, self.snapshot = (
             Every(*(epoch * each.count).as_integer_ratio() if isinstance(each, Epochs) else (each,))
             for each in intervals.values()
@@ -71,18 +72,33 @@ class Schedule:
         """The solver's fields, with max_iter in any case."""
 
 
-def _epoch(net: Net, field: str) -> Fraction:
-    """How many batches of a train net are an epoch of its longest source."""
-    net.open()
-    found: list[Fraction] = []
-    unknown = ""
+def epoch_in_iterations(net: Net, iter_size: int) -> float | None:
+    """How many iterations read the longest source of a train net once; None where no source has a known length.
+
+    The sources are open.
+    """
+    epoch = _epoch(net)
+    return None if epoch is None else float(epoch / iter_size)
+
+
+def _epoch(net: Net) -> Fraction | None:
+    """The same in batches, without rounding."""
+    lengths: list[Fraction] = []
     for node in net.graph.nodes:
         if isinstance(node.layer, SourceLayer):
-            try:
-                found.append(Fraction(node.layer.length(), net.graph.shapes[node.tops[0]][0]))
-            except NotImplementedError:
-                unknown = f"its source {node.name!r} ({node.spec.type}) has no length"
-    if not found:
-        why = unknown or "no layer of the train net reads samples from a source"
+            with contextlib.suppress(NotImplementedError):
+                lengths.append(Fraction(node.layer.length(), net.graph.shapes[node.tops[0]][0]))
+    return max(lengths, default=None)
+
+
+def _expected(net: Net, field: str) -> Fraction:
+    """The epoch that a field of the solver counts in. Raises UsageError where its length is not known."""
+    net.open()
+    found = _epoch(net)
+    if found is None:
+        sources = [node for node in net.graph.nodes if isinstance(node.layer, SourceLayer)]
+        why = "no layer of the train net reads samples from a source"
+        if sources:
+            why = f"its source {sources[-1].name!r} ({sources[-1].spec.type}) has no length"
         raise UsageError(f"solver: {field} cannot be counted: {why}; count in iterations instead")
-    return max(found)
+    return found

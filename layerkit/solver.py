@@ -26,7 +26,7 @@ from layerkit.magnitudes import DebugInfo, expect_readable, l2_norm
 from layerkit.net import Net
 from layerkit.nets import nets_of
 from layerkit.policies import Plateau, PlateauState, learning_rate
-from layerkit.schedule import Every, Schedule, TimeLimit
+from layerkit.schedule import Every, Schedule, TimeLimit, epoch_in_iterations
 from layerkit.spec import Origin, RunSpec, SolverSpec
 from layerkit.updaters import UPDATERS
 from layerkit.weights import STATE_SUFFIX
@@ -261,6 +261,7 @@ class Solver:
         return {
             "name": self.run.name if self.run else self.net.graph.name,
             "max_iter": self.spec.iterations,
+            "epoch": epoch_in_iterations(self.net, self.spec.iter_size),
             "weights": int(self.net.flat.values.size),
             "seed": self.net.seed,
             "resumed": self._resumed,

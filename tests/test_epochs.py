@@ -55,6 +55,15 @@ def test_every_epoch_has_its_test_display_and_snapshot(tmp_path: Path) -> None:
     assert [k for kind, k in seen if kind == "snapshot"] == ends[3::3]
 
 
+def test_the_record_says_how_long_an_epoch_is() -> None:
+    run = digits_run(max_iter=1, iter_size=3)
+    run["net"]["layers"][0]["batch_size"]["train"] = 100
+    solver, heard = lk.Solver(run), list[dict[str, Any]]()
+    solver.events.listen(heard.append)
+    solver.solve()
+    assert heard[0]["epoch"] == pytest.approx(SAMPLES / 300)
+
+
 def test_intervals_of_epochs_stand_beside_iterations() -> None:
     run = digits_run(max_iter=40, test_interval="1 epoch", display=15)
     run["net"]["layers"][0]["batch_size"]["train"] = 100

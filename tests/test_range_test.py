@@ -12,7 +12,6 @@ import layerkit as lk
 from layerkit import arrayfile
 from layerkit.errors import DataError, UsageError
 from layerkit.range_test import RangeSolver, find, to_csv, window
-from layerkit.report.text_plot import curve
 from layerkit.spec import load_run
 
 MLP = "configs/mlp.yaml"
@@ -141,29 +140,6 @@ def test_the_table_has_a_line_an_update():
     assert [int(row["iteration"]) for row in rows] == list(range(20))
     for name, column in (("lr", found.rates), ("loss", found.losses), ("smooth_loss", found.smooth)):
         np.testing.assert_array_equal([float(row[name]) for row in rows], column)
-
-
-# -- the plot ------------------------------------------------------------------------------------------------------
-
-
-def test_a_curve_is_drawn_where_it_is():
-    assert curve([1, 10, 100, 1000], [1, 2, 9, 3], {10: "here"}, top=3, width=10, height=3) == [
-        "3 |   |  ^  *",
-        "  |   *",
-        "1 |*  |",
-        "  +----------",
-        "   1    1e+03",
-        "      ^ here",
-    ]
-
-
-def test_a_mark_at_the_right_edge_has_its_text_to_the_left():
-    assert curve([1, 10], [0, 1], {10: "end"}, width=8, height=2)[-1] == "      end ^"
-
-
-def test_a_flat_curve_and_a_single_point_are_drawn():
-    assert curve([1, 10], [2, 2], {}, width=4, height=2)[:2] == ["2 |", "2 |*  *"]
-    assert curve([1], [2], {}, width=4, height=2)[1] == "2 |*"
 
 
 # -- the command ---------------------------------------------------------------------------------------------------

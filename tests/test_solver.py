@@ -339,7 +339,8 @@ def test_the_event_log_holds_what_it_promises(tmp_path: Path) -> None:
     assert log == json.loads(json.dumps(heard))
     by_kind = {event["event"]: event for event in log}
     common = {"event", "iter", "time"}
-    assert set(by_kind["start"]) == common | {"name", "max_iter", "weights", "seed", "resumed", "threads", "engine"}
+    about = {"name", "max_iter", "epoch", "weights", "seed", "resumed", "threads", "engine"}
+    assert set(by_kind["start"]) == common | about
     assert (by_kind["start"]["name"], by_kind["start"]["weights"], by_kind["start"]["resumed"]) == ("d", 650, False)
     norms = {"grad_norm", "weight_norm"}
     assert set(by_kind["display"]) == common | norms | {"loss", "lr", "samples_per_s", "outputs"}

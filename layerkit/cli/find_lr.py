@@ -66,7 +66,7 @@ def find_lr(
 
 def _print(found: RangeTest, count: int) -> None:
     from layerkit.range_test import window
-    from layerkit.report.text_plot import curve
+    from layerkit.report.text_plot import Line, chart
 
     every = -(-len(found.rates) // ROWS)
     shown = [i for i in range(len(found.rates)) if i % every == 0 or i in (found.lowest, found.steepest)]
@@ -82,8 +82,9 @@ def _print(found: RangeTest, count: int) -> None:
         lowest = float(found.rates[found.lowest])
         marks = {found.suggestion: f"steepest at {found.suggestion:.2g}", lowest: f"lowest at {lowest:.2g}"}
     start, bottom = float(found.smooth[0]), float(found.smooth[found.lowest])
-    lines = curve(list(map(float, found.rates)), list(map(float, found.smooth)), marks, top=2 * start - bottom)
-    typer.echo("\n" + "\n".join(lines) + "\n")
+    line = Line(found.rates.tolist(), found.smooth.tolist())
+    drawn = chart([line], marks, top=2 * start - bottom, log_x=True)
+    typer.echo("\n" + "\n".join(drawn.lines) + "\n")
     typer.echo(_advice(found))
 
 

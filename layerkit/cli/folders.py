@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import typer
 
-from layerkit.errors import UsageError
+from layerkit.errors import UsageError, did_you_mean
 
 RUNS = Path("runs")
 
@@ -63,14 +64,61 @@ def event_log(run: str) -> Path:
 
     Raises UsageError where there is none.
     """
+    found = _log_of(run)
+    if found is None:
+        raise UsageError(_no_record(run))
+    return found
+
+
+def event_logs(runs: Iterable[str]) -> dict[str, Path]:
+    """The event logs of several runs, each by a name of its own; a folder of runs, such as a sweep's, is all of them.
+
+    The names are the folders', with as much of the path as it takes to tell them apart. Raises UsageError for a run
+    without a record.
+    """
     from layerkit.snapshot import EVENTS
 
+    logs: list[Path] = []
+    for run in runs:
+        found = _log_of(run)
+        if found is not None:
+            logs.append(found)
+            continue
+        folders = [path for path in (Path(run), RUNS / run) if path.is_dir()]
+        inside = sorted((log for path in folders[:1] for log in path.glob(f"*/{EVENTS}")), key=_by_numbers)
+        if not inside:
+            raise UsageError(_no_record(run))
+        logs += inside
+    logs = list(dict.fromkeys(logs))
+    names = {log: (log.parent if log.name == EVENTS else log).resolve().parts for log in logs}
+    depth = 1
+    while len({name[-depth:] for name in names.values()}) < len(logs):
+        depth += 1
+    return {"/".join(name[-depth:]): log for log, name in names.items()}
+
+
+def _log_of(run: str) -> Path | None:
     path = Path(run)
-    tried = [path / EVENTS, RUNS / run / EVENTS]
-    found = next((each for each in ([path] if path.is_file() else tried) if each.exists()), None)
-    if found is None:
-        raise UsageError(f"there is no record of a run: neither {tried[0]} nor {tried[1]} exists")
-    return found
+    return next((each for each in ([path] if path.is_file() else _places(run)) if each.exists()), None)
+
+
+def _places(run: str) -> tuple[Path, Path]:
+    """Where the event log of a run would be."""
+    from layerkit.snapshot import EVENTS
+
+    return Path(run) / EVENTS, RUNS / run / EVENTS
+
+
+def _no_record(run: str) -> str:
+    here, there = _places(run)
+    names = [path.name for path in RUNS.glob("*") if path.is_dir()]
+    return f"there is no record of a run: neither {here} nor {there} exists{did_you_mean(Path(run).name, names)}"
+
+
+def _by_numbers(log: Path) -> list[str | float]:
+    """What puts folders in order by the numbers in their names: text and numbers in turn."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", log.parent.name)
+    return [float(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def keep_inputs(folder: Path, inputs: Iterable[Path]) -> None:

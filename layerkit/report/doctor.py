@@ -16,7 +16,7 @@ from layerkit import cores, engines, threads
 EXTRAS = {
     "fast": ("onednn-cpu-gomp",),
     "data": ("h5py", "lmdb", "pillow"),
-    "plot": ("resvg-py", "tensorboardX"),
+    "plot": ("matplotlib", "resvg-py", "tensorboardX"),
     "onnx": ("onnx",),
     "caffe": ("protobuf",),
 }

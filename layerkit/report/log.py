@@ -40,14 +40,14 @@ def tables(record: Sequence[Event]) -> dict[str, Table]:
     Samples and SamplesPerSecond. Seconds count from the start of the run; the time between its being interrupted and
     resumed does not count.
     """
-    seconds = _seconds(record)
+    seconds = seconds_of(record)
     return {
         "train": _table(record, seconds, "display", _TRAIN),
         "test": _table(record, seconds, "test", _TEST),
     }
 
 
-def _seconds(record: Sequence[Event]) -> list[float]:
+def seconds_of(record: Sequence[Event]) -> list[float]:
     """For each event, how long the run's processes had run by then."""
     total, found = 0.0, [0.0] * min(len(record), 1)
     for before, event in pairwise(record):

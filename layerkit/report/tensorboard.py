@@ -86,13 +86,14 @@ class Board:
 
 def scalars(event: Event) -> Iterator[tuple[str, float]]:
     """The numbers of an event that can be drawn, each with its curve's name."""
-    return ((tag, value) for tag, value in _named(event) if isinstance(value, (int, float)) and abs(value) <= _GREATEST)
+    return ((tag, value) for tag, value in named(event) if isinstance(value, (int, float)) and abs(value) <= _GREATEST)
 
 
-def _named(event: Event) -> Iterator[tuple[str, Any]]:
+def named(event: Event) -> Iterator[tuple[str, Any]]:
+    """What an event says under a curve's name, be it a number, or None where it was none that is finite."""
     kind = event["event"]
     if kind == "display":
-        yield from ((f"solver/{name}", event.get(name)) for name in _OF_SOLVER)
+        yield from ((f"solver/{name}", event[name]) for name in _OF_SOLVER if name in event)
     if kind in ("display", "test"):
         phase = "train" if kind == "display" else "test"
         yield from ((f"{phase}/{name}", value) for name, value in event.get("outputs", {}).items())
@@ -100,8 +101,8 @@ def _named(event: Event) -> Iterator[tuple[str, Any]]:
         for part in ("forward", "backward", "update"):
             for each in _lines(event.get(part)):
                 blob = next((each[name] for name in ("top", "bottom", "weight") if name in each), "")
-                for what in ("data", "diff"):
-                    yield f"debug_info/{part}_{what}/{each.get('layer')}/{blob}", each.get(what)
+                for what in (what for what in ("data", "diff") if what in each):
+                    yield f"debug_info/{part}_{what}/{each.get('layer')}/{blob}", each[what]
 
 
 def _lines(part: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Colours of layers, by family."""
+"""The colours of every picture: of layers, by family, and of curves."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ _FAMILIES = {
     "metric": Colour("#fce7f3", "#dd4a98"),
 }
 _OTHER = Colour("#f5f5f4", "#78716c")
+_OF_CURVES = ("vision", "attention", "normalization", "recurrent", "loss", "detection", "metric", "data")
+CURVES = tuple(_FAMILIES[family].edge for family in _OF_CURVES)
+"""Those of curves, in the order in which they are taken; next to each other they are told apart at a glance."""
 
 
 def colour(family: str) -> Colour:
