@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from layerkit.cli import folders
+from layerkit.cli import folders, options
 
 if TYPE_CHECKING:
     from layerkit.report.plotting.panels import Plot
@@ -24,8 +24,8 @@ def plot(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
-            help="Runs, by their folders, names in runs or event logs; folders of runs, as a sweep's.",
+            metavar="RUN...|SNAPSHOT",
+            help="Runs, by their folders, names in runs or event logs; folders of runs, as a sweep's; or one snapshot.",
             show_default=False,
         ),
     ],
@@ -33,43 +33,88 @@ def plot(
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="The picture: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    across: Annotated[Literal["iteration", "epoch", "time"], typer.Option("--x", help="What curves run over.")] = (
-        "iteration"
-    ),
+    across: Annotated[
+        Literal["iteration", "epoch", "time"], typer.Option("--x", help="Runs: what curves run over.")
+    ] = ("iteration"),
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="A,B", help="Draw these: loss, lr, grad_norm, weight_norm, outputs."),
+        typer.Option("--metrics", metavar="A,B", help="Runs: draw these: loss, lr, grad_norm, weight_norm, outputs."),
     ] = None,
     smooth: Annotated[
-        int, typer.Option("--smooth", metavar="N", min=1, help="Mean of N displays, of training's curves.")
+        int, typer.Option("--smooth", metavar="N", min=1, help="Runs: means of N displays, of training's curves.")
     ] = 1,
     log: Annotated[
         bool | None,
-        typer.Option("--log/--linear", help="Logarithmic axes, or none; left out: where numbers span decades."),
+        typer.Option("--log/--linear", help="Runs: logarithmic axes, or none; left out: where numbers span decades."),
     ] = None,
+    filters: Annotated[bool, typer.Option("--filters", help="Snapshot: the first convolution's filters.")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="Snapshot: a histogram of each weight.")] = False,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="Snapshot: the filters and weights of this layer.")
+    ] = None,
+    blob: Annotated[
+        str | None, typer.Option("--blob", metavar="NAME", help="Snapshot: a blob, for the sample of --input.")
+    ] = None,
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Snapshot: which pixels of --input a class's score hangs on.")
+    ] = False,
+    wanted: Annotated[
+        str | None, typer.Option("--class", metavar="C", help="Its name or number, instead of the likeliest.")
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option("--input", metavar="INPUT", help="An image, or another sample as `layerkit predict` takes it."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", metavar="PART", help="Part of a dataset that is the input, instead of test.")
+    ] = None,
+    allow_python: options.AllowPython = False,
 ) -> None:
-    """Plot runs.
+    """Plot runs, or a snapshot.
 
     Curves of one or several runs: the loss, what tests say, the learning rate, the norm of the gradients. The runs may
     still go on. Without -o they are drawn with characters on standard output.
 
+    Of a snapshot: filters and histograms of weights; or, with --input, a blob, or the saliency of an image.
+
     Example: layerkit plot runs/mlp -o curves.svg
     """
-    from layerkit.report.plotting import style
-
-    if output is not None:
-        style.expect_kind(output.suffix.lower())
-    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    arranged = _read(targets, across, names, smooth, log)
-    if output is None:
-        _print(arranged)
-        return
     from layerkit.arrayfile import write_bytes
+    from layerkit.errors import UsageError
+    from layerkit.report.plotting import snapshots, style
+
+    suffix = None if output is None else output.suffix.lower()
+    if suffix is not None:
+        style.expect_kind(suffix)
+    choice = snapshots.Choice(filters, weights, layer, blob, saliency, wanted, given, part)
+    of_snapshot = any(target.endswith(".safetensors") for target in targets)
+    if of_snapshot and len(targets) > 1:
+        raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
+    if of_snapshot and (metrics, across, smooth, log) != (None, "iteration", 1, None):
+        raise UsageError("--metrics, --x, --smooth and --log go with runs, and this is a snapshot")
+    if not of_snapshot:
+        choice.refuse()
+        names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+        arranged = _read(targets, across, names, smooth, log)
+        if suffix is None:
+            _print(arranged)
+    elif suffix is None:
+        raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
+    if output is None or suffix is None:
+        return
     from layerkit.report.plotting import curves
 
     with style.drawing():
-        write_bytes(output, style.to_bytes(curves.draw(arranged), output.suffix.lower()))
-    typer.echo(f"wrote {output}", err=True)
+        if of_snapshot:
+            drawn = snapshots.draw(Path(targets[0]), choice, sys.stdin.buffer, _note, allow_python=allow_python)
+        else:
+            drawn = curves.draw(arranged)
+        write_bytes(output, style.to_bytes(drawn, suffix))
+    _note(f"wrote {output}")
+
+
+def _note(sentence: str) -> None:
+    typer.echo(sentence, err=True)
 
 
 def _read(
@@ -91,7 +136,7 @@ def _read(
         if not curves:
             if len(logs) == 1:
                 raise DataError(f"{path}: there is nothing to draw yet, no display and no test has been recorded")
-            typer.echo(f"note: {path} is left out: no display and no test has been recorded", err=True)
+            _note(f"note: {path} is left out: no display and no test has been recorded")
         found += curves
     return panels.arrange(found, across, metrics, smooth, log)
 

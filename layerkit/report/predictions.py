@@ -26,6 +26,11 @@ def expect_blobs(graph: Graph, names: Iterable[str]) -> None:
             raise UnknownNameError("blob", name, graph.last)
 
 
+def inputs_of(graph: Graph) -> list[str]:
+    """The blobs that a caller must fill: what other sources give, such as DummyData, need not be given."""
+    return [ref.name for node in graph.nodes if node.spec.type == "Input" for ref in node.tops]
+
+
 class Answer(NamedTuple):
     """What the net says of one sample, by output."""
 
@@ -44,14 +49,17 @@ class Predictor:
     """
 
     def __init__(self, net: Net, blobs: Sequence[str] = ()):
-        if len(net.inputs) != 1:
-            listed = ", ".join(net.inputs) or "none"
+        inputs = inputs_of(net.graph)
+        if len(inputs) != 1:
+            listed = ", ".join(inputs) or "none"
             raise UsageError(f"samples go into a net with one input, and this one has {listed}; use it from Python")
         self._net = net
-        self._input = net.inputs[0]
+        self.input = inputs[0]
+        """The blob that samples go into."""
         self._names = list(dict.fromkeys(blobs)) or net.outputs
-        info = self._info = net.graph.samples.get(self._input)
-        self._batch, *shape = net.graph.shapes[Ref(self._input)]
+        info = self._info = net.graph.samples.get(self.input)
+        self.batch, *shape = net.graph.shapes[Ref(self.input)]
+        """How many samples the net takes at a time."""
         self._shape = tuple(shape)
         self.shape = prediction.raw_shape(self._shape, info)
         """Of a sample as its source has it; 0 is a height or width that may be any."""
@@ -108,8 +116,8 @@ class Predictor:
     def _passes(self, samples: Iterable[Sample]) -> Iterator[tuple[list[Sample], Mapping[str, Array]]]:
         """Batches of samples with what the net made of them, as live views."""
         rest = iter(samples)
-        while batch := list(islice(rest, self._batch)):
-            given = {self._input: self._prepared(batch)}
+        while batch := list(islice(rest, self.batch)):
+            given = {self.input: self.prepared(batch)}
             self._net.forward(None, None, **given)
             arrays = {name: self._net.blobs[name].data for name in self._names}
             for name, array in arrays.items():
@@ -118,15 +126,16 @@ class Predictor:
                     raise UsageError(f"the blob {name!r} is {what}")
             yield batch, arrays
 
-    def _prepared(self, batch: Sequence[Sample]) -> Array:
+    def prepared(self, batch: Sequence[Sample]) -> Array:
+        """A batch as the net's input takes it. Raises DataError, naming the sample."""
         data = [sample.data for sample in batch]
         alike = len({array.shape for array in data}) == 1
         try:
-            return prediction.prepare(self._input, np.stack(data) if alike else data, self._shape, self._info)[0]
+            return prediction.prepare(self.input, np.stack(data) if alike else data, self._shape, self._info)[0]
         except LayerkitError:
             for sample in batch:
                 try:
-                    prediction.prepare(self._input, sample.data, self._shape, self._info)
+                    prediction.prepare(self.input, sample.data, self._shape, self._info)
                 except LayerkitError as error:
                     raise DataError(f"{sample.place}: {error}") from None
             raise
