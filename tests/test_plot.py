@@ -160,6 +160,7 @@ def test_one_run_as_svg(command, folder: Path) -> None:
     }
     for text in ("one", "loss", "accuracy", "learning rate", "gradient norm", "iteration", "train", "test"):
         assert text in picture.texts
+    assert b"'DejaVu Sans', 'Helvetica', 'Arial', sans-serif" in Path("a.svg").read_bytes()
     tests, train = picture.points("curve-loss-0"), picture.points("curve-loss-1")
     assert len(train) in (2, 4)  # a straight line needs no more than its ends
     assert train[0][0] == tests[0][0]

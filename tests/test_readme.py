@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -92,6 +93,22 @@ def test_every_link_to_a_file_leads_to_one():
         path = ROOT / name
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("net", ["siamese", "pairs", "left_point", "ContrastiveLoss"]),
+        ("curve", ["mlp", "loss (log)", "accuracy", "test"]),
+    ],
+)
+def test_its_pictures_are_small_and_made_by_the_tools(name, texts):
+    path = ROOT / "tools" / "pictures" / f"{name}.svg"
+    assert f"](tools/pictures/{name}.svg)" in README
+    assert path.stat().st_size < 60_000
+    written = [text.text for text in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+    assert set(texts) <= set(written)
+    assert f"{name}.svg" in (ROOT / "tools" / "make_pictures.py").read_text()
 
 
 def test_every_script_is_explained():

@@ -40,7 +40,8 @@ _SETTINGS: dict[str, Any] = {
     "figure.facecolor": PAPER,
     "figure.titlesize": 13.0,
     "figure.titleweight": "bold",
-    "font.family": ["DejaVu Sans"],  # matplotlib brings it, so that text takes the same room on every machine
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"],  # matplotlib brings the first, and measures by it
     "font.size": 9.5,
     "grid.color": PALE,
     "grid.linewidth": 0.8,
