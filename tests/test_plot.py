@@ -171,13 +171,27 @@ def test_one_run_as_svg(command, folder: Path) -> None:
 
 def test_equal_runs_give_equal_bytes_and_no_date(command, folder: Path) -> None:
     record(folder / "runs/one", DISPLAYS, tests=TESTS)
-    for suffix in style.SUFFIXES:
-        for name in ("a", "b"):
-            command("plot", "one", "--metrics", "loss", "-o", f"{name}{suffix}")
-        first = Path(f"a{suffix}").read_bytes()
-        assert first == Path(f"b{suffix}").read_bytes()
+    for name in ("a.svg", "b.svg"):
+        command("plot", "one", "--metrics", "loss", "-o", name)
+    files = {".svg": [Path(name).read_bytes() for name in ("a.svg", "b.svg")], ".png": [], ".pdf": []}
+    for suffix in (".png", ".pdf", ".png", ".pdf"):
+        with style.drawing():
+            small = style.figure(1, 1)
+            small.text(0, 0.5, "x")
+            files[suffix].append(style.to_bytes(small, suffix))
+    for first, second in files.values():
+        assert first == second
         assert b"date" not in first.lower()
-        assert b"matplotlib" not in first.lower().replace(b"matplotlib.axis", b"")
+        assert b"matplotlib v" not in first.lower()
+
+
+def test_a_name_cannot_break_out_of_a_picture(command, folder: Path) -> None:
+    names = ["_a$b", "c$\\frac{1}$ & <d>"]
+    for name in names:
+        record(folder / "runs/odd" / name, [(0, 2.0), (9, 0.001)], tests=TESTS, loss="$x$")
+    assert command("plot", "odd", "-o", "a.svg").status == 0
+    texts = [text.strip() for text in Picture("a.svg").texts if text]
+    assert {*names, "0.001", "0.1"} <= {*texts}
 
 
 def test_a_sweeps_folder_is_all_its_runs_in_the_order_of_their_numbers(command, folder: Path) -> None:

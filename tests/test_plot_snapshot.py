@@ -78,6 +78,16 @@ def test_a_photo_uses_the_whole_range_and_the_order_of_its_channels() -> None:
     assert (tiles.photo(np.full((1, 2, 2), 7.0)) == 0).all()
 
 
+def test_what_is_not_finite_is_red_and_changes_no_other_colour() -> None:
+    values = np.array([[np.nan, 1.0], [-2.0, np.inf]])
+    assert tiles.extent(values) == (-2.0, 1.0)
+    assert tiles.extent(values[:1, :1]) == (0.0, 0.0)
+    drawn = tiles.signed(values)
+    assert tuple(drawn[1, 0]) == BLUE
+    assert tuple(drawn[0, 0]) == tuple(drawn[1, 1]) == (224, 72, 72)
+    assert tiles.photo(values[np.newaxis])[1, 1].tolist() == [0, 0, 0]
+
+
 def test_images_stand_row_by_row_in_frames_on_white() -> None:
     reds = [np.full((2, 3, 3), (k, 0, 0), np.uint8) for k in range(1, 6)]
     whole = tiles.mosaic(reds, 3)
@@ -184,6 +194,25 @@ def test_a_blob_of_one_row_is_bars() -> None:
     assert isinstance(part, activations.Bars)
     np.testing.assert_allclose(part.values, net.blobs["prob"].data[0])
     assert part.names == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "rows"),
+    [((1, 6, 1, 1), activations.Bars, (6,)), ((3, 6, 1, 1), activations.OverTime, (3, 6)),
+     ((7,), activations.Bars, (7,)), ((2, 3, 4), activations.OverTime, (3, 4)),
+     ((2, 1, 4), activations.OverTime, (2, 4)), ((), None, ()), ((1, 2, 3, 4, 5), None, ())],
+)  # fmt: skip
+def test_what_is_made_of_a_blob_follows_from_its_shape(
+    shape: tuple[int, ...], kind: Any, rows: tuple[int, ...]
+) -> None:
+    text = f"layers: [{{name: x, type: DummyData, shape: {list(shape)}, data_filler: {{type: gaussian, std: 1}}}}]"
+    if kind is None:
+        with pytest.raises(UsageError, match=r"the blob 'x' is .*, and no picture can be made of that"):
+            activations.of(Net(text), "x", feed(None))
+    else:
+        part = activations.of(Net(text), "x", feed(None))[1]
+        assert type(part) is kind
+        assert part.values.shape == rows
 
 
 RECURRENT = "\n".join(

@@ -33,24 +33,27 @@ def of(net: Net, blob: str, feed: Feed) -> tuple[str, Part]:
     expect_blobs(net.graph, [blob])
     place = forward(net, feed)
     values = np.array(net.blobs[blob].data, np.float64)
+    if not values.size or not 1 <= values.ndim <= 4:
+        raise UsageError(f"the blob {blob!r} is {shape_text(values.shape)}, and no picture can be made of that")
+    return place, _part(net, blob, values)
+
+
+def _part(net: Net, blob: str, values: Array) -> Part:
     title = f"{blob}: {shape_text(values.shape)}"
     along = "time" if in_steps(net.graph) else "row"
-    if values.size and values.ndim == 4:
-        return place, _channels(title, values[0])
-    if values.size and values.ndim == 3:
-        return place, OverTime(title, values[:, 0] if values.shape[1] == 1 or along == "time" else values[0], along)
-    if values.size and values.ndim == 2 and len(values) > 1:
-        return place, OverTime(title, values, along)
-    if values.size and values.ndim == 2:
-        return place, Bars(title, values[0], _class_names(net, blob, values.shape[1]))
-    if values.size and values.ndim == 1:
-        return place, Bars(title, values, ())
-    raise UsageError(f"the blob {blob!r} is {shape_text(values.shape)}, and no picture can be made of that")
+    if values.ndim == 4 and values.shape[2:] != (1, 1):
+        return _channels(title, values[0])
+    if values.ndim == 3:
+        return OverTime(title, values[:, 0] if values.shape[1] == 1 or along == "time" else values[0], along)
+    rows = values.reshape(1, -1) if values.ndim == 1 else values.reshape(len(values), -1)
+    if len(rows) > 1:
+        return OverTime(title, rows, along)
+    return Bars(title, rows[0], _class_names(net, rows.shape[1]))
 
 
 def _channels(title: str, values: Array) -> Mosaic:
     """The channels (C, H, W) of a blob, all on one scale of colours."""
-    low, high = float(values.min()), float(values.max())
+    low, high = tiles.extent(values)
     shown = values[: tiles.MOST]
     if low < 0:
         most = max(-low, high)
@@ -64,8 +67,8 @@ def _channels(title: str, values: Array) -> Mosaic:
     return Mosaic(title, note, tiles.mosaic(images, tiles.columns_for(len(images), *values.shape[1:])))
 
 
-def _class_names(net: Net, blob: str, count: int) -> Sequence[str]:
-    """The names of classes for a blob that scores them, as far as the snapshot has any."""
+def _class_names(net: Net, count: int) -> Sequence[str]:
+    """What stands below so many bars: the names of the classes if there are as many, else numbers."""
     info = next((net.graph.samples[name] for name in net.inputs if name in net.graph.samples), None)
     names = info.class_names if info is not None else []
     return names if len(names) == count else [str(i) for i in range(count)]
@@ -85,8 +88,8 @@ class Bars:
 
     def fill(self, figure: Any) -> None:
         axes = figure.subplots()
-        page.head(axes, self.title, f"greatest: {self.values.max():.4g}")
-        best = int(self.values.argmax())
+        page.head(axes, self.title, f"greatest: {tiles.extent(self.values)[1]:.4g}")
+        best = int(np.where(np.isfinite(self.values), self.values, -np.inf).argmax())
         colours = [CURVES[i == best] for i in range(len(self.values))]
         axes.bar(range(len(self.values)), self.values, color=colours, width=0.8 if len(self.values) <= _NAMED else 1.0)
         axes.margins(x=0.01)
@@ -112,7 +115,7 @@ class OverTime:
     def fill(self, figure: Any) -> None:
         axes = figure.subplots()
         page.head(axes, self.title)
-        low, high = float(self.values.min()), float(self.values.max())
+        low, high = tiles.extent(self.values)
         most = max(-low, high) or 1.0
         scale = style.scale_of(*(tiles.SIGNED if low < 0 else tiles.AMOUNT))
         limits = {"vmin": -most if low < 0 else 0.0, "vmax": most}

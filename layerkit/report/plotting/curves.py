@@ -17,7 +17,6 @@ _MOST_DOTS = 40
 """Of a curve of tests with more, only some have a dot."""
 _A_ROW_OF_LEGEND = 90
 """Characters of the legend's texts in a row."""
-_LOST = "#e04848"
 
 
 def draw(plot: Plot) -> Any:
@@ -48,7 +47,7 @@ def draw(plot: Plot) -> Any:
 def _fill(axes: Any, panel: Panel, colours: dict[str, str], by_run: bool) -> None:
     axes.set_title(f"{panel.title} (log)" if panel.log else panel.title)
     if panel.log:
-        axes.set_yscale("log")
+        _log_axis(axes, panel)
     both = len({curve.source == TRAIN for curve in panel.curves}) > 1
     for curve in panel.raw:
         axes.plot(curve.x, curve.y, color=colours[_key(curve, by_run)], alpha=0.25, linewidth=0.9, zorder=1.5)
@@ -60,10 +59,20 @@ def _fill(axes: Any, panel: Panel, colours: dict[str, str], by_run: bool) -> Non
         axes.plot(curve.x, curve.y, **shown, zorder=2 + (curve.source != TRAIN), gid=f"curve-{panel.metric}-{i}")
         if curve.lost:
             ends = axes.get_xaxis_transform()
-            axes.plot(curve.lost, [0.02] * len(curve.lost), "x", color=_LOST, transform=ends, clip_on=False)
+            axes.plot(curve.lost, [0.02] * len(curve.lost), "x", color=style.LOST, transform=ends, clip_on=False)
     axes.tick_params(labelbottom=True)
     if not panel.log:
         axes.margins(y=0.07)
+
+
+def _log_axis(axes: Any, panel: Panel) -> None:
+    """A logarithmic axis with plain numbers at its decades, or where there are less than two of these, at all ticks."""
+    ticker = style.matplotlib_part("ticker")
+    numbers = [value for curve in (*panel.curves, *panel.raw) for value in curve.finite]
+    axes.set_yscale("log")
+    plain = ticker.FuncFormatter(lambda value, place: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if max(numbers) < 10 * min(numbers) else ticker.NullFormatter())
 
 
 def _looks(source: str, colour: str, faint: bool) -> dict[str, Any]:
@@ -82,12 +91,14 @@ def _legend(figure: Any, plot: Plot, colours: dict[str, str], by_run: bool) -> N
     handles = []
     for name, colour in ((name, colours[name]) for name in (plot.runs if by_run else plot.sources)):
         tests = dots if not by_run and name != TRAIN else {}
-        handles.append(line([], [], color=colour, label=shorten(name, 40), **tests))
+        label = shorten(name, 40)
+        label = f" {label}" if label.startswith("_") else label  # matplotlib leaves out what begins so
+        handles.append(line([], [], color=colour, label=label, **tests))
     if by_run and len(plot.sources) > 1:
         handles.append(line([], [], color=QUIET, linewidth=1.1, alpha=0.7, label=TRAIN))
         handles.append(line([], [], color=INK, label="test", **dots))
     if plot.lost:
-        handles.append(line([], [], color=_LOST, marker="x", linestyle="", label="not finite"))
+        handles.append(line([], [], color=style.LOST, marker="x", linestyle="", label="not finite"))
     if not by_run:
         figure.suptitle(shorten(plot.runs[0], 48), x=0.012, ha="left")
     if len(handles) > 1:

@@ -37,7 +37,7 @@ def of(net: Net, layer: str | None = None) -> Mosaic:
         left_out = [f"the first {len(images)}"] if len(images) < count else []
     else:
         chosen = weight[:_FILTERS, :_CHANNELS]
-        scaled = [tiles.signed(each, float(np.abs(weight[i]).max())) for i, each in enumerate(chosen)]
+        scaled = [tiles.signed(each, max(map(abs, tiles.extent(weight[i])))) for i, each in enumerate(chosen)]
         columns = len(scaled)
         images = [each[channel] for channel in range(chosen.shape[1]) for each in scaled]
         note = f"a column a filter, a row a channel; {_SIGNS}"

@@ -9,11 +9,13 @@ from typing import Any
 
 from layerkit.datasets.optional import need
 from layerkit.errors import UsageError
-from layerkit.report.drawing.palette import CURVES, INK, LINE, PAPER, QUIET
+from layerkit.report.drawing.palette import CURVES, INK, LINE, PAPER, QUIET, colour
 
 SUFFIXES = (".png", ".svg", ".pdf")
 PALE = "#e2e8f0"
 """Grid lines, and the frames of small images."""
+LOST = colour("loss").edge
+"""What marks a number that is not finite."""
 _DOTS_PER_INCH = 160
 _SETTINGS: dict[str, Any] = {
     "axes.edgecolor": LINE,
@@ -58,6 +60,7 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: smaller, and it can be searched
     "svg.hashsalt": "layerkit",
     "text.color": INK,
+    "text.parse_math": False,  # names of runs and layers stand as they are, whatever is in them
     "xtick.color": LINE,
     "xtick.labelcolor": QUIET,
     "xtick.labelsize": 8.5,

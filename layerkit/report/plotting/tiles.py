@@ -25,25 +25,37 @@ _LANDSCAPE = 2.6
 """How much wider than high a mosaic is, about."""
 
 
+def extent(values: Array) -> tuple[float, float]:
+    """The smallest and the greatest of those that are finite; zeros where none is."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
 def coloured(values: Array, colours: Sequence[str]) -> Array:
-    """Numbers from 0 to 1 as colours (..., 3) of bytes, on a scale with these at even distances."""
-    stops = np.array([list(bytes.fromhex(colour.removeprefix("#"))) for colour in colours], np.float64)
+    """Numbers from 0 to 1 as colours (..., 3) of bytes, on a scale with these at even distances.
+
+    What is not finite has the colour that it has beside curves.
+    """
+    stops = np.array([_bytes(colour) for colour in colours], np.float64)
     places = np.linspace(0, 1, len(stops))
-    channels = [np.interp(values, places, stops[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0.0)
+    found = np.stack([np.interp(known, places, stops[:, channel]) for channel in range(3)], axis=-1)
+    found[~finite] = _bytes(style.LOST)
+    return found.round().astype(np.uint8)
 
 
 def signed(values: Array, most: float | None = None) -> Array:
     """Numbers as colours of SIGNED; the ends are `most`, or the largest magnitude there is, away from 0."""
-    most = float(np.abs(values).max(initial=0.0)) if most is None else most
+    most = max(map(abs, extent(values))) if most is None else most
     return coloured(0.5 + 0.5 * values / (most or 1.0), SIGNED)
 
 
 def photo(image: Array, channel_order: str = "RGB") -> Array:
     """An image (1|3, H, W) as colours (H, W, 3) of bytes: its smallest value is black, its greatest is full."""
-    low, high = float(image.min()), float(image.max())
+    low, high = extent(image)
     ordered = image[::-1] if channel_order == "BGR" and len(image) == 3 else image
-    bright = (ordered.astype(np.float64) - low) / ((high - low) or 1.0)
+    bright = np.nan_to_num((ordered.astype(np.float64) - low) / ((high - low) or 1.0), posinf=0.0, neginf=0.0)
     return (np.broadcast_to(bright, (3, *image.shape[1:])).transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 
