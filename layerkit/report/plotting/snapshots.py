@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from layerkit import snapshot
 from layerkit.errors import UsageError
 from layerkit.net import Net
@@ -63,7 +65,8 @@ def draw(
     """The figure, made within `style.drawing()`. Raises SnapshotError, UsageError, and what its parts raise."""
     choice.expect_sense()
     net = snapshot.load(path, allow_python=allow_python)
-    title, parts = _parts(net, choice, Feed(choice.input, choice.part, stdin, note))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the picture shows what is not finite
+        title, parts = _parts(net, choice, Feed(choice.input, choice.part, stdin, note))
     return page.draw(f"{net.name} ({path.stem}{f', {title}' if title else ''})", parts)
 
 
