@@ -2,9 +2,10 @@
 
 Of a sample whose sequence is L vectors long, L uniform from `min_length` to `max_length`, M, and B = `bits`:
 
-- `data` (2 M + 1, B + 1): the vectors at the steps 0 to L - 1; at step L the last channel alone, which says that the
-  sequence is over; after that nothing but zeros.
-- `label` (2 M + 1, B): the vectors again, at the steps L + 1 to 2 L; everywhere else -1, for a loss to ignore.
+- `data` (2 M + 1, B + 1): the vectors at the steps 0 to L - 1, 1 for a bit that is set and -1 for one that is not; at
+  step L the last channel is 1, which says that the sequence is over; everything else is 0. So silence is no vector,
+  and a net without a memory of its own can tell whether it is still listening.
+- `label` (2 M + 1, B): the vectors again, of 1 and 0, at the steps L + 1 to 2 L; everywhere else -1, for a loss to ignore.
 - `cont` (2 M + 1,), as recurrent layers want it: 0 at the first step, 1 at the others.
 
 Source: the copy task of A. Graves, G. Wayne and I. Danihelka, "Neural Turing Machines", 2014, section 4.1.
@@ -38,9 +39,9 @@ class CopyTask(Drawn):
     def describe(self, source: str | None, part: str) -> Header:
         """Known without drawing anything. Raises DataError if a `source` is given: the set is drawn."""
         self.no_source(source)
-        steps, byte = 2 * self.max_length + 1, np.dtype(np.uint8)
+        steps = 2 * self.max_length + 1
         shapes = {"data": (steps, self.bits + 1), "label": (steps, self.bits), "cont": (steps,)}
-        return Header(shapes, {"data": byte, "label": np.dtype(np.int8), "cont": byte}, self.count(part))
+        return Header(shapes, dict.fromkeys(shapes, np.dtype(np.int8)), self.count(part))
 
     def open(self, source: str | None, part: str) -> Source:
         """The sequences of one part. Raises DataError if a `source` is given."""
@@ -51,7 +52,7 @@ class CopyTask(Drawn):
         lengths = rng.integers(self.min_length, self.max_length, count, endpoint=True)
         for data, label, length in zip(arrays["data"], arrays["label"], lengths.tolist(), strict=True):
             vectors = rng.integers(0, 2, (length, self.bits))
-            data[:length, : self.bits] = vectors
+            data[:length, : self.bits] = 2 * vectors - 1
             data[length, self.bits] = 1
             label[length + 1 : 2 * length + 1] = vectors
         return ArraySource(self.type, arrays)
