@@ -252,8 +252,9 @@ def test_without_the_package_it_is_one_sentence(command, monkeypatch: pytest.Mon
     assert not Path("runs/mlp-2").exists()
 
 
-def test_the_package_is_imported_only_when_asked_for() -> None:
-    code = "import sys, layerkit.report.tensorboard, layerkit.cli.main; sys.exit('tensorboardX' in sys.modules)"
+def test_packages_for_curves_are_imported_only_when_asked_for() -> None:
+    modules = "layerkit.report.tensorboard, layerkit.report.plotting.snapshots, layerkit.cli.main"
+    code = f"import sys, {modules}; sys.exit(bool({{'tensorboardX', 'matplotlib'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

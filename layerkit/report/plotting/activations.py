@@ -75,7 +75,7 @@ def _class_names(net: Net, count: int) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
-class Bars:
+class Bars(Part):
     """A part of a page: a bar a number, the greatest in another colour."""
 
     title: str
@@ -100,7 +100,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class OverTime:
+class OverTime(Part):
     """A part of a page: rows (T, N) as an image, T from left to right, N from top to bottom."""
 
     title: str

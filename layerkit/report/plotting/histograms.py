@@ -13,6 +13,7 @@ from layerkit.errors import UnknownNameError, UsageError
 from layerkit.net import Net
 from layerkit.report.drawing.lettering import shorten
 from layerkit.report.drawing.palette import CURVES, LINE, QUIET
+from layerkit.report.plotting.page import Part
 
 _COLUMNS, _BINS = 4, 48
 _ROW, _FOOT = 1.6, 0.25
@@ -20,7 +21,7 @@ _ROW, _FOOT = 1.6, 0.25
 
 
 @dataclass(frozen=True)
-class Histograms:
+class Histograms(Part):
     """A part of a page: a histogram a weight."""
 
     weights: Mapping[str, Array]

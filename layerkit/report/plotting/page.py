@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from layerkit.report.drawing.lettering import shorten
 from layerkit.report.drawing.palette import QUIET
@@ -14,13 +15,15 @@ WIDTH = 9.6
 _HEAD, _TITLE, _TALLEST = 0.45, 0.5, 8.0
 
 
-class Part(Protocol):
+class Part(ABC):
     """Something that takes up the whole width of a page."""
 
     @property
+    @abstractmethod
     def height(self) -> float:
         """Inches that it needs."""
 
+    @abstractmethod
     def fill(self, figure: Any) -> None:
         """Draw it into an empty figure, or a part of one."""
 

@@ -13,6 +13,7 @@ from layerkit.graph import Graph, Ref
 from layerkit.net import Net
 from layerkit.report.plotting import page, tiles
 from layerkit.report.plotting.feeding import Feed
+from layerkit.report.plotting.page import Part
 from layerkit.report.predictions import Predictor
 
 _SQUASHES = ("Softmax", "Sigmoid")
@@ -85,7 +86,7 @@ def _class(wanted: str, names: list[str], count: int) -> int:
 
 
 @dataclass(frozen=True)
-class SaliencyPart:
+class SaliencyPart(Part):
     """A part of a page: the image, and beside it the gradient."""
 
     found: Saliency

@@ -12,6 +12,7 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.report.drawing.palette import CURVES, INK, PAPER
 from layerkit.report.plotting import page, style
+from layerkit.report.plotting.page import Part
 
 SIGNED = (CURVES[0], PAPER, CURVES[1])
 """Colours of numbers from the most negative over 0 to the most positive."""
@@ -82,7 +83,7 @@ def mosaic(images: Sequence[Array], columns: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Mosaic:
+class Mosaic(Part):
     """A part of a page: images side by side."""
 
     title: str
