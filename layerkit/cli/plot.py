@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -79,37 +80,38 @@ def plot(
 
     Example: layerkit plot runs/mlp -o curves.svg
     """
-    from layerkit.arrayfile import write_bytes
     from layerkit.errors import UsageError
-    from layerkit.report.plotting import snapshots, style
+    from layerkit.report.plotting import curves, snapshots, style
 
-    suffix = None if output is None else output.suffix.lower()
-    if suffix is not None:
-        style.expect_kind(suffix)
+    if output is not None:
+        style.expect_kind(output.suffix.lower())
     choice = snapshots.Choice(filters, weights, layer, blob, saliency, wanted, given, part)
-    of_snapshot = any(target.endswith(".safetensors") for target in targets)
-    if of_snapshot and len(targets) > 1:
-        raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
-    if of_snapshot and (metrics, across, smooth, log) != (None, "iteration", 1, None):
-        raise UsageError("--metrics, --x, --smooth and --log go with runs, and this is a snapshot")
-    if not of_snapshot:
+    if not any(target.endswith(".safetensors") for target in targets):
         choice.refuse()
         names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
         arranged = _read(targets, across, names, smooth, log)
-        if suffix is None:
+        if output is None:
             _print(arranged)
-    elif suffix is None:
-        raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
-    if output is None or suffix is None:
+        else:
+            _write(output, lambda: curves.draw(arranged))
         return
-    from layerkit.report.plotting import curves
+    if len(targets) > 1:
+        raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
+    if (metrics, across, smooth, log) != (None, "iteration", 1, None):
+        raise UsageError("--metrics, --x, --smooth and --log go with runs, and this is a snapshot")
+    if output is None:
+        raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
+    path, stdin = Path(targets[0]), sys.stdin.buffer
+    _write(output, lambda: snapshots.draw(path, choice, stdin, _note, allow_python=allow_python))
+
+
+def _write(output: Path, draw: Callable[[], Any]) -> None:
+    """Write the figure that is drawn."""
+    from layerkit.arrayfile import write_bytes
+    from layerkit.report.plotting import style
 
     with style.drawing():
-        if of_snapshot:
-            drawn = snapshots.draw(Path(targets[0]), choice, sys.stdin.buffer, _note, allow_python=allow_python)
-        else:
-            drawn = curves.draw(arranged)
-        write_bytes(output, style.to_bytes(drawn, suffix))
+        write_bytes(output, style.to_bytes(draw(), output.suffix.lower()))
     _note(f"wrote {output}")
 
 

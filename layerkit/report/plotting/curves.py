@@ -53,7 +53,8 @@ def _fill(axes: Any, panel: Panel, colours: dict[str, str], by_run: bool) -> Non
         axes.plot(curve.x, curve.y, color=colours[_key(curve, by_run)], alpha=0.25, linewidth=0.9, zorder=1.5)
     for i, curve in enumerate(panel.curves):
         colour = colours[_key(curve, by_run)]
-        shown = _looks(curve.source, colour, faint=by_run and both and curve.source == TRAIN)
+        faint = by_run and both and curve.source == TRAIN  # behind the tests' curve in the same colour
+        shown: dict[str, Any] = {"color": colour, "linewidth": 1.1, "alpha": 0.55} if faint else {"color": colour}
         if curve.source != TRAIN or len(curve.finite) == 1:
             shown |= {"marker": "o", "markevery": max(1, len(curve.x) // _MOST_DOTS), "markeredgecolor": PAPER}
         axes.plot(curve.x, curve.y, **shown, zorder=2 + (curve.source != TRAIN), gid=f"curve-{panel.metric}-{i}")
@@ -75,11 +76,6 @@ def _log_axis(axes: Any, panel: Panel) -> None:
     axes.yaxis.set_minor_formatter(plain if max(numbers) < 10 * min(numbers) else ticker.NullFormatter())
 
 
-def _looks(source: str, colour: str, faint: bool) -> dict[str, Any]:
-    """How a curve is drawn; `faint` steps back behind another one in the same colour."""
-    return {"color": colour, "linewidth": 1.1 if faint else 1.7, "alpha": 0.55 if faint else 1.0}
-
-
 def _key(curve: Curve, by_run: bool) -> str:
     return curve.run if by_run else curve.source
 
@@ -94,7 +90,7 @@ def _legend(figure: Any, plot: Plot, colours: dict[str, str], by_run: bool) -> N
         label = shorten(name, 40)
         label = f" {label}" if label.startswith("_") else label  # matplotlib leaves out what begins so
         handles.append(line([], [], color=colour, label=label, **tests))
-    if by_run and len(plot.sources) > 1:
+    if by_run and TRAIN in plot.sources and len(plot.sources) > 1:
         handles.append(line([], [], color=QUIET, linewidth=1.1, alpha=0.7, label=TRAIN))
         handles.append(line([], [], color=INK, label="test", **dots))
     if plot.lost:
