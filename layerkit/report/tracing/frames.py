@@ -19,6 +19,8 @@ class Frame:
     phase: str
     said: tuple[str, ...]
     """Lines that explain it."""
+    products: tuple[tuple[str, str, str, str], ...]
+    """The chain rule over each edge: which it is, what enters it, the local derivative, and what comes of it."""
     shows: tuple[str, ...]
     """What appears, by the names of SVG elements: box, edge, above and below with a number."""
     now: tuple[str, ...]
@@ -28,7 +30,7 @@ class Frame:
 def frames(drawn: Drawn) -> Iterator[Frame]:
     """Every step, in order."""
     names = ", ".join(step.name for step in drawn.trace.steps.steps if step.operation is None)
-    yield Frame("start", (f"What is given: {names}.",), (), ())
+    yield Frame("start", (f"What is given: {names}.",), (), (), ())
     for number, step in enumerate(drawn.trace.steps.steps):
         yield from _forward(drawn, number, step)
     if drawn.trace.reverse:
@@ -41,6 +43,7 @@ def _forward(drawn: Drawn, number: int, step: Step) -> Iterator[Frame]:
     groups = [[value] for value in step.results] if step.operation is None else [list(step.results)]
     for values in groups:
         said = [_computed(drawn, step, value) for value in values]
+        products = []
         shows = [f"box{drawn.box_of[value]}" for value in values]
         now = [*shows]
         for value in values:
@@ -48,7 +51,7 @@ def _forward(drawn: Drawn, number: int, step: Step) -> Iterator[Frame]:
             shows += [f"above{edge}" for edge in leaving]
             if not trace.reverse:
                 shows += [f"below{edge}" for edge in leaving]
-                said += [_product(drawn, edge) for edge in trace.edges if edge.result == value]
+                products += [_product(drawn, edge) for edge in trace.edges if edge.result == value]
                 said += _sum(drawn, value)
         for source in dict.fromkeys(step.arguments):
             if (source, number) in drawn.uses:
@@ -61,7 +64,7 @@ def _forward(drawn: Drawn, number: int, step: Step) -> Iterator[Frame]:
             if user < 0 and source in values
             for name in (f"edge{edge}", f"box{drawn.picture.edges[edge].target}")
         ]
-        yield Frame("forward", tuple(said), tuple(shows), tuple(now))
+        yield Frame("forward", tuple(said), tuple(products), tuple(shows), tuple(now))
 
 
 def _backward(drawn: Drawn) -> Iterator[Frame]:
@@ -73,17 +76,20 @@ def _backward(drawn: Drawn) -> Iterator[Frame]:
         begin = f"The gradient of {trace.about} by {name} is {numbers.short(seed)}: here the backward pass begins."
         if len(trace.seeds) == 1 and seed.size == 1 and seed.ravel()[0] == 1:
             begin = f"∂{name}/∂{name} = 1: here the backward pass begins."
-        yield Frame("backward", (begin,), (f"below{edge}",), (f"edge{edge}", f"box{drawn.picture.edges[edge].target}"))
+        yield Frame(
+            "backward", (begin,), (), (f"below{edge}",), (f"edge{edge}", f"box{drawn.picture.edges[edge].target}")
+        )
     for step, group in groupby(trace.edges, key=lambda edge: edge.step):
         edges = list(group)
         said = [line for result in dict.fromkeys(edge.result for edge in edges) for line in _sum(drawn, result)]
-        said += [_product(drawn, edge) for edge in edges]
+        products = tuple(_product(drawn, edge) for edge in edges)
         used = dict.fromkeys(drawn.uses[edge.source, step] for edge in edges)
         box = f"box{drawn.box_of[edges[0].result]}"
-        yield Frame("backward", tuple(said), tuple(f"below{n}" for n in used), (box, *(f"edge{n}" for n in used)))
+        shows = tuple(f"below{number}" for number in used)
+        yield Frame("backward", tuple(said), products, shows, (box, *(f"edge{number}" for number in used)))
     leaves = [value for step in trace.steps.steps if step.operation is None for value in step.results]
     sums = [line for value in leaves for line in _sum(drawn, value)]
-    yield Frame("end", ("Every gradient is there.", *sums), (), ())
+    yield Frame("end", ("Every gradient is there.", *sums), (), (), ())
 
 
 def _computed(drawn: Drawn, step: Step, value: int) -> str:
@@ -95,20 +101,13 @@ def _computed(drawn: Drawn, step: Step, value: int) -> str:
     return f"{name} = {step.written}{filled} = {numbers.short(data)}"
 
 
-def _product(drawn: Drawn, edge: Edge) -> str:
+def _product(drawn: Drawn, edge: Edge) -> tuple[str, str, str, str]:
     """The chain rule over one edge."""
-    values, about = drawn.trace.steps.values, drawn.trace.about
+    values = drawn.trace.steps.values
     source, result = values[edge.source].name, values[edge.result].name
-    parts = [numbers.short(edge.entering), numbers.short_local(edge.local), numbers.short(edge.product)]
-    if drawn.trace.reverse:
-        return (
-            f"∂{about}/∂{source} through {result}: upstream ∂{about}/∂{result} = {parts[0]}, times local "
-            f"∂{result}/∂{source} = {parts[1]}, gives {parts[2]}"
-        )
-    return (
-        f"{result} through {source}: its tangent {parts[0]}, times local ∂{result}/∂{source} = {parts[1]}, "
-        f"gives {parts[2]}"
-    )
+    way = f"{result} → {source}" if drawn.trace.reverse else f"{source} → {result}"
+    local = f"∂{result}/∂{source} = {numbers.short_local(edge.local)}"
+    return way, numbers.short(edge.entering), local, numbers.short(edge.product)
 
 
 def _sum(drawn: Drawn, value: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from layerkit.report.drawing import palette, svg
@@ -35,9 +35,14 @@ kbd {{ padding: 0 5px; border: 1px solid {palette.LINE}; border-radius: 4px; bac
 ol {{ list-style: none; margin: 8px 0 0; padding: 0; min-height: 7em; max-height: 30vh; overflow: auto; }}
 li p {{ margin: 0 0 2px; overflow-wrap: anywhere; }}
 .js li:not(.at) {{ display: none; }}
+th {{ font-weight: normal; color: {palette.QUIET}; }}
+th, td {{ text-align: left; padding: 0 28px 2px 0; vertical-align: top; }}
+td:last-child {{ color: {palette.DERIVATIVE}; }}
 """
-_BUTTONS = (("first", "⏮", "Home", "first step"), ("back", "←", "←", "back"), ("next", "→", "→", "next"),
-            ("last", "⏭", "End", "last step"))  # fmt: skip
+_LARGER = 1.6
+"""How much larger than its size a picture gets where the window has room."""
+_BUTTONS = (("first", "|←", "Home", "first step"), ("back", "←", "←", "back"), ("next", "→", "→", "next"),
+            ("last", "→|", "End", "last step"))  # fmt: skip
 _SCRIPT = """
 const frames = [...document.querySelectorAll("li")];
 const named = (frame, kind) => frame.dataset[kind].split(" ").filter(Boolean).map(id => document.getElementById(id));
@@ -72,6 +77,8 @@ go(0);
 def write(drawn: Drawn, layout: Layout) -> str:
     """The HTML document. Without scripts, everything is shown, and all steps are listed."""
     picture = drawn.picture
+    wide = svg.canvas(picture, layout).width
+    size = f"svg {{ width: clamp({wide:.0f}px, 100%, {wide * _LARGER:.0f}px); height: auto; }}\n"
     buttons = "".join(
         f'<button id="{name}" title="{title} ({key})" aria-label="{title}">{sign}</button>'
         for name, sign, key, title in _BUTTONS
@@ -80,7 +87,7 @@ def write(drawn: Drawn, layout: Layout) -> str:
     steps = "\n".join(_items(drawn))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(picture.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(picture.title)}</title>\n<style>{_STYLE}{size}</style>\n</head>\n<body>\n"
         f"<main>\n{svg.write(picture, layout)}</main>\n"
         f'<footer>\n<nav>{buttons}<b aria-live="polite"></b><small>{keys}</small></nav>\n'
         f"<ol>\n{steps}\n</ol>\n</footer>\n"
@@ -89,11 +96,19 @@ def write(drawn: Drawn, layout: Layout) -> str:
 
 
 def _items(drawn: Drawn) -> Iterator[str]:
+    enters = "upstream" if drawn.trace.reverse else "tangent"
     for frame in frames(drawn):
-        yield _item(frame)
+        yield _item(frame, ("edge", enters, "local", "product"))
 
 
-def _item(frame: Frame) -> str:
+def _item(frame: Frame, titles: Sequence[str]) -> str:
     said = "".join(f"<p>{escape(line)}</p>" for line in frame.said)
+    if frame.products:
+        rows = "".join(f"<tr>{_cells('td', row)}</tr>" for row in frame.products)
+        said += f"<table><tr>{_cells('th', titles)}</tr>{rows}</table>"
     shows, now = " ".join(frame.shows), " ".join(frame.now)
     return f'<li data-phase="{frame.phase}" data-shows="{shows}" data-now="{now}">{said}</li>'
+
+
+def _cells(tag: str, texts: Sequence[str]) -> str:
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)

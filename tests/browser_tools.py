@@ -1,0 +1,122 @@
+"""A headless Chromium for tests of pages: what a page logs, and what its keys and its scripts do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Self
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_SECONDS = 60
+_KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "End": 35, "Home": 36}
+
+
+def found() -> str | None:
+    """The path of a Chromium on this machine."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """Chromium with a pipe of the DevTools protocol: JSON messages that end in a zero byte."""
+
+    def __init__(self, program: str, profile: Path):
+        their_in, self._out = os.pipe()
+        self._in, their_out = os.pipe()
+
+        def wire() -> None:  # the protocol's pipes are descriptors 3 and 4
+            spare = [os.dup(their_in), os.dup(their_out)]
+            while min(spare) < 5:
+                spare = [os.dup(each) for each in spare]
+            os.dup2(spare[0], 3)
+            os.dup2(spare[1], 4)
+
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        self._process = subprocess.Popen(
+            [program, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe", "--window-size=1100,700"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=wire, pass_fds=(3, 4),
+        )  # fmt: skip
+        os.close(their_in)
+        os.close(their_out)
+        self._held, self._number, self._session = b"", 0, ""
+        self.events: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.call("Browser.close")
+        finally:
+            os.close(self._out)
+            os.close(self._in)
+            try:
+                self._process.wait(_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """A command and its result; what happens meanwhile is kept in `events`."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def open(self, path: Path) -> None:
+        """Load a page, and wait until it is there."""
+        self._session = ""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.events.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._read())
+
+    @property
+    def complaints(self) -> list[str]:
+        """What scripts raised and what the console holds."""
+        wanted = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        return [str(event["params"]) for event in self.events if event.get("method") in wanted]
+
+    @property
+    def loaded(self) -> list[str]:
+        """What the page asked for."""
+        sent = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        return [each["request"]["url"] for each in sent]
+
+    def evaluate(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": _KEYS[key]}
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, **about)
+
+    def screenshot(self) -> bytes:
+        """The window's contents as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._held:
+            chunk = os.read(self._in, 1 << 16)
+            assert chunk, "the browser is gone"
+            self._held += chunk
+        message, _, self._held = self._held.partition(b"\0")
+        return json.loads(message)
