@@ -101,7 +101,8 @@ def _arrow(tip: Point, direction: str) -> str:
 def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     kind = "block" if box.folded else "layer"
     yield f'<g id="box{index}" class="box {kind}" data-name={quoteattr(box.name)}>'
-    head = Place(place.x, place.y, place.width, sizes.head(box))
+    spare = place.height - sizes.box_size(box)[1]  # of a box that grew because much leaves it
+    head = Place(place.x, place.y + spare / 2, place.width, sizes.head(box))
     colour = palette.colour(box.family)
     middle = place.x + place.width / 2
     edge = f'stroke="{colour.edge}" stroke-width="1.4"'

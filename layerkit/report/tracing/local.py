@@ -42,7 +42,11 @@ class Local:
     """Whether the norm is."""
 
 
-def locals_of(operation: Operation, which: int, result: Array, arguments: Sequence[Array]) -> list[Local | None]:
+Arguments = Sequence[Array | None]
+"""None stands for a constant."""
+
+
+def locals_of(operation: Operation, which: int, result: Array, arguments: Arguments) -> list[Local | None]:
     """The derivatives of result `which` by each argument; None where no derivative goes."""
     if result.size <= MOST_ROWS:
         found = _by_rows(operation, which, result, arguments)
@@ -50,13 +54,13 @@ def locals_of(operation: Operation, which: int, result: Array, arguments: Sequen
         found = _by_probes(operation, which, result, arguments)
     for i, argument in enumerate(arguments):
         each = operation.by_element(i) if found[i] is not None else None
-        if each is not None:
+        if each is not None and argument is not None:
             each = np.broadcast_to(each, result.shape)
             found[i] = Local(True, result.shape, argument.shape, each, float(np.linalg.norm(each)))
     return found
 
 
-def _by_rows(operation: Operation, which: int, result: Array, arguments: Sequence[Array]) -> list[Local | None]:
+def _by_rows(operation: Operation, which: int, result: Array, arguments: Arguments) -> list[Local | None]:
     """Each Jacobian, exactly."""
     seeds = np.eye(result.size, dtype=result.dtype).reshape(result.size, *result.shape)
     rows = [[*map(_copied, operation.pull(which, seed))] for seed in seeds]
@@ -64,7 +68,7 @@ def _by_rows(operation: Operation, which: int, result: Array, arguments: Sequenc
     for i, argument in enumerate(arguments):
         held = [row[i] for row in rows]
         parts = [part.ravel() for part in held if part is not None]
-        if len(parts) < len(rows) or not rows:
+        if argument is None or len(parts) < len(rows) or not rows:
             found.append(None)
             continue
         norm = math.hypot(*(float(np.linalg.norm(part)) for part in parts))
@@ -78,14 +82,14 @@ def _by_rows(operation: Operation, which: int, result: Array, arguments: Sequenc
     return found
 
 
-def _by_probes(operation: Operation, which: int, result: Array, arguments: Sequence[Array]) -> list[Local | None]:
+def _by_probes(operation: Operation, which: int, result: Array, arguments: Arguments) -> list[Local | None]:
     """Each derivative by what it makes of a few vectors."""
     rng = np.random.default_rng(_SEED)
     seeds = [np.ones(result.shape, result.dtype)]
     seeds += [rng.standard_normal(result.shape).astype(result.dtype) for _ in range(PROBES)]
     first: list[Array | None] = []
     squares = np.zeros(len(arguments))
-    diagonal = [argument.shape == result.shape for argument in arguments]
+    diagonal = [argument is not None and argument.shape == result.shape for argument in arguments]
     for number, seed in enumerate(seeds):
         parts = operation.pull(which, seed)
         first = first or [*map(_copied, parts)]
@@ -95,7 +99,7 @@ def _by_probes(operation: Operation, which: int, result: Array, arguments: Seque
                 diagonal[i] = diagonal[i] and np.allclose(part, one * seed, rtol=1e-4, atol=1e-30)
     found: list[Local | None] = []
     for one, square, argument, alone in zip(first, squares, arguments, diagonal, strict=True):
-        if one is None:
+        if one is None or argument is None:
             found.append(None)
         elif alone:
             found.append(Local(True, result.shape, argument.shape, one, float(np.linalg.norm(one))))

@@ -37,6 +37,7 @@ li p {{ margin: 0 0 2px; overflow-wrap: anywhere; }}
 .js li:not(.at) {{ display: none; }}
 th {{ font-weight: normal; color: {palette.QUIET}; }}
 th, td {{ text-align: left; padding: 0 28px 2px 0; vertical-align: top; }}
+td:first-child {{ white-space: nowrap; }}
 td:last-child {{ color: {palette.DERIVATIVE}; }}
 """
 _LARGER = 1.6

@@ -145,7 +145,7 @@ def _pull(trace: Trace, step: Step, which: int, result: int) -> None:
     parts = [None if part is None else part.copy() for part in step.operation.pull(which, upstream)]
     if all(part is None for part in parts):
         return
-    arguments = [data if source < 0 else values[source].data for source in step.arguments]
+    arguments = [None if source < 0 else values[source].data for source in step.arguments]
     locals_ = locals_of(step.operation, which, data, arguments)
     for source, part, local in zip(step.arguments, parts, locals_, strict=True):
         if source >= 0 and part is not None and local is not None:
@@ -158,7 +158,7 @@ def _push(trace: Trace, step: Step) -> None:
     """Give the step's results what moves them."""
     assert step.operation is not None
     values = trace.steps.values
-    arguments = [values[max(source, 0)].data for source in step.arguments]
+    arguments = [None if source < 0 else values[source].data for source in step.arguments]
     for number, source in enumerate(step.arguments):
         if source not in trace.totals:
             continue

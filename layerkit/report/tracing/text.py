@@ -42,7 +42,7 @@ def _value(trace: Trace, number: int, bars: str) -> tuple[str, str]:
 
 def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
     """Names in a column, and what there is to say of each."""
-    wide = min(20, max((len(name) for name, _ in rows), default=0))
+    wide = min(28, max((len(name) for name, _ in rows), default=0))
     for name, said in rows:
         yield f"  {name:{wide}}  {said}"
 
