@@ -5,13 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SECONDS = 60
+"""Longest wait for an answer."""
+_START = """
+import os, sys
+ends = [int(each) for each in sys.argv[1:3]]
+while min(ends) < 5:
+    ends = [os.dup(each) for each in ends]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Becomes the browser, with the protocol's pipes as the descriptors 3 and 4 that it wants."""
 _KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "End": 35, "Home": 36}
 
 
@@ -27,17 +40,11 @@ class Browser:
         their_in, self._out = os.pipe()
         self._in, their_out = os.pipe()
 
-        def wire() -> None:  # the protocol's pipes are descriptors 3 and 4
-            spare = [os.dup(their_in), os.dup(their_out)]
-            while min(spare) < 5:
-                spare = [os.dup(each) for each in spare]
-            os.dup2(spare[0], 3)
-            os.dup2(spare[1], 4)
-
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        options += [f"--user-data-dir={profile}", "--remote-debugging-pipe", "--window-size=1100,700"]
         self._process = subprocess.Popen(
-            [program, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe", "--window-size=1100,700"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=wire, pass_fds=(3, 4),
+            [sys.executable, "-c", _START, str(their_in), str(their_out), program, *options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(their_in, their_out),
         )  # fmt: skip
         os.close(their_in)
         os.close(their_out)
@@ -48,16 +55,13 @@ class Browser:
         return self
 
     def __exit__(self, *error: object) -> None:
+        os.close(self._out)  # which ends it
+        os.close(self._in)
         try:
-            self.call("Browser.close")
-        finally:
-            os.close(self._out)
-            os.close(self._in)
-            try:
-                self._process.wait(_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def call(self, method: str, **parameters: Any) -> Any:
         """A command and its result; what happens meanwhile is kept in `events`."""
@@ -115,6 +119,7 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._held:
+            assert select.select([self._in], [], [], _SECONDS)[0], "the browser does not answer"
             chunk = os.read(self._in, 1 << 16)
             assert chunk, "the browser is gone"
             self._held += chunk

@@ -48,7 +48,7 @@ def trace(
     assignments: options.Assignments = None,
     allow_python: options.AllowPython = False,
 ) -> None:
-    """Step through a net: values forward, and then the chain rule, edge by edge.
+    """Step through a net: values, and the chain rule edge by edge.
 
     Each edge has the upstream gradient, the local derivative and their product; where a blob has several readers, the
     products add up. An Expression is opened up into its primitives. Few numbers are written out; of more there are

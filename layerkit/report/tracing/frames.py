@@ -29,7 +29,8 @@ class Frame:
 
 def frames(drawn: Drawn) -> Iterator[Frame]:
     """Every step, in order."""
-    names = ", ".join(step.name for step in drawn.trace.steps.steps if step.operation is None)
+    values = drawn.trace.steps.values
+    names = ", ".join(values[value].name for value in drawn.trace.steps.given)
     yield Frame("start", (f"What is given: {names}.",), (), (), ())
     for number, step in enumerate(drawn.trace.steps.steps):
         yield from _forward(drawn, number, step)
@@ -87,8 +88,7 @@ def _backward(drawn: Drawn) -> Iterator[Frame]:
         box = f"box{drawn.box_of[edges[0].result]}"
         shows = tuple(f"below{number}" for number in used)
         yield Frame("backward", tuple(said), products, shows, (box, *(f"edge{number}" for number in used)))
-    leaves = [value for step in trace.steps.steps if step.operation is None for value in step.results]
-    sums = [line for value in leaves for line in _sum(drawn, value)]
+    sums = [line for value in trace.steps.given for line in _sum(drawn, value)]
     yield Frame("end", ("Every gradient is there.", *sums), (), (), ())
 
 

@@ -77,7 +77,7 @@ def _by_rows(operation: Operation, which: int, result: Array, arguments: Argumen
         if matrix is not None and _is_diagonal(matrix, *shapes):
             found.append(Local(True, *shapes, np.diagonal(matrix).reshape(result.shape), norm))
         else:
-            array = None if matrix is None else matrix.reshape(*result.shape, *argument.shape)
+            array = None if matrix is None else matrix.reshape((*result.shape, *argument.shape))
             found.append(Local(False, *shapes, array, norm))
     return found
 
@@ -109,7 +109,7 @@ def _by_probes(operation: Operation, which: int, result: Array, arguments: Argum
 
 
 def _is_diagonal(matrix: Array, result: Shape, argument: Shape) -> bool:
-    return result == argument and not np.any(matrix - np.diag(np.diagonal(matrix)))
+    return result == argument and not matrix[~np.eye(len(matrix), dtype=bool)].any()
 
 
 def _copied(part: Array | None) -> Array | None:

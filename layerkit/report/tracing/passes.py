@@ -85,7 +85,7 @@ def forward(steps: Steps, given: Mapping[str, Array]) -> Trace:
     Raises UsageError where nothing moves, UnknownNameError, and LayerkitError for a layer without a forward mode.
     """
     if not given:
-        names = ", ".join(step.name for step in steps.steps if step.operation is None)
+        names = ", ".join(steps.values[value].name for value in steps.given)
         raise UsageError(f"forward mode needs something that moves, as in --tangent x=1; there are: {names}")
     seeds = {}
     for name, tangent in given.items():

@@ -73,6 +73,11 @@ class Steps:
     outputs: list[int] = field(default_factory=list)
     """What nobody reads, metrics left out."""
 
+    @property
+    def given(self) -> list[int]:
+        """The values that leaves give."""
+        return [value for step in self.steps if step.operation is None for value in step.results]
+
     def add(self, step: Step, made: Sequence[tuple[str, Array]]) -> list[int]:
         """Put a step behind the others, with the values that it makes; returns their numbers."""
         numbers = list(range(len(self.values), len(self.values) + len(made)))

@@ -67,10 +67,8 @@ def _edge(trace: Trace, edge: Edge, entering: str, bars: str) -> Iterator[str]:
 
 def _results(trace: Trace, bars: str) -> Iterator[tuple[str, str]]:
     """The leaves' gradients, or the outputs' tangents; a sum with its parts where these are single numbers."""
-    for number, value in enumerate(trace.steps.values):
-        step = trace.steps.steps[value.step]
-        if (step.operation is None) if trace.reverse else (number in trace.steps.outputs):
-            yield value.name, total(trace, number, bars)
+    for number in trace.steps.given if trace.reverse else trace.steps.outputs:
+        yield trace.steps.values[number].name, total(trace, number, bars)
 
 
 def total(trace: Trace, value: int, bars: str = numbers.BARS) -> str:
