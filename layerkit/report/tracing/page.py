@@ -32,7 +32,7 @@ nav b::first-letter {{ text-transform: uppercase; }}
 nav small {{ margin-left: auto; color: {palette.QUIET}; }}
 kbd {{ padding: 0 5px; border: 1px solid {palette.LINE}; border-radius: 4px; background: {palette.PAPER};
   font: inherit; }}
-ol {{ list-style: none; margin: 8px 0 0; padding: 0; min-height: 7em; max-height: 30vh; overflow: auto; }}
+ol {{ list-style: none; margin: 8px 0 0; padding: 0; height: 9em; overflow: auto; }}
 li p {{ margin: 0 0 2px; overflow-wrap: anywhere; }}
 .js li:not(.at) {{ display: none; }}
 th {{ font-weight: normal; color: {palette.QUIET}; }}

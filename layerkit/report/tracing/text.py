@@ -41,10 +41,11 @@ def _value(trace: Trace, number: int, bars: str) -> tuple[str, str]:
 
 
 def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
-    """Names in a column, and what there is to say of each."""
+    """Names in a column, and what there is to say of each; below its name where that is too long."""
     wide = min(28, max((len(name) for name, _ in rows), default=0))
     for name, said in rows:
-        yield f"  {name:{wide}}  {said}"
+        line = f"  {name:{wide}}  {said}"
+        yield from [line] if len(line) <= _WIDTH else [f"  {name}", f"    {said}"]
 
 
 def _edge(trace: Trace, edge: Edge, entering: str, bars: str) -> Iterator[str]:
