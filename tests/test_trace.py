@@ -299,7 +299,7 @@ def test_arrays_from_files_and_a_snapshot(command, folder):
     ("arguments", "said"),
     [
         ([], "nothing gives 'x', 'y', 'z' a value; say --input x=1,y=1,z=1"),
-        (["--input", "x=1,y=2,w=3,z=4"], "there is no input 'w'; there are: x, y, z"),
+        (["--input", "x=1,y=2,w=3,z=4"], "there is no input or weight 'w'; there are: x, y, z"),
         (["--input", "x=1,y"], "--input takes NAME=VALUE, as in x=-2,y=[1,2],data=batch.npy, not 'y'"),
         (["--input", "x=1,x=2"], "--input gives 'x' twice"),
         (["--input", "x=one"], "--input: x=one is no number, no list in brackets and no .npy file"),

@@ -22,7 +22,7 @@ def written(node: Node, names: Sequence[str]) -> str:
         return f" {_BETWEEN[node.kind]} ".join(names)
     if node.kind in _BEFORE:
         return f"{_BEFORE[node.kind]}{names[0]}"
-    settings = [f"{name}={_setting(value)}" for name, value in node.settings]
+    settings = [f"{name}={_setting(value)}" for name, value in node.settings.items()]
     return f"{_CALLED.get(node.kind, node.kind)}({', '.join([*names, *settings])})"
 
 

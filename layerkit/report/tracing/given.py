@@ -12,7 +12,7 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array
-from layerkit.errors import DataError, SnapshotError, UsageError
+from layerkit.errors import DataError, SnapshotError, UnknownNameError, UsageError
 from layerkit.given import as_array
 from layerkit.graph import Graph
 from layerkit.net import Net
@@ -87,7 +87,9 @@ def load(
         slot = net.flat.slots.get(name)
         if slot is not None:
             slot.blob.data[...] = fitted(name, array, slot.shape).reshape(slot.blob.shape)
-        elif name in net.inputs and array.size in (1, math.prod(net.blobs[name].shape)):
+        elif name not in net.inputs:
+            raise UnknownNameError("input or weight", name, [*net.inputs, *net.flat.slots])
+        elif array.size in (1, math.prod(net.blobs[name].shape)):
             fed[name] = fitted(name, array, net.blobs[name].shape)
         else:
             fed[name] = array

@@ -71,7 +71,7 @@ class PrimitiveOperation(Operation):
         self.dtype = dtype
         self.leaves = [self.graph.leaf(("argument", i), each.shape) for i, each in enumerate(arguments)]
         self.values = {leaf.value: array for leaf, array in zip(self.leaves, arguments, strict=True)}
-        self.settings = dict(node.settings)
+        self.settings = node.settings
         self.result = self.graph.call(node.kind, *self.leaves, **self.settings)
 
     def pull(self, which: int, gradient: Array) -> list[Array | None]:

@@ -159,15 +159,14 @@ def _push(trace: Trace, step: Step) -> None:
     assert step.operation is not None
     values = trace.steps.values
     arguments = [None if source < 0 else values[source].data for source in step.arguments]
+    locals_ = [locals_of(step.operation, i, values[each].data, arguments) for i, each in enumerate(step.results)]
     for number, source in enumerate(step.arguments):
         if source not in trace.totals:
             continue
         tangent = trace.totals[source]
         parts = step.operation.push(number, tangent)
-        for which, (result, part) in enumerate(zip(step.results, parts, strict=True)):
-            if part is None:
-                continue
-            local = locals_of(step.operation, which, values[result].data, arguments)[number]
-            if local is not None:
+        for result, part, found in zip(step.results, parts, locals_, strict=True):
+            local = found[number]
+            if part is not None and local is not None:
                 trace.edges.append(Edge(source, result, values[result].step, tangent, local, part))
                 trace.add(result, part)

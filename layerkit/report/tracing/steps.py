@@ -71,7 +71,7 @@ class Steps:
     losses: dict[int, float] = field(default_factory=dict)
     """Values that the loss counts, with their weights in it."""
     outputs: list[int] = field(default_factory=list)
-    """What nobody reads, metrics left out."""
+    """What nobody reads, as far as it has derivatives."""
 
     @property
     def given(self) -> list[int]:
@@ -111,8 +111,8 @@ class _Reader:
         for name, ref in graph.last.items():
             self.steps.names[name] = self.blobs[ref]
         makers = {ref: node for node in graph.nodes for ref in node.tops}
-        lasts = [(self.blobs[graph.last[name]], makers[graph.last[name]]) for name in graph.outputs]
-        self.steps.outputs = [number for number, node in lasts if not node.spec.cls.metric]
+        lasts = [graph.last[name] for name in graph.outputs]
+        self.steps.outputs = [self.blobs[ref] for ref in lasts if self.point.can(makers[ref])]
 
     def _read(self, node: NetNode) -> None:
         bottoms = [self.blobs[ref] for ref in node.bottoms]
