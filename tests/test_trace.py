@@ -295,33 +295,49 @@ def test_arrays_from_files_and_a_snapshot(command, folder):
     assert f"fc2         InnerProduct = 3x10, norm {norm:.3g}" in answer.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "nothing gives 'x', 'y', 'z' a value; say --input x=1,y=1,z=1"),
-        (["--input", "x=1,y=2,w=3,z=4"], "there is no input or weight 'w'; there are: x, y, z"),
-        (["--input", "x=1,y"], "--input takes NAME=VALUE, as in x=-2,y=[1,2],data=batch.npy, not 'y'"),
-        (["--input", "x=1,x=2"], "--input gives 'x' twice"),
-        (["--input", "x=one"], "--input: x=one is no number, no list in brackets and no .npy file"),
-        (["--input", "x=[1,[2"], "--input: x=[1,[2 is no number, no list in brackets and no .npy file"),
-        (["--input", "x=[[1],[2,3]]"], "'x' must be an array of numbers, with rows of one length"),
-        (["--input", "x=1,y=2,z=3", "--output", "g"], "there is no value 'g'; there are: x, y, z, q, f"),
-        (["--input", "x=1,y=2,z=3", "--mode", "forward"], "forward mode needs something that moves, as in"),
-        (["--tangent", "x=1"], "--tangent is for forward mode: add --mode forward"),
-        (["--mode", "forward", "--output", "f"], "--output is for reverse mode"),
-        (["-o", "net.gif"], "a traced graph's file ends in .svg, .png or .html, not in '.gif'"),
-        (["--input", "x=no.npy"], "no.npy"),
-    ],
-)
-def test_what_cannot_be_traced_is_said_in_a_sentence(command, folder, arguments, said):
+WRONG = [
+    ([], "nothing gives 'x', 'y', 'z' a value; say --input x=1,y=1,z=1"),
+    (["--input", "x=1,y=2,w=3,z=4"], "there is no input or weight 'w'; there are: x, y, z"),
+    (["--input", "x=1,y"], "--input takes NAME=VALUE, as in x=-2,y=[1,2],data=batch.npy, not 'y'"),
+    (["--input", "x=1,x=2"], "--input gives 'x' twice"),
+    (["--input", "x=one"], "--input: x=one is no number, no list in brackets and no .npy file"),
+    (["--input", "x=[1,[2"], "--input: x=[1,[2 is no number, no list in brackets and no .npy file"),
+    (["--input", "x=[[1],[2,3]]"], "'x' must be an array of numbers, with rows of one length"),
+    (["--input", "x=1,y=2,z=3", "--output", "g"], "there is no value 'g'; there are: x, y, z, q, f"),
+    (["--input", "x=1,y=2,z=3", "--mode", "forward"], "forward mode needs something that moves, as in"),
+    (["--tangent", "x=1"], "--tangent is for forward mode: add --mode forward"),
+    (["--mode", "forward", "--output", "f"], "--output is for reverse mode"),
+    (["-o", "net.gif"], "a traced graph's file ends in .svg, .png or .html, not in '.gif'"),
+    (["--input", "x=no.npy"], "no.npy"),
+]
+
+
+def test_what_cannot_be_traced_is_said_in_a_sentence(command, folder):
     (folder / "gates.yaml").write_text(GATES)
-    answer = command("trace", "gates.yaml", *arguments)
-    assert answer.status == 2
-    assert said in answer.err
-    assert len(answer.err.splitlines()) == 1
+    for arguments, said in WRONG:
+        answer = command("trace", "gates.yaml", *arguments)
+        assert answer.status == 2, arguments
+        assert said in answer.err, arguments
+        assert len(answer.err.splitlines()) == 1
 
 
 def test_a_net_of_two_outputs_needs_to_be_told_which(command, folder):
     (folder / "net.yaml").write_text(TWO_PATHS + "  - {name: g, type: TanH, bottom: x1}\n")
     answer = command("trace", "net.yaml", "--input", "x1=1,x2=2")
     assert answer.err == "the net has no loss; say by --output what is to be differentiated; there are: f, g\n"
+
+
+def test_the_one_output_with_derivatives_is_differentiated_through_layers_of_two_tops():
+    """p = l r of the halves of a, and an ArgMax that has no derivative."""
+    layers = """
+    layers:
+      - {name: a, type: Input, shape: [2, 4]}
+      - {name: s, type: Slice, bottom: a, top: [l, r], axis: 1}
+      - {name: p, type: Eltwise, bottom: [l, r], operation: PROD}
+      - {name: best, type: ArgMax, bottom: p}
+      - {name: d, type: Power, bottom: p, scale: 3}
+    """
+    trace = reverse(layers, a=[[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert trace.about == "d"
+    np.testing.assert_array_equal(total(trace, "a"), [[9, 12, 3, 6], [21, 24, 15, 18]])
+    assert local_of(trace, "a", "l").norm == pytest.approx(2)
