@@ -173,11 +173,7 @@ class Point:
             bottoms, weights = self._moving(node, moved)
             if not weights and all(each is None for each in bottoms):
                 continue
-            tangents = [np.empty(self.shape(ref), self.dtype) for ref in node.tops]
-            with self.lent(node) as layer:
-                layer.weight_tangents = weights
-                layer.jvp(self._bottoms(node), self._tops(node), bottoms, tangents)
-            for ref, tangent in zip(node.tops, tangents, strict=True):
+            for ref, tangent in zip(node.tops, self.forward_of(node, bottoms, weights), strict=True):
                 moved[ref] = tangent + given[ref] if ref in given else tangent
         return moved
 
@@ -185,8 +181,8 @@ class Point:
         """The gradients of all blobs and weights that they reach."""
         totals: dict[Key, Array] = dict(seeds)
         for node in reversed(self.nodes):
-            if any(ref in totals for ref in node.tops) and self._can(node):
-                self._add(totals, node, self._backward(node, [self.of(totals, ref) for ref in node.tops]))
+            if any(ref in totals for ref in node.tops) and self.can(node):
+                self._add(totals, node, self.backward_of(node, [self.of(totals, ref) for ref in node.tops]))
         return totals
 
     def hvp(self, given: Moving, seeds: Moving) -> dict[Key, Array]:
@@ -198,31 +194,20 @@ class Point:
         moved, totals = self.jvp(given), dict(seeds)
         changes: dict[Key, Array] = {}
         for node in reversed(self.nodes):
-            if not any(ref in totals for ref in node.tops) or not self._can(node):
+            if not any(ref in totals for ref in node.tops) or not self.can(node):
                 continue
             diffs = [self.of(totals, ref) for ref in node.tops]
             bottoms, weights = self._moving(node, moved)
             if any(ref in changes for ref in node.tops):
-                self._add(changes, node, self._backward(node, [self.of(changes, ref) for ref in node.tops]))
+                self._add(changes, node, self.backward_of(node, [self.of(changes, ref) for ref in node.tops]))
             if weights or any(each is not None for each in bottoms):
                 with self.lent(node) as layer:
                     layer.weight_tangents = weights
                     tops = [Blob.of(blob.data, diff) for blob, diff in zip(self._tops(node), diffs, strict=True)]
                     change = curvature(layer, self._bottoms(node), tops, bottoms, self._down(node))
                 self._add(changes, node, change)
-            self._add(totals, node, self._backward(node, diffs))
+            self._add(totals, node, self.backward_of(node, diffs))
         return changes
-
-    def _backward(self, node: Node, diffs: Sequence[Array]) -> Parts:
-        """The gradients that a layer gives its bottoms and weights."""
-        down = self._down(node)
-        bottoms = [Blob.of(blob.data) for blob in self._bottoms(node)]
-        with self.lent(node) as layer:
-            layer.asked = frozenset(weight.name for weight in node.plan.weights if weight.learned)
-            tops = [Blob.of(blob.data, diff.copy()) for blob, diff in zip(self._tops(node), diffs, strict=True)]
-            layer.backward(tops, down, bottoms)
-            weights = {name: layer.weights[name].diff for name in layer.asked}
-        return [blob.diff if goes else None for blob, goes in zip(bottoms, down, strict=True)], weights
 
     def _add(self, totals: dict[Key, Array], node: Node, parts: Parts) -> None:
         """Add what a layer gives to its bottoms and to its weights, which other layers may share."""
@@ -235,6 +220,29 @@ class Point:
                 totals[key] = totals[key] + part if key in totals else part
 
     # -- one layer -------------------------------------------------------------------------------------------------
+
+    def can(self, node: Node) -> bool:
+        """Whether a layer has anything that a gradient could go to."""
+        return any(self._down(node)) or any(weight.learned for weight in node.plan.weights)
+
+    def forward_of(self, node: Node, bottoms: Sequence[Array | None], weights: Mapping[str, Array]) -> list[Array]:
+        """The tangents of a layer's tops from those of its bottoms (None: stands still) and weights."""
+        tangents = [np.empty(self.shape(ref), self.dtype) for ref in node.tops]
+        with self.lent(node) as layer:
+            layer.weight_tangents = weights
+            layer.jvp(self._bottoms(node), self._tops(node), bottoms, tangents)
+        return tangents
+
+    def backward_of(self, node: Node, diffs: Sequence[Array]) -> Parts:
+        """The gradients that a layer gives its bottoms and weights."""
+        down = self._down(node)
+        bottoms = [Blob.of(blob.data) for blob in self._bottoms(node)]
+        with self.lent(node) as layer:
+            layer.asked = frozenset(weight.name for weight in node.plan.weights if weight.learned)
+            tops = [Blob.of(blob.data, diff.copy()) for blob, diff in zip(self._tops(node), diffs, strict=True)]
+            layer.backward(tops, down, bottoms)
+            weights = {name: layer.weights[name].diff for name in layer.asked}
+        return [blob.diff if goes else None for blob, goes in zip(bottoms, down, strict=True)], weights
 
     @contextmanager
     def lent(self, node: Node) -> Iterator[Layer]:
@@ -261,10 +269,6 @@ class Point:
 
     def _down(self, node: Node) -> list[bool]:
         return [node.propagates(i) for i in range(len(node.bottoms))]
-
-    def _can(self, node: Node) -> bool:
-        """Whether a layer has anything that a gradient could go to."""
-        return any(self._down(node)) or any(weight.learned for weight in node.plan.weights)
 
     def _moving(self, node: Node, moved: Moving) -> tuple[list[Array | None], dict[str, Array]]:
         """The tangents of a layer's bottoms and weights, as far as derivatives go there."""

@@ -19,6 +19,7 @@ VERBS = [
     "check",
     "summary",
     "draw",
+    "trace",
     "time",
     "convert",
     "data",

@@ -25,6 +25,7 @@ from layerkit.cli.summary import summary
 from layerkit.cli.sweep import sweep
 from layerkit.cli.test import test
 from layerkit.cli.time import time
+from layerkit.cli.trace import trace
 from layerkit.cli.train import train
 from layerkit.errors import LayerkitError
 
@@ -92,7 +93,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, predict, check, summary, draw, plot, time, log, convert):
+for _verb in (train, sweep, test, predict, check, summary, draw, trace, plot, time, log, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -168,6 +168,10 @@ class Expression(Layer):
 
     def results(self, graph: Graph, bottoms: Sequence[Node], weights: Mapping[str, Node]) -> list[Node]:
         """The tops as nodes of a graph. Raises ExpressionError where a formula means nothing."""
+        return self._choose(self.named(graph, bottoms, weights))
+
+    def named(self, graph: Graph, bottoms: Sequence[Node], weights: Mapping[str, Node]) -> dict[str, Node]:
+        """Every result as a node of a graph, by its name; the one of `expr` is called "". Raises as `results` does."""
         p = self.params
         names = {**dict(zip(self._bottom_names(len(bottoms)), bottoms, strict=True)), **weights}
         names |= {name: graph.constant(value) for name, value in p.constants.items()}
@@ -178,7 +182,7 @@ class Expression(Layer):
             except ExpressionError as error:
                 error.field, error.inside = ("results", (name,)) if p.results else ("expr", ())
                 raise
-        return self._choose(results)
+        return results
 
     def _bottom_names(self, count: int) -> list[str]:
         """What each bottom is called in formulas. Raises ExpressionError where that is not clear."""

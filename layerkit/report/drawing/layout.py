@@ -7,6 +7,7 @@ left-to-right (LR) and top-to-bottom (TB) are one computation.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,7 @@ from layerkit.report.drawing.frames import frames
 from layerkit.report.drawing.grid import Grid, Place, Point
 from layerkit.report.drawing.picture import Picture
 from layerkit.report.drawing.ranks import Ranked, longest_path, ranked
+from layerkit.report.drawing.routes import Label
 from layerkit.report.drawing.rows import breaks
 
 Direction = Literal["LR", "TB"]
@@ -38,8 +40,8 @@ class Layout:
     tags: tuple[tuple[Place, str], ...]
     routes: tuple[tuple[routes.Route, ...], ...]
     """For each edge of the picture the lines that it is drawn with."""
-    labels: tuple[tuple[Point, str], ...]
-    """Shapes on edges: where the baseline of each begins."""
+    labels: tuple[tuple[Point, Label], ...]
+    """What is written on edges: where the baseline of each begins."""
     frames: tuple[tuple[Place, str], ...]
     """Frames around what was unfolded from one block."""
 
@@ -49,14 +51,17 @@ def arrange(picture: Picture, direction: Direction = "LR") -> Layout:
     ranks = longest_path(len(picture.boxes), picture.edges)
     upright = direction == "TB"
     extents = [_turned(size, upright) for size in map(sizes.box_size, picture.boxes)]
-    labels = routes.labels(picture)
+    labels, distance = routes.labels(picture), routes.apart(picture)
     if upright:  # room for the shapes beside each other under a box
         for box, (along, across) in enumerate(extents):
-            texts = [text for (source, _), text in labels.items() if source == box]
-            extents[box] = (along, max(across, len(texts) * (max(map(sizes.label_width, texts), default=0) + 14)))
+            wide = [label.width for (source, _), label in labels.items() if source == box]
+            extents[box] = (along, max(across, len(wide) * (max(wide, default=0) + 14)))
+    elif picture.doubled:  # room for what is written above and below each other
+        leaving = Counter(source for source, _ in labels)
+        extents = [(along, max(across, leaving[box] * distance)) for box, (along, across) in enumerate(extents)]
     stubs = [0.0] * (max(ranks, default=-1) + 1)
-    for (source, _), text in labels.items():
-        stub = 24.0 if upright else sizes.label_width(text) + 12
+    for (source, _), label in labels.items():
+        stub = 24.0 if upright else label.width + 12
         stubs[ranks[source]] = max(stubs[ranks[source]], stub)
     ends = breaks(ranks, extents, stubs, picture.edges, direction)
     plan = ranked(picture, ranks, ends)
@@ -67,13 +72,14 @@ def arrange(picture: Picture, direction: Direction = "LR") -> Layout:
     grid = Grid(plan, extents, upright)
     for row in plan.rows[1:]:
         stubs.insert(row.start, 0.0)  # nothing is written behind the entry of a row
-    _place(grid, stubs, [edge.ref for edge in picture.edges], any(box.frames for box in picture.boxes))
+    _place(grid, stubs, picture)
     return _finished(picture, grid, direction)
 
 
-def _place(grid: Grid, stubs: list[float], refs: list[routes.Ref], framed: bool) -> None:
+def _place(grid: Grid, stubs: list[float], picture: Picture) -> None:
     """Give every item of the grid its place, row under row."""
     top = 0.0
+    framed = any(box.frames for box in picture.boxes)
     beside = {**BESIDE, "box": BESIDE["box"] + (FRAMED if framed else 0)}
     gutter = GUTTER + (FRAMED if framed else 0)
     for row in grid.plan.rows:
@@ -92,7 +98,7 @@ def _place(grid: Grid, stubs: list[float], refs: list[routes.Ref], framed: bool)
         top += lowest - highest + gutter
         grid.gutters.append(top - gutter / 2)
     grid.stubs = stubs
-    routes.dock(grid, refs)
+    routes.dock(grid, [edge.ref for edge in picture.edges], routes.apart(picture))
     for row in grid.plan.rows:
         at = 0.0
         for rank, items in zip(row, grid.plan.ranks(row), strict=True):
@@ -122,7 +128,7 @@ def _finished(picture: Picture, grid: Grid, direction: Direction) -> Layout:
     for place in (*boxes, *(place for place, _ in (*tags, *framed))):
         points += [(place.x, place.y), (place.x + place.width, place.y + place.height)]
     points += [(x, y - sizes.LABEL) for (x, y), _ in labels]
-    points += [(x + sizes.label_width(text), y) for (x, y), text in labels]
+    points += [(x + label.width, y + (sizes.BELOW if label.below else 0)) for (x, y), label in labels]
     left, top = (min((point[axis] for point in points), default=0.0) for axis in (0, 1))
     right, bottom = (max((point[axis] for point in points), default=0.0) for axis in (0, 1))
     bounds = Place(left, top, right - left, bottom - top)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 INK, QUIET, LINE, PAPER = "#1e293b", "#64748b", "#7c8aa0", "#ffffff"
+VALUE, DERIVATIVE = "#15803d", "#be123c"
+"""What is written above and below an edge, where both are."""
 
 
 class Colour(NamedTuple):
@@ -26,6 +28,9 @@ _FAMILIES = {
     "detection": Colour("#ecfccb", "#76a80c"),
     "loss": Colour("#fee2e2", "#e04848"),
     "metric": Colour("#fce7f3", "#dd4a98"),
+    "primitive": Colour("#fef9c3", "#ca9a04"),
+    "weight": Colour("#cffafe", "#0891b2"),
+    "output": Colour("#ffffff", "#94a3b8"),
 }
 _OTHER = Colour("#f5f5f4", "#78716c")
 _OF_CURVES = ("vision", "attention", "normalization", "recurrent", "loss", "detection", "metric", "data")

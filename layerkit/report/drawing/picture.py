@@ -72,6 +72,9 @@ class Edge:
     target: int
     ref: Ref
     shape: str
+    """What is written above it."""
+    below: str = ""
+    """What is written below it, if anything."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ class Picture:
     subtitle: str
     boxes: tuple[Box, ...]
     edges: tuple[Edge, ...]
+
+    @property
+    def doubled(self) -> bool:
+        """Whether anything is written below edges."""
+        return any(edge.below for edge in self.edges)
 
 
 def of(graph: Graph, *, expand: bool = False) -> Picture:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerkit.graph import Ref
 from layerkit.report.drawing import order, sizes
 from layerkit.report.drawing.grid import Grid, Point
 from layerkit.report.drawing.picture import Picture
 
-__all__ = ["Ref", "Route", "dock", "label_places", "labels", "routes"]
+__all__ = ["Label", "Ref", "Route", "apart", "dock", "label_places", "labels", "routes"]
 
 _LEAVING, _ENTERING = 18.0, 16.0
 """Distance of lines that leave or enter a box; there are shapes on those that leave."""
@@ -20,8 +21,24 @@ _EDGE = 7.0
 _CORNER = 12.0
 _ASIDE = 20.0
 """How far beside a row the line runs that leads to the next one."""
-Labels = Mapping[tuple[int, Ref], str]
-"""Shape of each blob that leaves a box."""
+_DOUBLED = 34.0
+"""The distance of lines that leave a box where something is written below them as well."""
+
+
+class Label(NamedTuple):
+    """What is written on a line."""
+
+    text: str
+    below: str
+
+    @property
+    def width(self) -> float:
+        """In pixels."""
+        return max(sizes.label_width(self.text), sizes.label_width(self.below))
+
+
+Labels = Mapping[tuple[int, Ref], Label]
+"""What is written on each blob that leaves a box."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +56,31 @@ class Route:
         return [point for _, points in self.pieces for point in points]
 
 
-def labels(picture: Picture) -> dict[tuple[int, Ref], str]:
+def labels(picture: Picture) -> dict[tuple[int, Ref], Label]:
     """What is written on what leaves each box."""
-    return {(edge.source, edge.ref): edge.shape for edge in picture.edges}
+    return {(edge.source, edge.ref): Label(edge.shape, edge.below) for edge in picture.edges}
 
 
-def label_places(grid: Grid, texts: Labels) -> Iterator[tuple[Point, str]]:
+def apart(picture: Picture) -> float:
+    """How far from each other lines leave a box."""
+    return _DOUBLED if picture.doubled else _LEAVING
+
+
+def label_places(grid: Grid, texts: Labels) -> Iterator[tuple[Point, Label]]:
     """Each label with the start of its baseline: on the line where this is upright, else above it."""
-    for (box, ref), text in texts.items():
+    for (box, ref), label in texts.items():
         leaves, end = grid.exits[(box, ref)], grid.ends[grid.plan.items[box].rank]
         if grid.upright:
-            yield (leaves - sizes.label_width(text) / 2, end + 16), text
+            yield (leaves - label.width / 2, end + 16), label
         else:
-            yield (end + 8, leaves - 4), text
+            yield (end + 8, leaves - 4), label
 
 
-def dock(grid: Grid, refs: Sequence[Ref]) -> None:
-    """Decide where blobs leave and enter items: in the order of their goals, straight on where that is possible."""
+def dock(grid: Grid, refs: Sequence[Ref], distance: float) -> None:
+    """Decide where blobs leave and enter items: in the order of their goals, straight on where that is possible.
+
+    Those that leave a box do so at a `distance` from each other.
+    """
     targets: dict[tuple[int, Ref], list[int]] = {}
     sources: dict[int, dict[int, Ref]] = {}
     for ref, ways in zip(refs, grid.plan.ways, strict=True):
@@ -68,7 +93,7 @@ def dock(grid: Grid, refs: Sequence[Ref]) -> None:
     for item, blobs in leaving.items():
         goals = {ref: _mean([_seen(grid, item, other) for other in targets[(item, ref)]]) for ref in blobs}
         blobs.sort(key=lambda ref: (goals[ref], ref))
-        step = grid.extents[item][1] / len(blobs) if grid.upright else _LEAVING
+        step = grid.extents[item][1] / len(blobs) if grid.upright else distance
         wanted = [goals[ref] if len(blobs) > 1 else grid.middle[item] for ref in blobs]
         for ref, across in zip(blobs, _docked(grid, item, wanted, step), strict=True):
             grid.exits[(item, ref)] = across

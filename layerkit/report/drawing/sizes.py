@@ -7,6 +7,8 @@ from layerkit.report.drawing.picture import Box
 
 NAME, TEXT, LABEL = 13.0, 11.0, 10.0
 """Font sizes of names, of what stands under them, and of the shapes on edges."""
+BELOW = 16.0
+"""From the baseline of what is written above an edge to that of what is written below it."""
 MARGIN = 11.0
 """Between a box's edge and its text."""
 STRIP = 20.0

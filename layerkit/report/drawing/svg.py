@@ -51,14 +51,18 @@ def _lines(picture: Picture, layout: Layout, titles: bool) -> Iterator[str]:
     for place, name in layout.frames:
         yield _rect(place, 12, 'fill="#f8fafc" stroke="#cbd5e1" stroke-dasharray="4 3" class="frame"')
         yield _write(place.x + 10, place.y + 14, shorten(name), sizes.LABEL, f'fill="{palette.QUIET}"')
-    for edge, routes in zip(picture.edges, layout.routes, strict=True):
-        yield from _edge(picture, edge, routes, layout.direction, titles)
-    for (x, y), text in layout.labels:
+    for index, (edge, routes) in enumerate(zip(picture.edges, layout.routes, strict=True)):
+        yield from _edge(picture, index, edge, routes, layout.direction, titles)
+    for index, ((x, y), label) in enumerate(layout.labels):
         if layout.direction == "TB":  # the line runs behind it
-            plate = Place(x - 1, y - sizes.LABEL, sizes.label_width(text) + 2, sizes.LABEL + 3)
+            plate = Place(x - 1, y - sizes.LABEL, label.width + 2, sizes.LABEL + 3)
             yield _rect(plate, 2, f'fill="{palette.PAPER}"')
         halo = f'stroke="{palette.PAPER}" stroke-width="3" stroke-linejoin="round" paint-order="stroke"'
-        yield _write(x, y, text, sizes.LABEL, f'fill="{palette.QUIET}" {halo} class="shape"')
+        fill = palette.VALUE if picture.doubled else palette.QUIET
+        yield _write(x, y, label.text, sizes.LABEL, f'fill="{fill}" {halo} class="shape" id="above{index}"')
+        if label.below:
+            looks = f'fill="{palette.DERIVATIVE}" {halo} class="below" id="below{index}"'
+            yield _write(x, y + sizes.BELOW, label.below, sizes.LABEL, looks)
     for place, text in layout.tags:
         yield '<g class="tag">' + _rect(place, 9, f'fill="{palette.PAPER}" stroke="{palette.LINE}"')
         yield _centred(place.x + place.width / 2, place.y + 12.5, text, sizes.LABEL) + "</g>"
@@ -68,10 +72,13 @@ def _lines(picture: Picture, layout: Layout, titles: bool) -> Iterator[str]:
     yield "</svg>"
 
 
-def _edge(picture: Picture, edge: Edge, routes: tuple[Route, ...], direction: str, titles: bool) -> Iterator[str]:
+def _edge(
+    picture: Picture, index: int, edge: Edge, routes: tuple[Route, ...], direction: str, titles: bool
+) -> Iterator[str]:
     ends = [quoteattr(picture.boxes[index].name) for index in (edge.source, edge.target)]
     title = _title(f"{edge.ref.name} {edge.shape}", titles)
-    yield f'<g class="edge" data-from={ends[0]} data-to={ends[1]} data-blob={quoteattr(edge.ref.name)}>{title}'
+    about = f"data-from={ends[0]} data-to={ends[1]} data-blob={quoteattr(edge.ref.name)}"
+    yield f'<g class="edge" id="edge{index}" {about}>{title}'
     for route in routes:
         path = " ".join(command + " ".join(_point(point) for point in points) for command, points in route.pieces)
         yield f'<path d="{path}" fill="none" stroke="{palette.LINE}" stroke-width="1.6"/>'
@@ -94,7 +101,8 @@ def _arrow(tip: Point, direction: str) -> str:
 def _box(index: int, box: Box, place: Place, titles: bool) -> Iterator[str]:
     kind = "block" if box.folded else "layer"
     yield f'<g id="box{index}" class="box {kind}" data-name={quoteattr(box.name)}>'
-    head = Place(place.x, place.y, place.width, sizes.head(box))
+    spare = place.height - sizes.box_size(box)[1]  # of a box that grew because much leaves it
+    head = Place(place.x, place.y + spare / 2, place.width, sizes.head(box))
     colour = palette.colour(box.family)
     middle = place.x + place.width / 2
     edge = f'stroke="{colour.edge}" stroke-width="1.4"'
