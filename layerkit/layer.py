@@ -297,6 +297,9 @@ class SampleInfo(Strict):
     mean_shape: list[int] = Field([], description="Shape of the mean image that is subtracted; empty: there is none.")
     channel_order: Literal["RGB", "BGR"] = Field("RGB", description="Order of three channels in the net's input.")
     class_names: list[str] = Field([], description="Names of the classes, by label.")
+    table: dict[str, Any] | None = Field(
+        None, description="Of samples of a table: its columns, their categories and means, so that others are read so."
+    )
 
     _mean_image: Array | None = PrivateAttr(None)
 

@@ -195,6 +195,23 @@ def test_mean_names_the_image_of_another_size(command):
     np.testing.assert_allclose(np.load("m.npy"), mean[::-1], rtol=1e-6)  # the layer's order is BGR
 
 
+def test_mean_leaves_out_what_does_not_fit_and_says_so(command):
+    write_images(4)
+    write_image("1.png", 9, 3)
+    Path("2.png").write_bytes(b"no image")
+    run = ("data", "mean", "list.txt", "-o", "m.npy", "--skip")
+    answer = command(*run)
+    assert answer.status == 0
+    lines = answer.err.splitlines()
+    assert lines[0].startswith("left out: 'list.txt', line 2, '1.png': it is 3x9x3, but the first is 3x4x5")
+    assert lines[1].startswith("left out: 'list.txt', line 3: '2.png' is no image that can be read")
+    assert lines[2] == "wrote m.npy: the mean of 2 samples of list.txt, channels in the order RGB; 2 left out"
+    images = [pixels(name).transpose(2, 0, 1) for name in ("0.png", "3.png")]
+    np.testing.assert_allclose(np.load("m.npy"), np.mean(images, axis=0), rtol=1e-6)
+    Path("list.txt").write_text("2.png 0\n")
+    assert command(*run).status == 2
+
+
 # -- fetch -------------------------------------------------------------------------------------------------------------
 
 

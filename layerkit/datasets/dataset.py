@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
@@ -61,6 +61,10 @@ class Dataset(Tagged):
         A net that was trained with another file would take such a sample for something else. Raises DataError.
         """
         return ""
+
+    def trained_with(self, table: Mapping[str, Any]) -> Dataset:
+        """The dataset whose files are read as those were that a net was trained with; see `Header.table`."""
+        return self
 
     def no_source(self, source: str | None) -> None:
         """Raise DataError if a set that needs no files is given a path."""

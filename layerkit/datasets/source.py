@@ -36,6 +36,8 @@ class Header:
     """Order that a net gets three channels in unless it asks for another; of samples themselves it is RGB always."""
     feature_names: tuple[str, ...] = ()
     """Names of the numbers that a sample of a table has, in their order."""
+    table: Mapping[str, Any] | None = None
+    """Of a table: what it has taught of its columns, as plain data, so that others are read as it was."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:
@@ -55,6 +57,8 @@ class Source:
     """Names, shapes and types of its arrays, and class names."""
     in_memory: bool = False
     """Whether samples lie in memory, so that reading them costs next to nothing."""
+    note: str = ""
+    """What somebody who wants an answer for each sample is to be told, in words that follow the source's name."""
     starts: Sequence[int] | None = None
     """Where samples lie in several files of which one is held at a time: each file's first number, then the length."""
 
@@ -104,6 +108,10 @@ class Source:
     def place(self, index: int) -> str:
         """How messages name a sample: by its file, where it has one of its own."""
         return f"sample {index}"
+
+    def mark(self, index: int) -> str:
+        """What answers put behind the source's name to tell its samples apart."""
+        return f"[{index}]"
 
     def verify(self) -> None:
         """Raise DataError for samples that are known to be missing before any is read."""

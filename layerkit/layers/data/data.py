@@ -140,7 +140,8 @@ class Data(BatchedSource):
     def samples(self) -> SampleInfo:
         """Top 0's samples, from the dataset's headers. Raises as `plan` does."""
         header = self._describe()
-        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
+        table = header.table if self._names(header)[0] == "data" else None
+        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names, table)
 
     def class_names(self) -> Sequence[str]:
         return () if self._planned is None else self._planned.class_names

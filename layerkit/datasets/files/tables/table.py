@@ -59,6 +59,10 @@ class Table:
     class_names: tuple[str, ...]
     """Names of the classes, by label, where the label is text."""
     feature_names: tuple[str, ...]
+    rows: Array
+    """The number of each row in the file, from 0 on, (rows,)."""
+    dropped: int
+    """How many rows were dropped."""
 
     @property
     def arrays(self) -> dict[str, Array]:
@@ -106,19 +110,28 @@ def like(known: Columns, layout: Layout, unlabelled: bool = False) -> Columns:
         counts = f"{layout.width} columns{'' if layout.names else ' and no header'}"
         known_counts = f"{other.width} columns{'' if other.names else ' and no header'}"
         raise DataError(f"'{layout.path}' has {counts}, but '{other.path}' has {known_counts}")
+    return matched(known, layout, unlabelled)
+
+
+def matched(known: Columns, layout: Layout, unlabelled: bool) -> Columns:
+    """As `like`, for a layout that is known to fit: by name where `known` has names, or else by number."""
+    other = known.layout
 
     def there(column: Column) -> Column:
-        name = other.names[column.index] if other.names else column.index + 1
-        return replace(column, index=layout.find(name))
+        if other.names:
+            return replace(column, index=layout.find(other.names[column.index]))
+        behind = unlabelled and known.label is not None and column.index > known.label.index
+        return replace(column, index=column.index - behind)
 
     label = None if known.label is None or unlabelled else there(known.label)
     return Columns(layout, tuple(map(there, known.features)), label)
 
 
-def read(columns: Columns, missing: Missing, learned: bool) -> Table:
+def read(columns: Columns, missing: Missing, learned: bool, label_may_lack: bool = False) -> Table:
     """The table. `learned` says that categories and means are those of `columns`; else they become this file's own.
 
-    Raises DataError, naming line and column.
+    With `label_may_lack` a table without any value in the label's column has no labels. Raises DataError, naming line
+    and column.
     """
     layout, texts = columns.layout, [each for each in columns.used if each.is_text]
     fixed: dict[int, Codes | None] = {
@@ -129,11 +142,16 @@ def read(columns: Columns, missing: Missing, learned: bool) -> Table:
         for each in texts:
             _check_categories(columns, each, codes[each.index], len(values))
         columns = _learn(columns, values, codes)
-    values = _present(columns, values, missing)
+    if label_may_lack and columns.label is not None and np.isnan(values[:, columns.label.index]).all():
+        columns = replace(columns, label=None)
+    rows = _kept(columns, values, missing)
+    dropped = len(values) - len(rows)
+    values = values[rows] if dropped else values
+    _fill(columns, values, missing)
     data, names = _features(columns, values)
     if columns.label is None:
-        return Table(columns, data, None, (), names)
-    return Table(columns, data, _label(columns.label, values), columns.label.categories, names)
+        return Table(columns, data, None, (), names, rows, dropped)
+    return Table(columns, data, _label(columns.label, values), columns.label.categories, names, rows, dropped)
 
 
 def _check_categories(columns: Columns, column: Column, codes: Codes, rows: int) -> None:
@@ -173,8 +191,8 @@ def _learn(columns: Columns, values: Array, codes: dict[int, Codes]) -> Columns:
     return Columns(columns.layout, tuple(map(learned, columns.features)), label)
 
 
-def _present(columns: Columns, values: Array, missing: Missing) -> Array:
-    """The values without missing ones; a category that is missing stays NaN. Raises DataError."""
+def _kept(columns: Columns, values: Array, missing: Missing) -> Array:
+    """The numbers of the rows that stay, int64. Raises DataError where a value is too large, or may not be missing."""
     layout, used = columns.layout, columns.used
     indices = [each.index for each in used]
     too_large = np.abs(values[:, indices]) > _LARGEST
@@ -184,7 +202,7 @@ def _present(columns: Columns, values: Array, missing: Missing) -> Array:
         raise DataError(f"{layout.place(int(row), indices[at])}: the value must be finite in single precision: {value}")
     absent = np.isnan(values[:, indices])
     if missing == "drop":
-        kept: Array = values[~absent.any(axis=1)]
+        kept = np.flatnonzero(~absent.any(axis=1))
         if not len(kept):
             raise DataError(f"'{layout.path}': in each row a value is missing, so 'missing: drop' leaves none")
         return kept
@@ -193,11 +211,15 @@ def _present(columns: Columns, values: Array, missing: Missing) -> Array:
         row, at = np.argwhere(wrong)[0]
         ways = "mean, zero or drop" if missing == "error" else "drop, which is the only way for a label"
         raise DataError(f"{layout.place(int(row), indices[at])}: the value is missing; say 'missing: {ways}'")
+    return np.arange(len(values))
+
+
+def _fill(columns: Columns, values: Array, missing: Missing) -> None:
+    """Write numbers where they are missing; a category that is missing stays NaN."""
     for each in columns.features:
         if not each.is_text:
             cells = values[:, each.index]
             cells[np.isnan(cells)] = each.mean if missing == "mean" else 0.0
-    return values
 
 
 def _features(columns: Columns, values: Array) -> tuple[Array, tuple[str, ...]]:
