@@ -132,6 +132,7 @@ class ArraySource(Source):
     def __init__(self, where: str, arrays: Mapping[str, Array], class_names: Iterable[str] = ()):
         names = tuple(class_names)
         check(where, arrays, names)
+        self._where = where
         self._arrays = dict(arrays)
         self.header = Header.of(arrays, names)
 
@@ -142,6 +143,10 @@ class ArraySource(Source):
         for name, into in out.items():
             self._arrays[name].take(indices, axis=0, out=into, mode="clip")  # "raise" would go through a buffer
         return tuple(out.values())
+
+    def place(self, index: int) -> str:
+        """The sample's number, and where it lies."""
+        return f"sample {index} of {self._where}"
 
 
 def in_order(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class MappedSource(Source):
                 raise DataError(f"{self._where}: {what}; every value must be finite")
         return tuple(out.values())
 
+    def place(self, index: int) -> str:
+        """The sample's number in its file."""
+        return f"sample {index} of {self._where}"
+
     def close(self) -> None:
         """Let go of the files."""
         self._rows = {}

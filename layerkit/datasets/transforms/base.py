@@ -6,7 +6,7 @@ place in the list, so that a sample is treated the same in whatever batch, proce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -73,6 +73,8 @@ class Samples:
     draws: Draws = field(default_factory=Draws)
     classes: int = 0
     """How many classes the dataset names; 0 where it names none."""
+    place: Callable[[int], str] = "sample {}".format
+    """How messages name a sample, by its number."""
     position: int = 0
     """The transform's place in the list, from 1 on; its numbers differ from those of any other place."""
     own: bool = False

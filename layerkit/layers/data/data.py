@@ -100,7 +100,9 @@ class Data(BatchedSource):
             "smaller batch, drop leaves it out; by default wrap in the train phase and keep in others.",
         )
         on_error: Literal["stop", "skip"] = Field(
-            "stop", description="What a sample that cannot be read does: stop the run, or be left out of its batch."
+            "stop",
+            description="What a sample that cannot be read, or does not fit a crop or transform, does: stop the run, "
+            "or be left out of its batch.",
         )
 
         by_part: ClassVar[frozenset[str]] = frozenset({"parts"})
