@@ -115,6 +115,16 @@ def load(path: AnyPath) -> tuple[dict[str, Array], dict[str, str]]:
     return arrays, notes
 
 
+def load_member(path: AnyPath, name: str) -> Array:
+    """One array of an .npz file; no other is read. Raises SnapshotError as `load` does, and where there is none."""
+    _suffix(path, (".npz",), "read")
+    with _reading(path, "npz"), zipfile.ZipFile(path) as archive:
+        for found, info in _members(path, archive):
+            if found == name:
+                return _read_member(path, archive, info)
+    raise SnapshotError(f"{_name(path)} holds no array {name!r}")
+
+
 def load_one(path: AnyPath) -> Array:
     """The array of an .npy file, or the only one of an .npz or .safetensors file.
 
@@ -392,4 +402,15 @@ def size_text(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-__all__ = ["ArrayHeader", "header", "load", "load_one", "mapped", "metadata", "save", "write_bytes", "write_text"]
+__all__ = [
+    "ArrayHeader",
+    "header",
+    "load",
+    "load_member",
+    "load_one",
+    "mapped",
+    "metadata",
+    "save",
+    "write_bytes",
+    "write_text",
+]

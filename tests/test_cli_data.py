@@ -86,6 +86,15 @@ def test_info_of_a_run_says_what_its_layer_reads(command):
     assert "train" not in out
 
 
+def test_info_tells_images_that_have_their_channels_last(command):
+    hint = "the channels seem to come last, and x.transpose(0, 3, 1, 2) puts them where a net takes them"
+    save(data=np.zeros((2, 6, 5, 3)))
+    assert f"\ndata: {hint}\n" in command("data", "info", "own.npz").out
+    assert command("data", "info", "own.npz", "--sheet", "s.png").err.endswith(f"the samples are 6x5x3; {hint}\n")
+    save(data=np.zeros((2, 3, 5, 3)))
+    assert hint not in command("data", "info", "own.npz").out
+
+
 def test_info_counts_what_cannot_be_read(command):
     write_images(5)
     write_image("3.png", 2, 7)

@@ -264,6 +264,10 @@ def test_blobs_without_a_file_are_printed(predict):
         (("bad.png",), "bad.png is no image that can be read: "),
         (("none.png",), "there is no file, folder or known set 'none.png'\n"),
         (("short.npy",), "short.npy[0]: it is 7, but the net takes samples of 1x8x8, 64 numbers\n"),
+        (
+            ("last.npy",),
+            "last.npy[0]: it is 8x8x1, but the net takes samples of 1x8x8; the channels seem to come last, ",
+        ),
         (("one.npy",), "one.npy holds a single number, not samples of 1x8x8\n"),
         (("parity",), "parity[0]: it is 32x2, but the net takes samples of 1x8x8\n"),
         (("words.csv",), "words.csv:2: 'b' is no number; a table with texts is read as a dataset, by --kind\n"),
@@ -280,7 +284,12 @@ def test_what_can_be_mended_is_one_sentence(predict, arguments, sentence):
     Path("bad.png").write_bytes(b"no image")
     Path("words.csv").write_text("x,y\n3,b\n")
     Path("empty").mkdir()
-    for name, array in {"short": np.zeros((2, 7)), "one": np.array(3.0), "whole": np.zeros((2, 1, 8, 8))}.items():
+    for name, array in {
+        "short": np.zeros((2, 7)),
+        "one": np.array(3.0),
+        "last": np.zeros((2, 8, 8, 1)),
+        "whole": np.zeros((2, 1, 8, 8)),
+    }.items():
         np.save(f"{name}.npy", array)
     answer = predict(*arguments)
     assert answer.status == 2

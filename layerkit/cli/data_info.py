@@ -80,6 +80,7 @@ def _write_sheet(path: Path, source: Source) -> None:
 
 
 def _print(facts: PartFacts) -> None:
+    from layerkit.datasets.transforms.base import channels_hint
     from layerkit.report import histogram
 
     typer.echo(f"{facts.part}: {facts.samples:,} samples")
@@ -88,6 +89,8 @@ def _print(facts: PartFacts) -> None:
     titles = ("array", "shape", "type", "min", "max", "mean", "std")
     table.show(titles, map(_cells, facts.arrays), right=titles[3:])
     for each in facts.arrays:
+        if hint := channels_hint(each.shape):
+            typer.echo(f"{each.name}: {hint.removeprefix('; ')}")
         if each.channel_means:
             means, stds = (" ".join(f"{x:.2f}" for x in of) for of in (each.channel_means, each.channel_stds))
             typer.echo(f"channels of {each.name}: means {means}, stds {stds}")

@@ -10,6 +10,7 @@ from layerkit.blob import Array, shape_text
 from layerkit.datasets.files.decode import expect_pillow
 from layerkit.datasets.optional import need
 from layerkit.datasets.source import Source
+from layerkit.datasets.transforms.base import channels_hint
 from layerkit.errors import DataError
 
 ROWS = 20
@@ -37,7 +38,8 @@ def contact_sheet(source: Source) -> Any:
     """
     name, shape = next(iter(source.header.shapes.items()))
     if len(shape) != 3 or shape[0] not in (1, 3):
-        raise DataError(f"only images of 1 or 3 channels make a contact sheet, and the samples are {shape_text(shape)}")
+        what = f"{shape_text(shape)}{channels_hint(shape)}"
+        raise DataError(f"only images of 1 or 3 channels make a contact sheet, and the samples are {what}")
     rows = _rows(source)
     shown = {index: _sample(source, name, index) for row in rows for index in row.indices}
     found = [image for image in shown.values() if image is not None]

@@ -21,7 +21,7 @@ from layerkit.datasets.kinds import kind_of
 from layerkit.datasets.picture import Picture
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.selection import Selection
-from layerkit.datasets.transforms.base import shape_words
+from layerkit.datasets.transforms.base import channels_hint, shape_words
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
 from layerkit.report import samples
@@ -211,6 +211,7 @@ class Reader:
             wanted = shape_words(self.shape)
             if data.ndim == 1 and len(self.shape) > 1 and 0 not in self.shape:
                 wanted += f", {math.prod(self.shape)} numbers"
+            wanted += channels_hint(data.shape)
             raise DataError(f"{place}: it is {shape_text(data.shape)}, but the net takes samples of {wanted}")
         return Sample(place, data, label)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.datasets.files import decode
-from layerkit.datasets.files.lists import Listed, expect_files, expect_inside
+from layerkit.datasets.files.lists import Listed, absent, expect_files, expect_inside
 from layerkit.datasets.picture import Picture
 from layerkit.datasets.source import Header, Source, check_label
 from layerkit.errors import DataError
@@ -129,4 +129,4 @@ def _named(listed: Listed) -> Iterator[str]:
     try:
         yield f"{listed.place}: {listed.path!r}"
     except FileNotFoundError:
-        raise DataError(f"{listed.place}: there is no file {listed.path!r}") from None
+        raise DataError(absent(listed)) from None

@@ -192,6 +192,13 @@ def shape_words(shape: Shape) -> str:
     return "x".join(str(length or letters.get(i, "?")) for i, length in enumerate(shape))
 
 
+def channels_hint(shape: Shape) -> str:
+    """What to do with samples of this shape if they look like images with their channels last; or nothing."""
+    if len(shape) != 3 or shape[-1] not in (1, 3) or shape[0] in (1, 3):
+        return ""
+    return "; the channels seem to come last, and x.transpose(0, 3, 1, 2) puts them where a net takes them"
+
+
 def two(value: Sequence[float], low: float | None = None) -> tuple[float, float]:
     """A range that is written as one number or two: of one number x it is -x..x, or `low`..x."""
     if len(value) == 2:
