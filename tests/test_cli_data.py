@@ -8,6 +8,7 @@ import pytest
 from data_tools import IMAGES, digits, listing, pixels, write_image, write_images
 
 from layerkit.datasets.files import blobproto
+from layerkit.datasets.kinds import KINDS
 from layerkit.datasets.public import fetch as fetching
 from layerkit.datasets.transforms import read_mean
 from layerkit.datasets.transforms.resampling import bilinear
@@ -82,7 +83,7 @@ def test_info_reads_as_people_do(command):
 
 def test_info_of_a_run_says_what_its_layer_reads(command):
     out = command("data", "info", "configs/mlp.yaml", "--part", "test").out
-    assert out.startswith("What layer 'digits' (Data) reads.\n\ntest: 360 samples\n")
+    assert out.startswith("digits: What layer 'digits' (Data) reads.\n\ntest: 360 samples\n")
     assert "train" not in out
 
 
@@ -110,6 +111,25 @@ def test_info_counts_what_cannot_be_read(command):
 def test_info_without_a_source_lists_the_kinds(command):
     out = command("data", "info").out
     assert all(f"\n{name} " in out for name in ("digits", "mnist", "npz", "spirals"))
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("\n") == len(KINDS) + 1  # a line each
+
+
+def test_info_of_a_folder_with_parts_lists_each_once(command):
+    for name in ("train/ant", "train/bee", "val/bee"):
+        Path("pets", name).mkdir(parents=True)
+        write_image(f"pets/{name}/a.png")
+    found = json.loads(command("data", "info", "pets", "--json").out)
+    assert [(each["part"], each["samples"]) for each in found["parts"]] == [("train", 2), ("validation", 1)]
+    assert command("data", "info", "pets", "--part", "test").out.count("test: 1 samples\n") == 1
+
+
+def test_info_names_the_kind(command):
+    write_images(2)
+    Path("run.yaml").write_text(IMAGES)
+    for source, kind in (("digits", "digits"), ("configs/mlp.yaml", "digits")):
+        assert json.loads(command("data", "info", source, "--part", "train", "--json").out)["kind"] == kind
+    assert json.loads(command("data", "info", "run.yaml", "--json").out)["kind"] == "ImageData"
 
 
 def test_info_takes_fields_of_a_kind(command):
@@ -266,11 +286,27 @@ def test_fetch_says_what_it_fetches_and_where_it_is(command, monkeypatch):
         (("convert", "spirals", "tree"), "holds images of 1 or 3 channels of bytes, but the samples are 2 of float32"),
         (("mean", "parity", "-o", "m.npy"), "a mean image needs samples of channels x height x width, not 32x2"),
         (("mean", "digits", "-o", "m.txt"), "its name must end in .binaryproto or .npy"),
+        (
+            ("info", "photos.zip"),
+            "'photos.zip' is an archive, and no source by itself: unpack it, and give the file or ",
+        ),
+        (("info", "photos.zip", "--kind", "image_folder"), "'photos.zip' is an archive, and no source by itself: "),
+        (
+            ("info", "zip.yaml"),
+            "layer 'd' (Data): 'Fashion-MNIST.tar.gz' is an archive, and no source by itself: `layerkit data ",
+        ),
+        (
+            ("info", "Fashion-MNIST.tar.gz"),
+            "`layerkit data fetch fashion_mnist --from Fashion-MNIST.tar.gz` takes the ",
+        ),
         (("fetch", "mnits"), "there is no public dataset 'mnits'; did you mean 'mnist'?"),
         (("fetch", "mnist", "--from", "nowhere"), "there is no folder or archive 'nowhere'"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(command, arguments, sentence):
+    for name in ("photos.zip", "Fashion-MNIST.tar.gz"):
+        Path(name).write_bytes(b"PK")
+    Path("zip.yaml").write_text("layers: [{name: d, type: Data, source: Fashion-MNIST.tar.gz, batch_size: 2}]\n")
     before = listing()
     answer = command("data", *arguments)
     assert answer.status == 2

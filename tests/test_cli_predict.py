@@ -276,12 +276,17 @@ def test_blobs_without_a_file_are_printed(predict):
         (("digits", "--blob", "fc1", "-o", "f"), "'f' would be a folder of images, which cannot hold blobs"),
         (("digits", "--blob", "fc1", "-o", "f.xyz"), "its name must end in .npz, "),
         (("digits", "whole.npy", "--blob", "fc1", "-o", "f.npz"), "some inputs have labels and others have none"),
+        (
+            ("photos.zip",),
+            "'photos.zip' is an archive, and no source by itself: unpack it, and give the file or folder",
+        ),
         (("empty",), "'empty' does not tell by its name of which kind it is"),
         (("digits", "--weights", "w.npz"), "--weights goes with a YAML file; a snapshot has its own\n"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(predict, arguments, sentence):
     Path("bad.png").write_bytes(b"no image")
+    Path("photos.zip").write_bytes(b"PK")
     Path("words.csv").write_text("x,y\n3,b\n")
     Path("empty").mkdir()
     for name, array in {

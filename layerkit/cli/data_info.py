@@ -49,7 +49,7 @@ def info(
         table.show(("dataset", "what it is"), samples.kinds())
         return
     found = samples.find(source, kind, fields or [])
-    parts = list(found.parts) if part is None else [found.choose(part)]
+    parts = list(found.own_parts) if part is None else [found.choose(part)]
     facts = []
     for name in parts:
         opened = found.open(name)
@@ -61,7 +61,7 @@ def info(
     if as_json:
         typer.echo(json.dumps({"source": source, "kind": found.kind, "parts": [asdict(each) for each in facts]}))
         return
-    typer.echo(found.kind)
+    typer.echo(f"{found.kind}: {found.about}")
     for each in facts:
         typer.echo("")
         _print(each)

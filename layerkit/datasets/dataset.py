@@ -40,6 +40,10 @@ class Dataset(Tagged):
         """The parts that it has at a path; by default the same everywhere."""
         return self.parts
 
+    def own_parts(self, source: str | None) -> tuple[str, ...]:
+        """Those of `parts_at` that are not another one by another name."""
+        return self.parts_at(source)
+
     def describe(self, source: str | None, part: str) -> Header:
         """What the samples are, from headers and known facts. Raises DataError for what is missing, broken or unfit."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")

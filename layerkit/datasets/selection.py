@@ -14,6 +14,7 @@ from layerkit.datasets import registered
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.kinds import KINDS, kind_of
 from layerkit.datasets.picture import Picture
+from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError, UnknownNameError, did_you_mean
@@ -167,6 +168,7 @@ def _kind(dataset: str | Dataset | None, source: str | None) -> Dataset:
     kind = kind_of(source)
     if kind is None:
         _expect_something(Path(source))
+        expect_none(source)
         raise DataError(
             f"{source!r} does not tell by its name of which kind it is; name its dataset too, one of: "
             f"{', '.join(name for name, each in KINDS.items() if not each.parts)}"

@@ -19,6 +19,7 @@ from layerkit.datasets.files.tables.csv_files import Csv
 from layerkit.datasets.files.tables.layout import inspect, is_number
 from layerkit.datasets.kinds import kind_of
 from layerkit.datasets.picture import Picture
+from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.selection import Selection
 from layerkit.datasets.transforms.base import channels_hint, shape_words
@@ -85,6 +86,7 @@ class Reader:
         elif suffix in (".yaml", ".yml") or path.is_dir() or kind_of(name) is not None:
             yield from self._of_dataset(name)
         else:
+            expect_none(name)
             yield from self._usable(partial(self._of_image, name))
 
     def _usable(self, make: Callable[[], Sample]) -> Iterator[Sample]:

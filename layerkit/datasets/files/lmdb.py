@@ -21,11 +21,11 @@ _SLACK = 20  # bytes by which Datums of one shape differ, for their labels are o
 
 
 class Lmdb(Named):
-    """Samples of an LMDB database, in the order of their keys, as Caffe's Data layer reads them.
+    """Samples of an LMDB database, as Caffe's Data layer reads them.
 
-    Colour images are stored blue, green, red, and encoded ones are put in that order by Caffe. A net gets them so
-    unless the layer's `channel_order` is RGB. Data that are stored as floats stay as they are. Where no names of the
-    classes are given, a file `class_names.txt` in the folder has them, one a line.
+    They come in the order of their keys. Colour images are stored blue, green, red, and encoded ones are put in that
+    order by Caffe. A net gets them so unless the layer's `channel_order` is RGB. Data that are stored as floats stay
+    as they are. Where no names of the classes are given, a file `class_names.txt` in the folder has them, one a line.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
