@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from layerkit.blob import Array
+from layerkit.blob import Array, Shape
 from layerkit.datasets import registered
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.kinds import KINDS, kind_of
@@ -96,6 +96,10 @@ class Subset(Source):
     def sample(self, index: int) -> Mapping[str, Array]:
         """A sample of the other source."""
         return self._source.sample(int(self._indices[index]))
+
+    def shape_of(self, index: int) -> Shape:
+        """That of a sample of the other source."""
+        return self._source.shape_of(int(self._indices[index]))
 
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """A sample of the other source; see Source."""

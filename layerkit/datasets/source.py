@@ -90,6 +90,10 @@ class Source:
         arrays = self.read(np.array([index]))
         return {name: array[0] for name, array in zip(self.header.shapes, arrays, strict=True)}
 
+    def shape_of(self, index: int) -> Shape:
+        """The shape of a sample's first array; of an image in a file, by the file's header. Raises DataError."""
+        return tuple(next(iter(self.sample(index).values())).shape)
+
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """As `sample`; but an image may not be an array yet, so that less than all of it need become one."""
         return self.sample(index)

@@ -56,6 +56,13 @@ class ImageFiles(Source):
         data, label = self._read(index)
         return {"data": data.pixels(), "label": label}
 
+    def shape_of(self, index: int) -> Shape:
+        """An image's shape, by its header."""
+        listed = self._listed[index]
+        if self._root is not None:
+            expect_inside(listed, self._root)
+        return (3 if self._color else 1, *size_of(listed, self._min_side))
+
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """An image that is no array yet, and its label."""
         data, label = self._read(index)

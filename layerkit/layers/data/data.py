@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from layerkit.blob import Shape
+from layerkit.blob import Shape, shape_text
 from layerkit.datasets import AnyDataset, Header, Selection, select
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
+from layerkit.datasets.transforms.base import channels_hint
 from layerkit.errors import DataError, ShapeError, UnknownNameError
 from layerkit.layer import Plan, SampleInfo
 from layerkit.layers.data.ahead import LoadingParams, opened
-from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays
+from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays, unfit_image
 from layerkit.registry import register
 
 
@@ -155,6 +156,13 @@ class Data(BatchedSource):
         except DataError as error:
             return str(error)
         return None
+
+    def doubts(self) -> str | None:
+        header = self._describe()
+        shape = header.shapes[self._names(header)[0]]
+        if hint := channels_hint(shape):
+            return f"its samples are {shape_text(shape)}{hint}"
+        return unfit_image(self.maker()) if header.varies else None
 
     def maker(self) -> BatchMaker:
         p, header = self.params, self._describe()

@@ -18,7 +18,7 @@ from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize,
 from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
 from layerkit.layers.data.ahead import LoadingParams, opened
-from layerkit.layers.data.batches import BatchedSource, draws_of
+from layerkit.layers.data.batches import BatchedSource, draws_of, unfit_image
 from layerkit.registry import register
 
 
@@ -106,6 +106,9 @@ class ImageData(BatchedSource):
             on_error=p.on_error,
             skip=self.rand_skip(),
         )
+
+    def doubts(self) -> str | None:
+        return None if self._own_sizes(self._pipeline()) else unfit_image(self.maker())
 
     def depth(self) -> int:
         return 0 if self._own_sizes(opened(self, self._maker).pipeline) else super().depth()
