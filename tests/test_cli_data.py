@@ -12,7 +12,7 @@ from layerkit.datasets.kinds import KINDS
 from layerkit.datasets.public import fetch as fetching
 from layerkit.datasets.transforms import read_mean
 from layerkit.datasets.transforms.resampling import bilinear
-from layerkit.report import histogram
+from layerkit.report import contact_sheet, histogram
 
 RNG = np.random.default_rng(11)
 
@@ -88,7 +88,7 @@ def test_info_of_a_run_says_what_its_layer_reads(command):
 
 
 def test_info_tells_images_that_have_their_channels_last(command):
-    hint = "the channels seem to come last, and x.transpose(0, 3, 1, 2) puts them where a net takes them"
+    hint = "the channels seem to come last: x.transpose(0, 3, 1, 2) puts them first"
     save(data=np.zeros((2, 6, 5, 3)))
     assert f"\ndata: {hint}\n" in command("data", "info", "own.npz").out
     assert command("data", "info", "own.npz", "--sheet", "s.png").err.endswith(f"the samples are 6x5x3; {hint}\n")
@@ -164,6 +164,11 @@ def test_a_contact_sheet_has_a_row_a_class(command):
             shown = sheet[y : y + 40, x : x + 60]
             np.testing.assert_array_equal(shown, data[index].transpose(1, 2, 0).repeat(10, 0).repeat(10, 1))
     assert (sheet[8 : 8 + cell, left + 3 * (cell + 4) :] == 255).all()  # there are three of class 0
+
+
+def test_titles_are_in_letters_that_the_font_has():
+    names = ["größe", "a b", "蜂", "c\nd", "x" * 30]
+    assert [contact_sheet._title(k, names) for k in range(6)] == ["grosse", "a b", "2", "3", f"{'x' * 21}...", "5"]
 
 
 def test_a_contact_sheet_stretches_values_and_shrinks_what_is_large(command):

@@ -266,7 +266,7 @@ def test_blobs_without_a_file_are_printed(predict):
         (("short.npy",), "short.npy[0]: it is 7, but the net takes samples of 1x8x8, 64 numbers\n"),
         (
             ("last.npy",),
-            "last.npy[0]: it is 8x8x1, but the net takes samples of 1x8x8; the channels seem to come last, ",
+            "last.npy[0]: it is 8x8x1, but the net takes samples of 1x8x8; the channels seem to come last: ",
         ),
         (("one.npy",), "one.npy holds a single number, not samples of 1x8x8\n"),
         (("parity",), "parity[0]: it is 32x2, but the net takes samples of 1x8x8\n"),

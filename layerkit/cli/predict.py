@@ -28,8 +28,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Image files, .npy, rows of numbers (.csv, .txt), folders of images, datasets as `layerkit data info` "
-            "takes them; - is standard input, an image or rows of numbers.",
+            help="Image files, .npy, tables and rows of numbers (.csv, .txt), folders of images, datasets as "
+            "`layerkit data info` takes them; - is standard input, an image or rows of numbers.",
             show_default=False,
         ),
     ],

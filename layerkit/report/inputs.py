@@ -184,7 +184,7 @@ class Reader:
     def _of_words(self, place: str, words: list[str], values: list[float]) -> Sample:
         for word, value in zip(words, values, strict=True):
             if not math.isfinite(value):
-                hint = "" if place.startswith(f"{STDIN}:") else "; a table with texts is read as a dataset, by --kind"
+                hint = "; a table with texts is read from a file" if place.startswith(f"{STDIN}:") else _AS_TABLE
                 raise DataError(f"{place}: {word!r} is no number{hint}")
         return self._fitted(place, np.array(values))
 
@@ -218,6 +218,7 @@ class Reader:
         return Sample(place, data, label)
 
 
+_AS_TABLE = "; a table with texts is read as a dataset, by --kind"
 _COMMAS = str.maketrans(",;\t", "   ")
 
 

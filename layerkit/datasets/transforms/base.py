@@ -196,7 +196,7 @@ def channels_hint(shape: Shape) -> str:
     """What to do with samples of this shape if they look like images with their channels last; or nothing."""
     if len(shape) != 3 or shape[-1] not in (1, 3) or shape[0] in (1, 3):
         return ""
-    return "; the channels seem to come last, and x.transpose(0, 3, 1, 2) puts them where a net takes them"
+    return "; the channels seem to come last: x.transpose(0, 3, 1, 2) puts them first"
 
 
 def two(value: Sequence[float], low: float | None = None) -> tuple[float, float]:
