@@ -86,6 +86,21 @@ def test_answers_name_lines_and_dropped_rows_are_told(command):
     assert command("predict", name, "new.csv", "--set", "missing=zero").out.count("\n") == 5
 
 
+def test_rows_that_cannot_be_used_are_left_out_and_told(table):
+    text = "size,colour,kind\n1,pink,cat\n2,red,dog\nlarge,blue,cat\n1e300,red,cat\n3,red,cow\n4,blue,\n5,,ant\n"
+    found, said = table(text, "--skip")
+    assert found == {"data": [[2, 0, 0, 1], [5, 0, 0, 0]], "label": [2, 0]}
+    lines = said.splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == [
+        f"'new.csv', line {number}, column '{name}'"
+        for number, name in ((2, "colour"), (4, "size"), (5, "size"), (6, "kind"), (7, "kind"))
+    ]
+    assert lines[-1] == "wrote f.npz: data of 2 samples; 5 left out"
+    found, said = table("size,colour\n1,pink\n", "--skip")
+    assert found is None
+    assert said.startswith("'new.csv', line 2, column 'colour': 'pink' is none of those")
+
+
 def test_a_table_without_names_goes_by_places(command):
     Path("train.csv").write_text("cat,1,red\ndog,3,blue\nant,6,red\n")
     name = snapshot_of("train.csv", dataset={"type": "csv", "label": 1}, features=3)

@@ -66,8 +66,11 @@ class Dataset(Tagged):
         """
         return ""
 
-    def trained_with(self, table: Mapping[str, Any]) -> Dataset:
-        """The dataset whose files are read as those were that a net was trained with; see `Header.table`."""
+    def trained_with(self, table: Mapping[str, Any], skip: bool) -> Dataset:
+        """The dataset whose files are read as those were that a net was trained with; see `Header.table`.
+
+        With `skip` its sources leave out what cannot be used; see `Source.left_out`.
+        """
         return self
 
     def no_source(self, source: str | None) -> None:

@@ -59,6 +59,8 @@ class Source:
     """Whether samples lie in memory, so that reading them costs next to nothing."""
     note: str = ""
     """What somebody who wants an answer for each sample is to be told, in words that follow the source's name."""
+    left_out: Sequence[DataError] = ()
+    """What is wrong with samples that were left out when it was opened."""
     starts: Sequence[int] | None = None
     """Where samples lie in several files of which one is held at a time: each file's first number, then the length."""
 

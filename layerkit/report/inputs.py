@@ -117,6 +117,8 @@ class Reader:
         if isinstance(opener, Selection) and not found.layers:
             opener = self._as_trained(name, opener)
         source = opener.open()
+        for error in source.left_out:
+            self._unread(0, error)
         if source.note:
             self.note(f"{name}: {source.note}")
         try:
@@ -130,13 +132,14 @@ class Reader:
             source.close()
 
     def _unread(self, index: int, error: DataError) -> None:
+        """Pass over a sample that its source cannot give."""
         assert self.skip is not None
         self.skip(error)
 
     def _as_trained(self, name: str, chosen: Selection) -> Selection:
         """The samples read as those of the training were. Raises DataError where they need not mean what those did."""
         if self.table is not None:
-            chosen = replace(chosen, dataset=chosen.dataset.trained_with(self.table))
+            chosen = replace(chosen, dataset=chosen.dataset.trained_with(self.table, self.skip is not None))
         if own := chosen.dataset.own_numbers(chosen.source):
             what = "which need not mean what it did in training"
             raise DataError(f"{name!r} {own}, {what}: name the table of the training by --set like=TRAIN.csv")

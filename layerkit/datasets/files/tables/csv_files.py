@@ -54,6 +54,7 @@ class Csv(Dataset):
     )
 
     _learned: Learned | None = PrivateAttr(None)
+    _skip: bool = PrivateAttr(False)
 
     def describe(self, source: str | None, part: str) -> Header:
         """Shapes, length and names; the file is read for them. Raises DataError as `open` does."""
@@ -80,12 +81,12 @@ class Csv(Dataset):
             return f"numbers the categories of {columns.layout.title(text.index)} by itself"
         return "fills in the means of its own columns" if self.missing == "mean" else ""
 
-    def trained_with(self, table: Mapping[str, Any]) -> Csv:
+    def trained_with(self, table: Mapping[str, Any], skip: bool) -> Csv:
         """One whose columns, categories, classes and means are those that a snapshot speaks of; `like` goes before."""
         if self.like is not None:
             return self
         other = self.model_copy()
-        other._learned = Learned.from_data(table)
+        other._learned, other._skip = Learned.from_data(table), skip
         return other
 
     def _header(self, found: Table) -> Header:
@@ -102,6 +103,7 @@ class Csv(Dataset):
                 header=self.header,
                 missing=self.missing if "missing" in self.model_fields_set else None,
                 labelled=self.label is not None,
+                skip=self._skip,
             )
         known = None if self.like in (None, path) else self._unlike(path)._read(self.like).columns
         return _read(path, utf8.stamp(path), self.model_dump_json(exclude={"like"}), known)
@@ -126,6 +128,7 @@ class _Rows(ArraySource):
         super().__init__(where, table.arrays, table.class_names)
         self.header = header
         self._table = table
+        self.left_out = table.left_out
         if table.dropped:
             self.note = f"rows in which a value is missing are left out, {table.dropped:,} of them (missing: drop)"
 

@@ -83,13 +83,21 @@ class Learned(Strict):
         return sum(1 if each.categories is None else len(each.categories) for each in self.features)
 
     def read(
-        self, path: str, *, delimiter: str | None, header: bool | None, missing: Missing | None, labelled: bool = True
+        self,
+        path: str,
+        *,
+        delimiter: str | None,
+        header: bool | None,
+        missing: Missing | None,
+        labelled: bool = True,
+        skip: bool = False,
     ) -> Table:
         """Another file as the one of the training was read; its columns are found by their names.
 
         It may lack the label's column, or any value in it, and then has no labels, as where it is not to be `labelled`.
-        `delimiter` and `missing` stand for what the training says; `header` says whether the file has one where
-        that of the training has none. Raises DataError, naming line and column.
+        `delimiter` and `missing` stand for what the training says; `header` says whether the file has one where that of
+        the training has none. With `skip` rows that cannot be used are left out. Raises DataError, naming line and
+        column.
         """
         names = None if self.names is None else tuple(self.names)
         layout = inspect(path, delimiter or self.delimiter, bool(header) if names is None else True)
@@ -110,4 +118,4 @@ class Learned(Strict):
         found = matched(known, layout, unlabelled=lacks)
         if not labelled:
             found = replace(found, label=None)
-        return read(found, missing or self.missing, learned=True, label_may_lack=True)
+        return read(found, missing or self.missing, learned=True, label_may_lack=True, skip=skip)
