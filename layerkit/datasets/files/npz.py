@@ -34,7 +34,7 @@ class Npz(Dataset):
         path = self.path(source, "the path of an .npz file")
         try:
             arrays = arrayfile.header(path)
-            names = _names({KEY: arrayfile.load_member(path, KEY)} if KEY in arrays else {})
+            names = _names(arrayfile.load(path, KEY)[0]) if KEY in arrays else ()
         except SnapshotError as error:
             raise DataError(str(error)) from None
         samples = in_order(without_names(arrays))
