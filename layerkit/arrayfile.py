@@ -98,14 +98,16 @@ def write_text(path: AnyPath, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def load(path: AnyPath) -> tuple[dict[str, Array], dict[str, str]]:
+def load(path: AnyPath, only: str | None = None) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and metadata of a .safetensors file, or the arrays of an .npz file in its order (and no metadata).
+
+    Of an .npz file it may be one array `only`, if that is there.
 
     Raises SnapshotError, in one sentence, for a file that is missing, cut short, altered, foreign, declares absurd
     sizes, or holds pickled objects.
     """
     if _suffix(path, (".safetensors", ".npz"), "read") == ".npz":
-        return _load_npz(path), {}
+        return _load_npz(path, only), {}
     with _reading(path, "safetensors"), safe_open(path, framework="np") as file:
         arrays = {name: file.get_tensor(name) for name in _headers(path, file)}
         notes = dict(sorted((file.metadata() or {}).items()))
@@ -196,9 +198,10 @@ def _headers(path: AnyPath, file: Any) -> dict[str, ArrayHeader]:
     return found
 
 
-def _load_npz(path: AnyPath) -> dict[str, Array]:
+def _load_npz(path: AnyPath, only: str | None) -> dict[str, Array]:
     with _reading(path, "npz"), zipfile.ZipFile(path) as archive:
-        return {name: _read_member(path, archive, info) for name, info in _members(path, archive)}
+        members = [each for each in _members(path, archive) if only in (None, each[0])]
+        return {name: _read_member(path, archive, info) for name, info in members}
 
 
 def _read_member(path: AnyPath, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:

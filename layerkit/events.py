@@ -13,7 +13,7 @@ order in which they can come at one iteration:
     best        metric, value, at (iteration), weights (file name): the test was the best so far
     display     loss (mean over the last average_loss iterations), lr, samples_per_s (of training, since the last
                 display), grad_norm, weight_norm, outputs (name -> value, of the last batch)
-    skipped     layer, phase, samples (how often samples that cannot be read were left out), different (how many samples
+    skipped     layer, phase, samples (how often samples that cannot be used were left out), different (how many samples
                 these are), first (what is wrong with the first of them): once there are others, and at the end
     debug_info  forward, backward, update, norms: see `layerkit.magnitudes`
     stop        reason: finished, early_stopping, max_time, interrupted; of a run that follows its tests also best:

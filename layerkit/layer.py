@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import Field, PrivateAttr
 
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
-from layerkit.errors import LayerkitError, ShapeError
+from layerkit.errors import LayerkitError, Mark, ShapeError, Use
 from layerkit.fields import Strict
 from layerkit.fillers import Filler
 
@@ -142,6 +142,10 @@ class Layer:
     """The bottoms' names; given before planning."""
     top_names: Sequence[str] = ()
     """The tops' names; given before planning."""
+    mark: Mark | None = None
+    """Where it stands in its file, for messages; given before planning."""
+    uses: tuple[Use, ...] = ()
+    """The blocks that it came from, innermost first; given before planning."""
 
     def __init__(self, params: LayerParams, phase: str = "train", num_tops: int = 1):
         self.params: Any = params
@@ -170,6 +174,10 @@ class Layer:
 
     def missing(self) -> str | None:
         """What this machine lacks for `open` to succeed, in a sentence, or None. Reads headers at the most."""
+        return None
+
+    def doubts(self) -> str | None:
+        """What will go wrong with samples that are there, in a sentence, or None. Reads the headers of a few."""
         return None
 
     def open(self) -> None:
@@ -297,6 +305,9 @@ class SampleInfo(Strict):
     mean_shape: list[int] = Field([], description="Shape of the mean image that is subtracted; empty: there is none.")
     channel_order: Literal["RGB", "BGR"] = Field("RGB", description="Order of three channels in the net's input.")
     class_names: list[str] = Field([], description="Names of the classes, by label.")
+    table: dict[str, Any] | None = Field(
+        None, description="Of samples of a table: its columns, their categories and means, so that others are read so."
+    )
 
     _mean_image: Array | None = PrivateAttr(None)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from layerkit.blob import Alias, Array, Blob
 from layerkit.engines import Run
-from layerkit.errors import LayerkitError, UnknownNameError
+from layerkit.errors import LayerkitError, Problem, UnknownNameError
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.units import Unit, UnitStep, schedule
 from layerkit.layer import Bottoms, Layer, SourceLayer, Tops
@@ -87,12 +87,12 @@ class ForwardStep(NamedTuple):
 
 
 def name_layer(error: Exception, layer: Layer | None) -> None:
-    """Put the layer's name in front of what its own code raised; an error that is not ours gets a note."""
+    """Put the layer's place and name in front of what its own code raised; an error that is not ours gets a note."""
     if layer is None:
         return
     where = f"layer {layer.name!r} ({type(layer).__name__})"
     if isinstance(error, LayerkitError) and error.args and not isinstance(error, UnknownNameError):
-        error.args = (f"{where}: {error.args[0]}", *error.args[1:])
+        error.args = (str(Problem(str(error.args[0]), where, layer.mark, layer.uses)), *error.args[1:])
     else:
         error.add_note(f"in {where}")
 

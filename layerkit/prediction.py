@@ -10,6 +10,7 @@ import numpy as np
 
 from layerkit import graph
 from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.files.tables.learned import Learned
 from layerkit.datasets.transforms import of_info, shape_words
 from layerkit.errors import ConfigError, DataError, LayerkitError, ShapeError, SnapshotError, UnknownNameError
 from layerkit.given import as_array
@@ -83,6 +84,9 @@ def _expect_samples(built: graph.Graph, samples: Mapping[str, SampleInfo]) -> No
             what = f"samples of shape {shape_text(tuple(info.shape))}"
             raise SnapshotError(f"{what} do not fit the input {name!r}, which takes {shape_text(shape)}")
         of_info(info, np.dtype(np.float32))
+        if info.table is not None and raw_shape(shape, info) != (numbers := Learned.from_data(info.table).numbers,):
+            what = f"a table whose rows are {numbers} numbers"
+            raise SnapshotError(f"{what} does not fit the input {name!r}, which takes {shape_text(shape)}")
 
 
 def prepare(name: str, raw: Any, shape: Shape, info: SampleInfo | None) -> tuple[Array, bool]:

@@ -1,5 +1,6 @@
 """`layerkit data convert`: what it writes, and that nothing is left half-written."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -48,6 +49,71 @@ def test_convert_to_a_folder_of_images(command):
     assert command("data", "convert", "few", "tree", "--encoded", "jpg", "--limit", "2", "--force").status == 0
     assert sorted(map(str, Path("tree").rglob("*.*"))) == ["tree/ant/00000001.jpg", "tree/bee/00000000.jpg"]
     assert Path("tree/ant/00000001.jpg").read_bytes()[6:10] == b"JFIF"
+
+
+NAMES = ["wasp", "ant", "größe 2"]
+
+
+@pytest.mark.parametrize("target", ["a.npz", "a.h5", "a.lmdb"])
+def test_names_of_classes_go_along_and_come_back(command, target):
+    images = RNG.integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
+    labels = np.array([1, 0, 1, 2, 0])
+    lk.add_dataset("few", train={"data": images, "label": labels}, class_names=NAMES)
+    assert command("data", "convert", "few", target).status == 0
+    (part,) = json.loads(command("data", "info", target, "--json").out)["parts"]
+    assert part["classes"] == {"wasp": 2, "ant": 2, "größe 2": 1}
+    assert [each["name"] for each in part["arrays"]] == ["data", "label"]
+    assert command("data", "convert", target, "tree").status == 0
+    assert sorted(os.listdir("tree")) == sorted(NAMES)
+    np.testing.assert_array_equal(pixels("tree/größe 2/00000003.png"), images[3].transpose(1, 2, 0))
+    for second in ("b.npz", "b.h5", "b.lmdb"):
+        assert command("data", "convert", target, second, "--force").status == 0
+        assert lk.datasets.describe(None, second, "train").class_names == tuple(NAMES)
+    assert command("data", "convert", target, target, "--force").status == 2
+    assert command("data", "convert", "b.npz", target, "--force").status == 0  # what was there is one of ours
+
+
+def test_names_lie_in_files_as_plain_data(command):
+    data = {"data": np.zeros((3, 1, 2, 2), np.uint8), "label": np.arange(3)}
+    lk.add_dataset("few", train=data, class_names=NAMES)
+    for target in ("a.npz", "a.h5", "a.lmdb"):
+        assert command("data", "convert", "few", target).status == 0
+    with np.load("a.npz", allow_pickle=False) as npz:
+        assert npz["class_names"].tolist() == NAMES
+    with h5py.File("a.h5") as h5:
+        assert h5["class_names"].asstr()[()].tolist() == NAMES
+    assert sorted(os.listdir("a.lmdb")) == ["class_names.txt", "data.mdb"]
+    assert Path("a.lmdb/class_names.txt").read_text("utf-8").splitlines() == NAMES
+    with lmdb.open("a.lmdb", readonly=True, lock=False) as database, database.begin() as reading:
+        assert [key for key, _ in reading.cursor()] == [b"0000000000", b"0000000001", b"0000000002"]  # as in Caffe
+    given = "class_names=[a, b, c]"
+    assert command("data", "info", "a.h5", "--set", given).out.count("\na ") == 1
+
+
+def test_a_snapshot_of_a_converted_set_answers_with_names(command):
+    images = RNG.integers(0, 256, (4, 1, 2, 3), dtype=np.uint8)
+    lk.add_dataset("few", train={"data": images, "label": np.array([1, 0, 1, 2])}, class_names=NAMES)
+    assert command("data", "convert", "few", "a.h5").status == 0
+    Path("files.txt").write_text("a.h5\n")
+    np.save("x.npy", images[0])
+    scores = {"name": "s", "type": "InnerProduct", "bottom": "data", "num_output": 3}
+    loss = {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["s", "label"]}
+    for kind, source in (("Data", "a.h5"), ("HDF5Data", "files.txt")):
+        data = {"name": "d", "type": kind, "top": ["data", "label"], "source": source, "batch_size": 2}
+        net = {"layers": [data, scores, loss]}
+        lk.Solver({"net": net, "solver": {"base_lr": 0.1, "max_iter": 1}}).snapshot("s")
+        assert command("predict", "s.safetensors", "x.npy").out == "x.npy: wasp 0.3333\n"
+
+
+def test_labels_that_the_names_in_a_file_do_not_have(command):
+    save(data=np.zeros((3, 2)), label=np.array([0, 1, 2]), class_names=np.array(["ant", "bee"]))
+    said = "'own.npz': label 2 of sample 2 does not lie within 0 to 1\n"
+    assert command("data", "info", "own.npz").err == said
+    save(data=np.zeros((3, 2)), class_names=np.array([["ant"], ["bee"]]))
+    assert "'class_names' holds values of type <U3, but a net" in command("data", "info", "own.npz").err
+    lk.add_dataset("odd", train={"data": np.zeros((1, 1, 2, 2)), "label": np.zeros(1)}, class_names=["a\nb"])
+    assert command("data", "convert", "odd", "a.lmdb").err == "the class 'a\\nb' cannot be a line of class_names.txt\n"
+    assert listing() == ["configs", "own.npz"]
 
 
 def test_convert_resizes_and_makes_grey(command):

@@ -8,10 +8,11 @@ import pytest
 from data_tools import IMAGES, digits, listing, pixels, write_image, write_images
 
 from layerkit.datasets.files import blobproto
+from layerkit.datasets.kinds import KINDS
 from layerkit.datasets.public import fetch as fetching
 from layerkit.datasets.transforms import read_mean
 from layerkit.datasets.transforms.resampling import bilinear
-from layerkit.report import histogram
+from layerkit.report import contact_sheet, histogram
 
 RNG = np.random.default_rng(11)
 
@@ -82,8 +83,17 @@ def test_info_reads_as_people_do(command):
 
 def test_info_of_a_run_says_what_its_layer_reads(command):
     out = command("data", "info", "configs/mlp.yaml", "--part", "test").out
-    assert out.startswith("What layer 'digits' (Data) reads.\n\ntest: 360 samples\n")
+    assert out.startswith("digits: What layer 'digits' (Data) reads.\n\ntest: 360 samples\n")
     assert "train" not in out
+
+
+def test_info_tells_images_that_have_their_channels_last(command):
+    hint = "the channels seem to come last: x.transpose(0, 3, 1, 2) puts them first"
+    save(data=np.zeros((2, 6, 5, 3)))
+    assert f"\ndata: {hint}\n" in command("data", "info", "own.npz").out
+    assert command("data", "info", "own.npz", "--sheet", "s.png").err.endswith(f"the samples are 6x5x3; {hint}\n")
+    save(data=np.zeros((2, 3, 5, 3)))
+    assert hint not in command("data", "info", "own.npz").out
 
 
 def test_info_counts_what_cannot_be_read(command):
@@ -101,6 +111,25 @@ def test_info_counts_what_cannot_be_read(command):
 def test_info_without_a_source_lists_the_kinds(command):
     out = command("data", "info").out
     assert all(f"\n{name} " in out for name in ("digits", "mnist", "npz", "spirals"))
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("\n") == len(KINDS) + 1  # a line each
+
+
+def test_info_of_a_folder_with_parts_lists_each_once(command):
+    for name in ("train/ant", "train/bee", "val/bee"):
+        Path("pets", name).mkdir(parents=True)
+        write_image(f"pets/{name}/a.png")
+    found = json.loads(command("data", "info", "pets", "--json").out)
+    assert [(each["part"], each["samples"]) for each in found["parts"]] == [("train", 2), ("validation", 1)]
+    assert command("data", "info", "pets", "--part", "test").out.count("test: 1 samples\n") == 1
+
+
+def test_info_names_the_kind(command):
+    write_images(2)
+    Path("run.yaml").write_text(IMAGES)
+    for source, kind in (("digits", "digits"), ("configs/mlp.yaml", "digits")):
+        assert json.loads(command("data", "info", source, "--part", "train", "--json").out)["kind"] == kind
+    assert json.loads(command("data", "info", "run.yaml", "--json").out)["kind"] == "ImageData"
 
 
 def test_info_takes_fields_of_a_kind(command):
@@ -135,6 +164,11 @@ def test_a_contact_sheet_has_a_row_a_class(command):
             shown = sheet[y : y + 40, x : x + 60]
             np.testing.assert_array_equal(shown, data[index].transpose(1, 2, 0).repeat(10, 0).repeat(10, 1))
     assert (sheet[8 : 8 + cell, left + 3 * (cell + 4) :] == 255).all()  # there are three of class 0
+
+
+def test_titles_are_in_letters_that_the_font_has():
+    names = ["größe", "a b", "蜂", "c\nd", "x" * 30]
+    assert [contact_sheet._title(k, names) for k in range(6)] == ["grosse", "a b", "2", "3", f"{'x' * 21}...", "5"]
 
 
 def test_a_contact_sheet_stretches_values_and_shrinks_what_is_large(command):
@@ -195,6 +229,23 @@ def test_mean_names_the_image_of_another_size(command):
     np.testing.assert_allclose(np.load("m.npy"), mean[::-1], rtol=1e-6)  # the layer's order is BGR
 
 
+def test_mean_leaves_out_what_does_not_fit_and_says_so(command):
+    write_images(4)
+    write_image("1.png", 9, 3)
+    Path("2.png").write_bytes(b"no image")
+    run = ("data", "mean", "list.txt", "-o", "m.npy", "--skip")
+    answer = command(*run)
+    assert answer.status == 0
+    lines = answer.err.splitlines()
+    assert lines[0].startswith("left out: 'list.txt', line 2, '1.png': it is 3x9x3, but the first is 3x4x5")
+    assert lines[1].startswith("left out: 'list.txt', line 3: '2.png' is no image that can be read")
+    assert lines[2] == "wrote m.npy: the mean of 2 samples of list.txt, channels in the order RGB; 2 left out"
+    images = [pixels(name).transpose(2, 0, 1) for name in ("0.png", "3.png")]
+    np.testing.assert_allclose(np.load("m.npy"), np.mean(images, axis=0), rtol=1e-6)
+    Path("list.txt").write_text("2.png 0\n")
+    assert command(*run).status == 2
+
+
 # -- fetch -------------------------------------------------------------------------------------------------------------
 
 
@@ -240,11 +291,27 @@ def test_fetch_says_what_it_fetches_and_where_it_is(command, monkeypatch):
         (("convert", "spirals", "tree"), "holds images of 1 or 3 channels of bytes, but the samples are 2 of float32"),
         (("mean", "parity", "-o", "m.npy"), "a mean image needs samples of channels x height x width, not 32x2"),
         (("mean", "digits", "-o", "m.txt"), "its name must end in .binaryproto or .npy"),
+        (
+            ("info", "photos.zip"),
+            "'photos.zip' is an archive, and no source by itself: unpack it, and give the file or ",
+        ),
+        (("info", "photos.zip", "--kind", "image_folder"), "'photos.zip' is an archive, and no source by itself: "),
+        (
+            ("info", "zip.yaml"),
+            "layer 'd' (Data): 'Fashion-MNIST.tar.gz' is an archive, and no source by itself: `layerkit data ",
+        ),
+        (
+            ("info", "Fashion-MNIST.tar.gz"),
+            "`layerkit data fetch fashion_mnist --from Fashion-MNIST.tar.gz` takes the ",
+        ),
         (("fetch", "mnits"), "there is no public dataset 'mnits'; did you mean 'mnist'?"),
         (("fetch", "mnist", "--from", "nowhere"), "there is no folder or archive 'nowhere'"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(command, arguments, sentence):
+    for name in ("photos.zip", "Fashion-MNIST.tar.gz"):
+        Path(name).write_bytes(b"PK")
+    Path("zip.yaml").write_text("layers: [{name: d, type: Data, source: Fashion-MNIST.tar.gz, batch_size: 2}]\n")
     before = listing()
     answer = command("data", *arguments)
     assert answer.status == 2

@@ -264,6 +264,10 @@ def test_blobs_without_a_file_are_printed(predict):
         (("bad.png",), "bad.png is no image that can be read: "),
         (("none.png",), "there is no file, folder or known set 'none.png'\n"),
         (("short.npy",), "short.npy[0]: it is 7, but the net takes samples of 1x8x8, 64 numbers\n"),
+        (
+            ("last.npy",),
+            "last.npy[0]: it is 8x8x1, but the net takes samples of 1x8x8; the channels seem to come last: ",
+        ),
         (("one.npy",), "one.npy holds a single number, not samples of 1x8x8\n"),
         (("parity",), "parity[0]: it is 32x2, but the net takes samples of 1x8x8\n"),
         (("words.csv",), "words.csv:2: 'b' is no number; a table with texts is read as a dataset, by --kind\n"),
@@ -272,15 +276,25 @@ def test_blobs_without_a_file_are_printed(predict):
         (("digits", "--blob", "fc1", "-o", "f"), "'f' would be a folder of images, which cannot hold blobs"),
         (("digits", "--blob", "fc1", "-o", "f.xyz"), "its name must end in .npz, "),
         (("digits", "whole.npy", "--blob", "fc1", "-o", "f.npz"), "some inputs have labels and others have none"),
+        (
+            ("photos.zip",),
+            "'photos.zip' is an archive, and no source by itself: unpack it, and give the file or folder",
+        ),
         (("empty",), "'empty' does not tell by its name of which kind it is"),
         (("digits", "--weights", "w.npz"), "--weights goes with a YAML file; a snapshot has its own\n"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(predict, arguments, sentence):
     Path("bad.png").write_bytes(b"no image")
+    Path("photos.zip").write_bytes(b"PK")
     Path("words.csv").write_text("x,y\n3,b\n")
     Path("empty").mkdir()
-    for name, array in {"short": np.zeros((2, 7)), "one": np.array(3.0), "whole": np.zeros((2, 1, 8, 8))}.items():
+    for name, array in {
+        "short": np.zeros((2, 7)),
+        "one": np.array(3.0),
+        "last": np.zeros((2, 8, 8, 1)),
+        "whole": np.zeros((2, 1, 8, 8)),
+    }.items():
         np.save(f"{name}.npy", array)
     answer = predict(*arguments)
     assert answer.status == 2
@@ -294,35 +308,30 @@ def test_a_broken_image_on_standard_input(predict, monkeypatch):
     assert predict("-").err.startswith("standard input is no image that can be read: ")
 
 
-@pytest.fixture
-def of_table(command):
-    """`of_table(input, ...)` runs `layerkit predict` with a net of the table train.csv, and returns what it answers."""
-    Path("train.csv").write_text("size,colour,kind\n1,red,cat\n3,blue,dog\n5,red,ant\n")
-    name = snapshot_of(
-        [
-            {"name": "d", "type": "Data", "top": ["data", "label"], "source": "train.csv", "batch_size": 3},
-            {"name": "a", "type": "InnerProduct", "bottom": "data", "num_output": 3, "weight_filler": "xavier"},
-            {"name": "loss", "type": "SoftmaxWithLoss", "bottom": ["a", "label"]},
-        ]
+def test_samples_that_cannot_be_used_are_left_out_and_counted(predict):
+    data, label = samples(3)
+    np.savez("x.npz", data=data, label=label)
+    Image.fromarray(data[1, 0]).save("b.png")
+    Path("a.png").write_bytes(b"no image")
+    Path("x.csv").write_text(f"1,2,3\n{','.join(map(str, data[2].ravel()))}\n1,2,x\n")
+    wanted = [f"{prob.argmax()} {prob.max():.4f}" for prob in probabilities(data)]
+    answer = predict("x.npz", "a.png", "b.png", "x.csv", "none.png", "--skip")
+    assert answer.status == 2  # an input that is not there is no sample
+    answer = predict("x.npz", "a.png", "b.png", "x.csv", "--skip")
+    assert answer.status == 0
+    assert [line.split(": ")[1] for line in answer.out.splitlines()] == [*wanted, wanted[1], wanted[2]]
+    assert answer.err.splitlines() == [
+        "left out: a.png is no image that can be read: it is no JPEG, PNG, BMP, GIF, TIFF, WEBP, PPM or JPEG2000",
+        "left out: x.csv:1: it is 3, but the net takes samples of 1x8x8, 64 numbers",
+        "left out: x.csv:3: 'x' is no number; a table with texts is read as a dataset, by --kind",
+        "answered 5 samples; 3 left out",
+    ]
+    assert predict("a.png", "b.png", "--skip", "--blob", "fc1", "-o", "f.npz").err.endswith(
+        "of 1 samples; 1 left out\n"
     )
-    return lambda *arguments: command("predict", name, *arguments)
-
-
-def test_a_table_that_would_number_its_categories_otherwise_is_refused(of_table):
-    Path("new.csv").write_text("size,colour,kind\n1,red,cat\n3,green,dog\n")
-    end = "which need not mean what it did in training: name the table of the training by --set like=TRAIN.csv\n"
-    answer = of_table("new.csv", "--kind", "csv")
-    assert answer == (2, "", f"'new.csv' numbers the categories of column 'colour' by itself, {end}")
-    mean = of_table("new.csv", "--set", "ignore=[colour]", "--set", "missing=mean")
-    assert mean.err == f"'new.csv' fills in the means of its own columns, {end}"
-    Path("new.csv").write_text("colour,kind,size\nred,dog,3\n")
-    told = of_table("new.csv", "--set", "like=train.csv", "--blob", "data", "-o", "f.npz")
-    assert told.status == 0
-    with np.load("f.npz") as f:
-        assert f["data"].tolist() == [[3, 0, 1]]
-        assert f["label"].tolist() == [2]
-    Path("new.csv").write_text("size,colour\n3,red\n")
-    assert of_table("new.csv", "--set", "label=null", "--set", "like=train.csv").out.startswith("new.csv[0]: ")
+    alone = predict("a.png", "--skip")
+    assert alone.status == 2
+    assert alone.err.endswith("none of the samples can be used\n")
 
 
 def test_an_image_for_a_net_of_points(command):
@@ -352,6 +361,9 @@ def test_an_image_that_is_too_small_for_the_crop(command):
     )
     answer = command("predict", name, "large.png", "small.png")
     assert answer.err == "small.png: crop_size 5 does not fit into an image of 9x3\n"
+    skipped = command("predict", name, "large.png", "small.png", "large.png", "--skip")
+    assert [line.split(":")[0] for line in skipped.out.splitlines()] == ["large.png", "large.png"]
+    assert skipped.err == f"left out: {answer.err}answered 2 samples; 1 left out\n"
     Path("x.txt").write_text("1 2 3 4\n")
     assert command("predict", name, "x.txt").err == "x.txt:1: it is 4, but the net takes samples of 3xHxW\n"
 

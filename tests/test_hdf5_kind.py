@@ -81,8 +81,24 @@ def test_datasets_may_lie_in_groups_under_other_names():
     source = opened(datasets={"data": "train/x", "label": "train/y"})
     np.testing.assert_array_equal(source.read(np.array([4, 2]))[0], X[[4, 2]])
     np.testing.assert_array_equal(source.labels(), Y)
-    with pytest.raises(DataError, match=r"'a.h5' has no dataset 'train/z'; it holds: about, train"):
+    with pytest.raises(DataError, match=r"'a.h5' has no dataset 'train/z'; it holds: about, train/x, train/y$"):
         opened(datasets={"data": "train/z"})
+
+
+@pytest.mark.usefixtures("_held")
+def test_a_file_whose_datasets_all_lie_in_groups_is_told_by_their_paths():
+    with h5py.File("a.h5", "w") as file:
+        file["train/x"], file["train/deep/y"] = X, Y
+    what = "'a.h5' holds datasets only in groups: train/deep/y, train/x; name them by the field 'datasets'"
+    with pytest.raises(DataError, match=what):
+        opened()
+    net_ = net(
+        layer(
+            "Data", source="a.h5", batch_size=2, dataset={"type": "hdf5", "datasets": {"data": "train/x"}}, top=["data"]
+        )
+    )
+    net_.forward()
+    assert net_.blobs["data"].shape == (2, 3, 4)
 
 
 @pytest.mark.usefixtures("_held")

@@ -222,6 +222,25 @@ def test_a_path_that_says_that_it_leads_out_of_the_root_is_refused(line):
         ImageList(root="root").describe("list.txt", "")
 
 
+def test_paths_from_the_folder_of_the_list_are_told_how_to_be_written():
+    tree("photos/1.png", "lists/2.png")
+    Path("lists/list.txt").write_text("../photos/1.png 0\n2.png 1\n")
+    place, hint = "'lists/list.txt', line 1: ", "there is one from the list's own folder, but paths start from"
+    with pytest.raises(
+        DataError, match=f"^{place}there is no file '../photos/1.png'; {hint} the current directory, or"
+    ):
+        ImageList().open("lists/list.txt", "")
+    Path("lists/list.txt").write_text("photos/1.png 0\n2.png 1\n")
+    with pytest.raises(DataError, match=f"line 2: there is no file '2.png'; {hint}"):
+        ImageList().open("lists/list.txt", "").verify()
+    Path("lists/list.txt").write_text("../photos/1.png 0\n")
+    hint = "write all paths from a folder that holds the images, and give that as root"
+    with pytest.raises(DataError, match=f"^{place}'../photos/1.png' does not lie in the folder 'lists'; {hint}$"):
+        ImageList(root="lists").open("lists/list.txt", "")
+    Path("lists/list.txt").write_text("photos/1.png 0\nlists/../photos/1.png 1\n")
+    assert len(ImageList(root=".").open("lists/list.txt", "")) == 2
+
+
 def test_a_link_that_leads_out_of_the_root_is_refused_when_it_is_read():
     tree("root/in/1.png", "out/2.png")
     Path("root/link.png").symlink_to("../out/2.png")

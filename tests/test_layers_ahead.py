@@ -2,12 +2,13 @@
 
 import gc
 import json
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_tools import batches, layer, net, write_images
+from data_tools import batches, layer, net, write_image, write_images
 
 import layerkit as lk
 from layerkit.errors import DataError
@@ -103,6 +104,55 @@ def test_images_that_cannot_be_read_can_be_left_out(how):
     source.close()
 
 
+UNFIT = [
+    ({"crop_size": 4}, r"crop_size 4 does not fit into an image of 3x9"),
+    ({"transform": {"type": "random_crop", "size": 4}}, r"transform\[0\] \(random_crop\): size: images of 3x9 are "),
+    ({}, r"it is 3x3x9, not 3x4x5 as the first; give all images one size, by a resize or a crop"),
+]
+
+
+@pytest.mark.parametrize("how", [{"prefetch": 0}, *KINDS[:2]], ids=str)
+@pytest.mark.parametrize(("fields", "reason"), UNFIT)
+def test_images_that_do_not_fit_can_be_left_out(fields, reason, how):
+    write_image("3.png", 3, 9)
+    data = layer("ImageData", source="list.txt", batch_size=2, **fields, **how)
+    wanted = seen(net(data), 1)
+    source = net({**data, "on_error": "skip"})
+    assert_same(seen(source, 1), wanted)
+    assert batches(source, 3) == [[12], [14, 10], [11, 12]]
+    (note,) = source.layers["data"].skipped
+    assert re.search(rf"^'list.txt', line 4, '3.png': {reason}", note)
+    source.close()
+
+
+def test_labels_that_are_no_classes_can_be_left_out_and_are_named():
+    np.savez("x.npz", data=np.zeros((4, 2)), label=np.array([1, 5, 0, 2]))
+    data = layer("Data", source="x.npz", batch_size=2, shuffle=False, transform={"type": "one_hot", "num_classes": 3})
+    what = "transform[0] (one_hot): label 5 of sample 1 of 'x.npz' is no class, which are 0 to 2"
+    with pytest.raises(DataError, match=re.escape(what)):
+        net(data).forward()
+    source = net({**data, "on_error": "skip"})
+    source.forward()
+    assert source.blobs["label"].data.tolist() == [[0, 1, 0]]
+    assert list(source.layers["data"].skipped) == [what]
+
+
+def test_an_image_of_its_own_size_can_be_left_out_too():
+    write_image("1.png", 3, 9)
+    Path("2.png").write_bytes(b"nothing")
+    source = net(layer("ImageData", source="list.txt", batch_size=1, on_error="skip"))
+    assert _shapes(source, 4) == [(1, 3, 4, 5), (1, 3, 3, 9), (0, 3, 4, 5), (1, 3, 4, 5)]
+    source = net(layer("ImageData", source="list.txt", batch_size=1))
+    source.forward()
+    source.forward()
+    with pytest.raises(DataError, match=r"line 3: '2\.png' is no image"):
+        source.forward()
+
+
+def _shapes(source, count):
+    return [batch[0].shape for batch in seen(source, count)]
+
+
 def test_a_batch_may_be_left_with_nothing():
     for i in (2, 3):
         Path(f"{i}.png").write_bytes(b"nothing")
@@ -140,7 +190,7 @@ def test_a_test_says_how_many_samples_were_left_out(command):
     lk.Solver({"net": "run.yaml", "solver": {"base_lr": 0.01, "max_iter": 1}}).snapshot("w")
     answer = command("test", "run.yaml", "--weights", "w.safetensors")
     assert answer.status == 0
-    assert "4 samples\ndata (test): left out 1 sample that cannot be read; the first: " in answer.err
+    assert "4 samples\ndata (test): left out 1 sample that cannot be used; the first: " in answer.err
 
 
 def test_arrays_of_this_process_stay_here():

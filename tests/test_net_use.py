@@ -15,7 +15,9 @@ import layerkit as lk
 
 def test_an_error_at_run_time_names_the_layer() -> None:
     net = make(MLP)
-    with pytest.raises(lk.DataError, match=r"^layer 'loss' \(SoftmaxWithLoss\): label 7 at position \(2,\) is outside"):
+    with pytest.raises(
+        lk.DataError, match=r"^7:3: layer 'loss' \(SoftmaxWithLoss\): label 7 at position \(2,\) is outside"
+    ):
         net.forward(data=rows(4), label=[0, 1, 7, 0])
 
 
@@ -24,7 +26,7 @@ def test_a_source_that_is_gone_names_its_layer() -> None:
     net = make("- {name: source, type: Data, dataset: fleeting, batch_size: 2}\n- {name: out, type: Power}")
     lk.add_dataset("fleeting", train={"data": np.zeros((4, 5)), "label": np.zeros(4)})
     for call in (net.open, net.forward):
-        with pytest.raises(lk.DataError, match=r"^layer 'source' \(Data\): "):
+        with pytest.raises(lk.DataError, match=r"^2:3: layer 'source' \(Data\): "):
             call()
 
 

@@ -161,6 +161,7 @@ def test_noise_of_a_surface_is_in_its_heights():
     ("fields", "match"),
     [
         ({"noise": -0.1}, "noise"),
+        ({"noise": 5.01}, "noise"),
         ({"samples": 1}, "samples"),
         ({"seed": -1}, "seed"),
         ({"classes": 1}, "classes"),

@@ -34,9 +34,10 @@ def check(
     """Validate a file: all its errors, with line and column.
 
     Every phase of the net is built, without reading any samples; files that are not there are noted on standard
-    error. With --phase, prints the net of that phase as YAML (predict is derived from the test net); with --expand,
-    the layers of all phases, out of their blocks, with names, bottoms and tops filled in. With --schema alone, prints
-    what an editor needs to complete, explain and underline as one types.
+    error, and images that will not fit, by the headers of a few. With --phase, prints the net of that phase as YAML
+    (predict is derived from the test net); with --expand, the layers of all phases, out of their blocks, with names,
+    bottoms and tops filled in. With --schema alone, prints what an editor needs to complete, explain and underline as
+    one types.
 
     Example: layerkit check configs/mlp.yaml --phase predict
     """
@@ -64,7 +65,7 @@ def check(
         typer.echo(f"{file}: ok (layers: {listed})")
     if memory:
         _print_memory(graphs, run)
-    _note_missing_files(graphs.values())
+    _note_samples(graphs.values())
 
 
 def _print_schema(file: Path | None) -> None:
@@ -106,13 +107,13 @@ def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:
         table.show_bytes(net, f"{phase}: ", without=() if net is train else ("weights",))
 
 
-def _note_missing_files(graphs: Iterable[Graph]) -> None:
-    """Say which files are not on this machine: the config is right all the same."""
+def _note_samples(graphs: Iterable[Graph]) -> None:
+    """Say which files are not on this machine, and which will not do: the config is right all the same."""
     notes: dict[str, None] = {}
     for graph in graphs:
         for node in graph.nodes:
-            missing = node.layer.missing()
-            if missing is not None:
-                notes[f"note: {node.spec.problem(missing)}"] = None
+            note = node.layer.missing() or node.layer.doubts()
+            if note is not None:
+                notes[f"note: {node.spec.problem(note)}"] = None
     for note in notes:
         typer.echo(note, err=True)

@@ -24,6 +24,7 @@ def mean(
     kind: options.Kind = None,
     fields: options.Fields = None,
     resize: options.Resize = None,
+    skip: options.Skip = False,
     channel_order: Annotated[
         Literal["RGB", "BGR"] | None,
         typer.Option(
@@ -40,6 +41,7 @@ def mean(
     Example: layerkit data mean digits -o mean.binaryproto
     """
     from layerkit.cli.bar import Bar
+    from layerkit.cli.left_out import LeftOut
     from layerkit.datasets.writing import mean as means
     from layerkit.datasets.writing.convert import Changes
     from layerkit.report import samples
@@ -50,7 +52,8 @@ def mean(
     chosen = found.choose(part)
     opened = found.open(chosen)
     with Bar(len(opened)) as bar:
-        image = means.mean_image(opened, found.data(chosen, opened), changes, partial(bar.advance, chosen))
+        left, advance = LeftOut(bar.line), partial(bar.advance, chosen)
+        image = means.mean_image(opened, found.data(chosen, opened), changes, advance, left if skip else None)
     opened.close()
     order = channel_order or found.channel_order(chosen) or opened.header.channel_order
     made = means.as_image(image, order)
@@ -58,7 +61,8 @@ def mean(
     for channel, value in enumerate(made.mean(axis=(1, 2), dtype=float)):
         typer.echo(f"mean_value channel [{channel}]: {value:.6g}")
     about = f", channels in the order {order}" if len(made) == 3 else ""
-    typer.echo(f"wrote {output}: the mean of {len(opened):,} samples of {found.words(chosen)}{about}", err=True)
+    what = f"the mean of {len(opened) - left.count:,} samples of {found.words(chosen)}{about}{left.words}"
+    typer.echo(f"wrote {output}: {what}", err=True)
 
 
 def fetch(

@@ -34,7 +34,7 @@ def convert(
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Write the samples in a random order.")] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed shuffles otherwise.")] = 0,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Write N samples at most.")] = None,
-    skip: Annotated[bool, typer.Option("--skip", help="Leave out samples that cannot be read, and say which.")] = False,
+    skip: options.Skip = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the target if it exists.")] = False,
 ) -> None:
     """Write a dataset in another format.
@@ -46,6 +46,7 @@ def convert(
     """
     from layerkit.cli.bar import Bar
     from layerkit.cli.interrupts import ending
+    from layerkit.cli.left_out import LeftOut
     from layerkit.datasets.writing.convert import Changes, order
     from layerkit.datasets.writing.convert import convert as write
     from layerkit.errors import UsageError
@@ -64,8 +65,10 @@ def convert(
             check()
             bar.advance(chosen, count)
 
+        left = LeftOut(bar.line)
+
         def left_out(index: int, error: DataError) -> None:
-            bar.line(f"left out: {error}")
+            left(error)
             advance(1)
 
         count = write(
@@ -79,4 +82,4 @@ def convert(
             skip=left_out if skip else None,
         )
     opened.close()
-    typer.echo(f"wrote {target}: {count:,} samples of {found.words(chosen)}", err=True)
+    typer.echo(f"wrote {target}: {count:,} samples of {found.words(chosen)}{left.words}", err=True)

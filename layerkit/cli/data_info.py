@@ -49,7 +49,7 @@ def info(
         table.show(("dataset", "what it is"), samples.kinds())
         return
     found = samples.find(source, kind, fields or [])
-    parts = list(found.parts) if part is None else [found.choose(part)]
+    parts = list(found.own_parts) if part is None else [found.choose(part)]
     facts = []
     for name in parts:
         opened = found.open(name)
@@ -61,7 +61,7 @@ def info(
     if as_json:
         typer.echo(json.dumps({"source": source, "kind": found.kind, "parts": [asdict(each) for each in facts]}))
         return
-    typer.echo(found.kind)
+    typer.echo(f"{found.kind}: {found.about}")
     for each in facts:
         typer.echo("")
         _print(each)
@@ -80,6 +80,7 @@ def _write_sheet(path: Path, source: Source) -> None:
 
 
 def _print(facts: PartFacts) -> None:
+    from layerkit.datasets.transforms.base import channels_hint
     from layerkit.report import histogram
 
     typer.echo(f"{facts.part}: {facts.samples:,} samples")
@@ -88,6 +89,8 @@ def _print(facts: PartFacts) -> None:
     titles = ("array", "shape", "type", "min", "max", "mean", "std")
     table.show(titles, map(_cells, facts.arrays), right=titles[3:])
     for each in facts.arrays:
+        if hint := channels_hint(each.shape):
+            typer.echo(f"{each.name}: {hint.removeprefix('; ')}")
         if each.channel_means:
             means, stds = (" ".join(f"{x:.2f}" for x in of) for of in (each.channel_means, each.channel_stds))
             typer.echo(f"channels of {each.name}: means {means}, stds {stds}")

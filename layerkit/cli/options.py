@@ -54,6 +54,7 @@ Resize = Annotated[
     str | None, typer.Option("--resize", metavar="HxW", help="Height and width that images are resized to.")
 ]
 Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="Part of the dataset, such as test.")]
+Skip = Annotated[bool, typer.Option("--skip", help="Leave out samples that cannot be used, and say which.")]
 
 AllowPython = Annotated[
     bool,

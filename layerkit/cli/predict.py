@@ -28,8 +28,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Image files, .npy, rows of numbers (.csv, .txt), folders of images, datasets as `layerkit data info` "
-            "takes them; - is standard input, an image or rows of numbers.",
+            help="Image files, .npy, tables and rows of numbers (.csv, .txt), folders of images, datasets as "
+            "`layerkit data info` takes them; - is standard input, an image or rows of numbers.",
             show_default=False,
         ),
     ],
@@ -48,6 +48,7 @@ def predict(
     ] = None,
     kind: options.Kind = None,
     fields: options.Fields = None,
+    skip: options.Skip = False,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="W", help="The weights of the net in a YAML file.")
     ] = None,
@@ -65,27 +66,44 @@ def predict(
     Example: layerkit predict runs/mlp/iter_1000.safetensors digits --top 3
     """
     from layerkit.cli.interrupts import ending
-    from layerkit.errors import UsageError
+    from layerkit.cli.left_out import LeftOut
+    from layerkit.errors import DataError, UsageError
     from layerkit.report.inputs import Reader
     from layerkit.report.predictions import Predictor
 
     net = _net(snapshot, weights, tuple(blobs or ()), threads, engine, allow_python)
-    predictor = Predictor(net, blobs or ())
-    reader = Reader(predictor.shape, sys.stdin.buffer, _note, part, kind, tuple(fields or ()))
+    left = LeftOut(_note)
+    predictor = Predictor(net, blobs or (), left if skip else None)
+    reader = Reader(
+        predictor.shape,
+        sys.stdin.buffer,
+        _note,
+        part,
+        kind,
+        tuple(fields or ()),
+        table=predictor.table,
+        skip=left if skip else None,
+    )
     samples = reader.read(inputs)
     if output is not None:
         if not blobs:
             raise UsageError(f"-o writes blobs: name some by --blob, of: {', '.join(net.blobs)}")
         with ending() as check:
             count = predictor.extract(samples, output, force, check)
-        typer.echo(f"wrote {output}: {', '.join(blobs)} of {count:,} samples", err=True)
+        typer.echo(f"wrote {output}: {', '.join(blobs)} of {count:,} samples{left.words}", err=True)
         return
+    count = 0
     for answer in predictor.answers(samples, top):
+        count += 1
         if as_json:
             typer.echo(json.dumps(_object(answer)))
         else:
             for line in _lines(answer):
                 typer.echo(line)
+    if left.count:
+        _note(f"answered {count:,} samples{left.words}")
+    if left.count and not count:
+        raise DataError("none of the samples can be used")
 
 
 def _net(

@@ -130,7 +130,7 @@ class Progress:
 
 
 def left_out(layer: str, phase: str, times: int, different: int, first: str) -> str:
-    """A line on samples that a source could not read, and left out."""
+    """A line on samples that a source could not use, and left out."""
     often = f", {times} times in all" if times > different else ""
-    samples = "1 sample that cannot be read" if different == 1 else f"{different} samples that cannot be read"
+    samples = "1 sample that cannot be used" if different == 1 else f"{different} samples that cannot be used"
     return f"{layer} ({phase}): left out {samples}{often}; the first: {first}"

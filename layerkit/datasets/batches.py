@@ -46,7 +46,7 @@ class BatchMaker:
     skip: int = 0
     """How many samples are left out at the very beginning."""
     on_error: OnError = "stop"
-    """What a sample that cannot be read does: end the run, or leave the batch with a sample less."""
+    """What a sample that cannot be used does: end the run, or leave the batch with a sample less."""
 
     _source: Source | None = None
     _stream: Stream | None = None
@@ -120,7 +120,7 @@ class BatchMaker:
             self._write(indices, epochs, out)
             return Made(len(indices), follows)
         except DataError:
-            good, notes = self._readable(indices)
+            good, notes = self._usable(indices, epochs, out)
         if good.any():
             self._write(indices[good], epochs[good], out)
         return Made(int(good.sum()), follows, notes)
@@ -129,7 +129,7 @@ class BatchMaker:
         source = self.source
         rows = [each[: len(indices)] for each in out]
         if not source.header.varies:
-            self.pipeline.apply(list(self._read(source, indices).values()), epochs, indices, rows)
+            self.pipeline.apply(list(self._read(source, indices).values()), epochs, indices, rows, source.place)
             return
         samples = map(source.as_read, indices.tolist())
         arrays = ([sample[name] for name in self.arrays] for sample in samples)
@@ -141,12 +141,12 @@ class BatchMaker:
         source.read(indices, raw)
         return raw
 
-    def _readable(self, indices: Array) -> tuple[Array, tuple[str, ...]]:
-        """Which of these samples can be read, (n,) bool, and what is wrong with the others."""
+    def _usable(self, indices: Array, epochs: Array, out: Sequence[Array]) -> tuple[Array, tuple[str, ...]]:
+        """Which of these samples can be read and transformed, (n,) bool, and what is wrong with the others."""
         good, notes = np.ones(len(indices), bool), []
-        for row, index in enumerate(indices.tolist()):
+        for row in range(len(indices)):
             try:
-                self.source.sample(index)
+                self._write(indices[row : row + 1], epochs[row : row + 1], out)
             except DataError as error:
                 good[row] = False
                 notes.append(str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
@@ -40,6 +40,10 @@ class Dataset(Tagged):
         """The parts that it has at a path; by default the same everywhere."""
         return self.parts
 
+    def own_parts(self, source: str | None) -> tuple[str, ...]:
+        """Those of `parts_at` that are not another one by another name."""
+        return self.parts_at(source)
+
     def describe(self, source: str | None, part: str) -> Header:
         """What the samples are, from headers and known facts. Raises DataError for what is missing, broken or unfit."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its samples")
@@ -61,6 +65,13 @@ class Dataset(Tagged):
         A net that was trained with another file would take such a sample for something else. Raises DataError.
         """
         return ""
+
+    def trained_with(self, table: Mapping[str, Any], skip: bool) -> Dataset:
+        """The dataset whose files are read as those were that a net was trained with; see `Header.table`.
+
+        With `skip` its sources leave out what cannot be used; see `Source.left_out`.
+        """
+        return self
 
     def no_source(self, source: str | None) -> None:
         """Raise DataError if a set that needs no files is given a path."""

@@ -23,7 +23,7 @@ def add(name: str, train: Mapping[str, Any], test: Mapping[str, Any] | None, cla
     parts = {}
     for part, mapping in given.items():
         arrays = in_order({key: _array(name, key, value) for key, value in mapping.items()})
-        check(f"{part} part of dataset {name!r}", arrays, names)
+        check(f"the {part} part of dataset {name!r}", arrays, names)
         parts[part] = (arrays, names)
     if test is not None:
         _same_kind(name, *(Header.of(parts[part][0]) for part in ("train", "test")))
@@ -58,7 +58,7 @@ class Registered(Dataset):
     def open(self, source: str | None, part: str) -> Source:
         """The registered arrays themselves, checked again: the program may have written into them."""
         arrays, class_names = _of(self.type, source, part)
-        return ArraySource(f"{part} part of dataset {self.type!r}", arrays, class_names)
+        return ArraySource(f"the {part} part of dataset {self.type!r}", arrays, class_names)
 
 
 def _of(name: str, source: str | None, part: str) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from layerkit.blob import Array
+from layerkit.blob import Array, Shape
 from layerkit.datasets import registered
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.kinds import KINDS, kind_of
 from layerkit.datasets.picture import Picture
+from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError, UnknownNameError, did_you_mean
@@ -96,6 +97,10 @@ class Subset(Source):
         """A sample of the other source."""
         return self._source.sample(int(self._indices[index]))
 
+    def shape_of(self, index: int) -> Shape:
+        """That of a sample of the other source."""
+        return self._source.shape_of(int(self._indices[index]))
+
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """A sample of the other source; see Source."""
         return self._source.as_read(int(self._indices[index]))
@@ -167,6 +172,7 @@ def _kind(dataset: str | Dataset | None, source: str | None) -> Dataset:
     kind = kind_of(source)
     if kind is None:
         _expect_something(Path(source))
+        expect_none(source)
         raise DataError(
             f"{source!r} does not tell by its name of which kind it is; name its dataset too, one of: "
             f"{', '.join(name for name, each in KINDS.items() if not each.parts)}"

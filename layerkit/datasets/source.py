@@ -36,6 +36,8 @@ class Header:
     """Order that a net gets three channels in unless it asks for another; of samples themselves it is RGB always."""
     feature_names: tuple[str, ...] = ()
     """Names of the numbers that a sample of a table has, in their order."""
+    table: Mapping[str, Any] | None = None
+    """Of a table: what it has taught of its columns, as plain data, so that others are read as it was."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], class_names: Iterable[str] = ()) -> Header:
@@ -55,6 +57,10 @@ class Source:
     """Names, shapes and types of its arrays, and class names."""
     in_memory: bool = False
     """Whether samples lie in memory, so that reading them costs next to nothing."""
+    note: str = ""
+    """What somebody who wants an answer for each sample is to be told, in words that follow the source's name."""
+    left_out: Sequence[DataError] = ()
+    """What is wrong with samples that were left out when it was opened."""
     starts: Sequence[int] | None = None
     """Where samples lie in several files of which one is held at a time: each file's first number, then the length."""
 
@@ -86,6 +92,10 @@ class Source:
         arrays = self.read(np.array([index]))
         return {name: array[0] for name, array in zip(self.header.shapes, arrays, strict=True)}
 
+    def shape_of(self, index: int) -> Shape:
+        """The shape of a sample's first array; of an image in a file, by the file's header. Raises DataError."""
+        return tuple(next(iter(self.sample(index).values())).shape)
+
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """As `sample`; but an image may not be an array yet, so that less than all of it need become one."""
         return self.sample(index)
@@ -104,6 +114,10 @@ class Source:
     def place(self, index: int) -> str:
         """How messages name a sample: by its file, where it has one of its own."""
         return f"sample {index}"
+
+    def mark(self, index: int) -> str:
+        """What answers put behind the source's name to tell its samples apart."""
+        return f"[{index}]"
 
     def verify(self) -> None:
         """Raise DataError for samples that are known to be missing before any is read."""
@@ -124,6 +138,7 @@ class ArraySource(Source):
     def __init__(self, where: str, arrays: Mapping[str, Array], class_names: Iterable[str] = ()):
         names = tuple(class_names)
         check(where, arrays, names)
+        self._where = where
         self._arrays = dict(arrays)
         self.header = Header.of(arrays, names)
 
@@ -134,6 +149,10 @@ class ArraySource(Source):
         for name, into in out.items():
             self._arrays[name].take(indices, axis=0, out=into, mode="clip")  # "raise" would go through a buffer
         return tuple(out.values())
+
+    def place(self, index: int) -> str:
+        """The sample's number, and where it lies."""
+        return f"sample {index} of {self._where}"
 
 
 def in_order(arrays: Mapping[str, Any]) -> dict[str, Any]:

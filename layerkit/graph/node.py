@@ -19,6 +19,7 @@ def make_layer(spec: LayerSpec, state: NetState) -> Layer:
     layer = spec.cls(spec.params, state.phase, len(spec.top or ()))
     layer.name = spec.name
     layer.bottom_names, layer.top_names = tuple(spec.bottom or ()), tuple(spec.top or ())
+    layer.mark, layer.uses = spec.mark(), spec.uses
     layer.allow_python = state.allow_python
     return layer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from layerkit.blob import Array, shape_text
 from layerkit.datasets.files.decode import expect_pillow
 from layerkit.datasets.optional import need
 from layerkit.datasets.source import Source
+from layerkit.datasets.transforms.base import channels_hint
 from layerkit.errors import DataError
 
 ROWS = 20
@@ -37,7 +40,8 @@ def contact_sheet(source: Source) -> Any:
     """
     name, shape = next(iter(source.header.shapes.items()))
     if len(shape) != 3 or shape[0] not in (1, 3):
-        raise DataError(f"only images of 1 or 3 channels make a contact sheet, and the samples are {shape_text(shape)}")
+        what = f"{shape_text(shape)}{channels_hint(shape)}"
+        raise DataError(f"only images of 1 or 3 channels make a contact sheet, and the samples are {what}")
     rows = _rows(source)
     shown = {index: _sample(source, name, index) for row in rows for index in row.indices}
     found = [image for image in shown.values() if image is not None]
@@ -73,10 +77,9 @@ def _rows(source: Source) -> list[_Row]:
         if (classes == classes.astype(np.int64)).all() and (names or counts.max() > 1):  # no quantities
             chosen = classes[_spread(len(classes), ROWS)].astype(int).tolist()
             members = [np.flatnonzero(labels == label) for label in chosen]
-            titles = [names[label] if 0 <= label < len(names) else str(label) for label in chosen]
+            titles = [_title(label, names) for label in chosen]
             return [
-                _Row(_short(title), of[_spread(len(of), COLUMNS)].tolist())
-                for title, of in zip(titles, members, strict=True)
+                _Row(title, of[_spread(len(of), COLUMNS)].tolist()) for title, of in zip(titles, members, strict=True)
             ]
     places = _spread(len(source), COLUMNS * COLUMNS).tolist()
     return [_Row("", places[i : i + COLUMNS]) for i in range(0, len(places), COLUMNS)]
@@ -114,5 +117,11 @@ def _picture(image: Array, low: float, high: float, cell: int) -> Any:
     return pillow.fromarray(pixels).resize(size, method)
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= 24 else f"{title[:21]}..."
+def _title(label: int, names: Sequence[str]) -> str:
+    """A class's name in the letters that Pillow's own font has, without accents; its number if it has others."""
+    name = names[label] if 0 <= label < len(names) else str(label)
+    parts = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    plain = "".join(sign for sign in parts if not unicodedata.combining(sign))
+    if not (plain.isascii() and plain.isprintable()):
+        return str(label)
+    return plain if len(plain) <= 24 else f"{plain[:21]}..."

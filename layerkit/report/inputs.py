@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -14,11 +15,14 @@ from layerkit import arrayfile
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.datasets.files import decode
 from layerkit.datasets.files.images import SUFFIXES
+from layerkit.datasets.files.tables.csv_files import Csv
+from layerkit.datasets.files.tables.layout import inspect, is_number
 from layerkit.datasets.kinds import kind_of
 from layerkit.datasets.picture import Picture
+from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.reading import blocks
 from layerkit.datasets.selection import Selection
-from layerkit.datasets.transforms.base import shape_words
+from layerkit.datasets.transforms.base import channels_hint, shape_words
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
 from layerkit.report import samples
@@ -47,6 +51,10 @@ class Reader:
     part: str | None = None
     kind: str | None = None
     assignments: tuple[str, ...] = ()
+    table: Mapping[str, Any] | None = None
+    """What is known of the table that the net was trained with; see `SampleInfo.table`."""
+    skip: Callable[[DataError], object] | None = None
+    """Is told of each sample that cannot be used, which is then left out."""
 
     def read(self, names: Iterable[str]) -> Iterator[Sample]:
         """The samples of all inputs, one after the other. Raises DataError for one that cannot be used."""
@@ -59,45 +67,83 @@ class Reader:
         if name == STDIN:
             yield from self._of_stdin()
         elif self.kind is not None or self.assignments or not path.exists():
-            for sample in self._raw(name, self.assignments):
-                yield self._fitted(*sample)
+            yield from self._of_dataset(name)
         elif path.is_dir() and (files := _images_in(path)):
             if self.part is not None or _has_parts(name):
                 grey = len(self.shape) == 3 and self.shape[0] == 1
                 for place, data, label in self._raw(name, ("color=false",) if grey else ()):
-                    yield self._fitted(place, self._resized(place, data), label)
+                    yield from self._usable(partial(self._fitted, place, self._resized(place, data), label))
                 return
             for file in files:
-                yield self._of_image(file)
+                yield from self._usable(partial(self._of_image, file))
         elif suffix == ".npy":
             yield from self._of_array(name)
-        elif suffix in (".csv", ".tsv") or (suffix == ".txt" and _is_of_numbers(path)):
+        elif suffix in Csv.suffixes and self.table is not None and not self._is_bare(name):
+            yield from self._of_dataset(name)
+        elif suffix in Csv.suffixes or (suffix == ".txt" and _is_of_numbers(path)):
             with path.open("rb") as stream:
                 yield from self._of_numbers(name, stream)
         elif suffix in (".yaml", ".yml") or path.is_dir() or kind_of(name) is not None:
-            for sample in self._raw(name, self.assignments):
-                yield self._fitted(*sample)
+            yield from self._of_dataset(name)
         else:
-            yield self._of_image(name)
+            expect_none(name)
+            yield from self._usable(partial(self._of_image, name))
+
+    def _usable(self, make: Callable[[], Sample]) -> Iterator[Sample]:
+        """What is made, if it can be; nothing where samples are left out. Raises DataError otherwise."""
+        try:
+            sample = make()
+        except DataError as error:
+            if self.skip is None:
+                raise
+            self.skip(error)
+        else:
+            yield sample
+
+    def _of_dataset(self, name: str) -> Iterator[Sample]:
+        for sample in self._raw(name, self.assignments):
+            yield from self._usable(partial(self._fitted, *sample))
+
+    def _is_bare(self, name: str) -> bool:
+        """Whether a table has no header, and as many columns of numbers as the net takes numbers."""
+        layout = inspect(name, None, header=False)
+        return (layout.width,) == self.shape and all(map(is_number, layout.sample[0]))
 
     def _raw(self, name: str, assignments: Iterable[str]) -> Iterator[Sample]:
         """The samples of a dataset as they are, whatever their shape."""
         found = samples.find(name, self.kind, assignments)
         part = found.choose(self.part, "test")
         opener = found.parts[part]
-        if isinstance(opener, Selection) and not found.layers and (own := opener.dataset.own_numbers(opener.source)):
-            what = "which need not mean what it did in training"
-            raise DataError(f"{name!r} {own}, {what}: name the table of the training by --set like=TRAIN.csv")
-        source = found.open(part)
+        if isinstance(opener, Selection) and not found.layers:
+            opener = self._as_trained(name, opener)
+        source = opener.open()
+        for error in source.left_out:
+            self._unread(0, error)
+        if source.note:
+            self.note(f"{name}: {source.note}")
         try:
             data = found.data(part, source)
-            for block in blocks(source):
+            for block in blocks(source, skip=None if self.skip is None else self._unread):
                 labels = block.arrays.get("label")
                 for row, index in enumerate(block.indices.tolist()):
                     label = None if labels is None else labels[row]
-                    yield Sample(f"{name}[{index}]", block.arrays[data][row], label)
+                    yield Sample(f"{name}{source.mark(index)}", block.arrays[data][row], label)
         finally:
             source.close()
+
+    def _unread(self, index: int, error: DataError) -> None:
+        """Pass over a sample that its source cannot give."""
+        assert self.skip is not None
+        self.skip(error)
+
+    def _as_trained(self, name: str, chosen: Selection) -> Selection:
+        """The samples read as those of the training were. Raises DataError where they need not mean what those did."""
+        if self.table is not None:
+            chosen = replace(chosen, dataset=chosen.dataset.trained_with(self.table, self.skip is not None))
+        if own := chosen.dataset.own_numbers(chosen.source):
+            what = "which need not mean what it did in training"
+            raise DataError(f"{name!r} {own}, {what}: name the table of the training by --set like=TRAIN.csv")
+        return chosen
 
     def _of_array(self, name: str) -> Iterator[Sample]:
         try:
@@ -108,7 +154,7 @@ class Reader:
             yield self._fitted(name, array)
         elif array.ndim:
             for i, sample in enumerate(array):
-                yield self._fitted(f"{name}[{i}]", sample)
+                yield from self._usable(partial(self._fitted, f"{name}[{i}]", sample))
         else:
             raise DataError(f"{name} holds a single number, not samples of {shape_words(self.shape)}")
 
@@ -117,7 +163,7 @@ class Reader:
         if not start:
             raise DataError("there is nothing on standard input")
         if any(byte < 9 or byte > 126 for byte in start):
-            yield self._of_image(STDIN, self.stdin.read(_MOST))
+            yield from self._usable(partial(self._of_image, STDIN, self.stdin.read(_MOST)))
         else:
             yield from self._of_numbers(STDIN, self.stdin)
 
@@ -136,11 +182,14 @@ class Reader:
                 some = True
                 continue
             some = True
-            for word, value in zip(words, values, strict=True):
-                if not math.isfinite(value):
-                    hint = "" if name == STDIN else "; a table with texts is read as a dataset, by --kind"
-                    raise DataError(f"{name}:{number}: {word!r} is no number{hint}")
-            yield self._fitted(f"{name}:{number}", np.array(values))
+            yield from self._usable(partial(self._of_words, f"{name}:{number}", words, values))
+
+    def _of_words(self, place: str, words: list[str], values: list[float]) -> Sample:
+        for word, value in zip(words, values, strict=True):
+            if not math.isfinite(value):
+                hint = "; a table with texts is read from a file" if place.startswith(f"{STDIN}:") else _AS_TABLE
+                raise DataError(f"{place}: {word!r} is no number{hint}")
+        return self._fitted(place, np.array(values))
 
     def _of_image(self, name: str, content: bytes | None = None) -> Sample:
         where = "standard input" if name == STDIN else name
@@ -167,10 +216,12 @@ class Reader:
             wanted = shape_words(self.shape)
             if data.ndim == 1 and len(self.shape) > 1 and 0 not in self.shape:
                 wanted += f", {math.prod(self.shape)} numbers"
+            wanted += channels_hint(data.shape)
             raise DataError(f"{place}: it is {shape_text(data.shape)}, but the net takes samples of {wanted}")
         return Sample(place, data, label)
 
 
+_AS_TABLE = "; a table with texts is read as a dataset, by --kind"
 _COMMAS = str.maketrans(",;\t", "   ")
 
 

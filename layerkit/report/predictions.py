@@ -45,15 +45,16 @@ class Predictor:
     """Shows a predict-phase net samples as their source has them; what the source did to them is done here.
 
     With `blobs` these are answered in place of the net's outputs; they must be kept. Raises UsageError for a net that
-    takes several inputs or none.
+    takes several inputs or none. `skip` is told of each sample that does not fit, which is then left out.
     """
 
-    def __init__(self, net: Net, blobs: Sequence[str] = ()):
+    def __init__(self, net: Net, blobs: Sequence[str] = (), skip: Callable[[DataError], object] | None = None):
         inputs = inputs_of(net.graph)
         if len(inputs) != 1:
             listed = ", ".join(inputs) or "none"
             raise UsageError(f"samples go into a net with one input, and this one has {listed}; use it from Python")
         self._net = net
+        self._skip = skip
         self.input = inputs[0]
         """The blob that samples go into."""
         self._names = list(dict.fromkeys(blobs)) or net.outputs
@@ -63,6 +64,8 @@ class Predictor:
         self._shape = tuple(shape)
         self.shape = prediction.raw_shape(self._shape, info)
         """Of a sample as its source has it; 0 is a height or width that may be any."""
+        self.table = None if info is None else info.table
+        """What is known of the table that its samples were rows of; see `SampleInfo.table`."""
         softmax = {ref.name for node in net.graph.nodes if node.spec.type == "Softmax" for ref in node.tops}
         self._scores = softmax if not blobs else set()
         self._class_names = list(info.class_names) if info is not None and not blobs else []
@@ -116,9 +119,11 @@ class Predictor:
     def _passes(self, samples: Iterable[Sample]) -> Iterator[tuple[list[Sample], Mapping[str, Array]]]:
         """Batches of samples with what the net made of them, as live views."""
         rest = iter(samples)
-        while batch := list(islice(rest, self.batch)):
-            given = {self.input: self.prepared(batch)}
-            self._net.forward(None, None, **given)
+        while taken := list(islice(rest, self.batch)):
+            batch, given = self.prepared(taken)
+            if not batch:
+                continue
+            self._net.forward(None, None, **{self.input: given})
             arrays = {name: self._net.blobs[name].data for name in self._names}
             for name, array in arrays.items():
                 if not array.ndim or len(array) != len(batch):
@@ -126,19 +131,32 @@ class Predictor:
                     raise UsageError(f"the blob {name!r} is {what}")
             yield batch, arrays
 
-    def prepared(self, batch: Sequence[Sample]) -> Array:
-        """A batch as the net's input takes it. Raises DataError, naming the sample."""
+    def prepared(self, batch: list[Sample]) -> tuple[list[Sample], Array]:
+        """The samples that fit the net, and what it is given of them. Raises DataError, naming one that does not."""
+        try:
+            return batch, self._given(batch)
+        except LayerkitError:
+            good = [sample for sample in batch if self._fits(sample)]
+            if len(good) == len(batch):
+                raise
+        return good, self._given(good) if good else np.empty(0)
+
+    def _given(self, batch: Sequence[Sample]) -> Array:
+        """A batch as the net's input takes it."""
         data = [sample.data for sample in batch]
         alike = len({array.shape for array in data}) == 1
+        return prediction.prepare(self.input, np.stack(data) if alike else data, self._shape, self._info)[0]
+
+    def _fits(self, sample: Sample) -> bool:
         try:
-            return prediction.prepare(self.input, np.stack(data) if alike else data, self._shape, self._info)[0]
-        except LayerkitError:
-            for sample in batch:
-                try:
-                    prediction.prepare(self.input, sample.data, self._shape, self._info)
-                except LayerkitError as error:
-                    raise DataError(f"{sample.place}: {error}") from None
-            raise
+            prediction.prepare(self.input, sample.data, self._shape, self._info)
+        except LayerkitError as error:
+            named = DataError(f"{sample.place}: {error}")
+            if self._skip is None:
+                raise named from None
+            self._skip(named)
+            return False
+        return True
 
     def _labels(self, name: str, array: Array) -> list[str]:
         """The names of the classes that an output scores, or their numbers; none where it scores no classes."""

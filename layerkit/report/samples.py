@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import cast
 
 from layerkit import graph
-from layerkit.datasets import Dataset, Source, dataset_names, select
+from layerkit.datasets import Dataset, Selection, Source, dataset_names, select
 from layerkit.datasets.batches import Opener
 from layerkit.datasets.kinds import KINDS, kind_of
+from layerkit.datasets.public.archives import expect_none
 from layerkit.errors import DataError, Problems, UnknownNameError
 from layerkit.layers.data.batches import BatchedSource
 from layerkit.spec import load_run
@@ -30,8 +31,12 @@ class Found:
     name: str
     """As the user named them."""
     kind: str
-    """What kind of dataset they are, in words."""
+    """The name of the kind of dataset, or of the layer that reads them where they are no dataset."""
+    about: str
+    """What they are, in a sentence."""
     parts: Mapping[str, Opener]
+    own_parts: tuple[str, ...]
+    """Those that are not another one by another name."""
     layers: Mapping[str, BatchedSource] = field(default_factory=dict)
     """The layer that reads each part, where the samples are those of a run."""
 
@@ -93,6 +98,7 @@ def _about(kind: type[Dataset]) -> str:
 def _unknown(name: str) -> Exception:
     if not Path(name).exists():
         return UnknownNameError("file, folder or known set", name, [each for each, kind in KINDS.items() if kind.parts])
+    expect_none(name)
     kinds = ", ".join(each for each, kind in KINDS.items() if not kind.parts)
     return DataError(f"{name!r} does not tell by its name of which kind it is; say it by --kind, one of: {kinds}")
 
@@ -102,13 +108,14 @@ def _of_dataset(name: str, kind: str, source: str | None, assignments: Iterable[
     for assignment in assignments:
         override(written, assignment)
     if kind not in KINDS:  # a program registered it
-        return Found(name, f"{kind}: Arrays in memory.", {part: select(kind, None, part) for part in Dataset.parts})
+        parts = {part: select(kind, None, part) for part in Dataset.parts}
+        return Found(name, kind, "Arrays in memory.", parts, tuple(parts))
     problems = Problems()
     dataset = validate(KINDS[kind], written, Written(written, f"dataset {kind!r}"), problems)
     problems.check()
     assert dataset is not None
     parts = {part: select(dataset, source, part) for part in dataset.parts_at(source) or (WHOLE,)}
-    return Found(name, f"{kind}: {_about(KINDS[kind])}", parts)
+    return Found(name, kind, _about(KINDS[kind]), parts, dataset.own_parts(source) or (WHOLE,))
 
 
 def _of_run(path: str, assignments: Iterable[str]) -> Found:
@@ -123,9 +130,7 @@ def _of_run(path: str, assignments: Iterable[str]) -> Found:
         raise DataError(f"{path!r} has no layer that reads samples from a dataset or files")
     first = next(iter(nodes.values()))
     layers = {phase: cast(BatchedSource, node.layer) for phase, node in nodes.items()}
-    return Found(
-        path,
-        f"What layer {first.name!r} ({first.spec.type}) reads.",
-        {phase: layer.maker().opener for phase, layer in layers.items()},
-        layers,
-    )
+    openers = {phase: layer.maker().opener for phase, layer in layers.items()}
+    opener = next(iter(openers.values()))
+    kind = opener.dataset.type if isinstance(opener, Selection) else first.spec.type
+    return Found(path, kind, f"What layer {first.name!r} ({first.spec.type}) reads.", openers, tuple(openers), layers)

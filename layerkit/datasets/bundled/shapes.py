@@ -24,7 +24,7 @@ FIGURES = 3  # in each picture
 
 
 class Shapes(Dataset):
-    """Pictures of figures with the kind of every pixel. It takes no source."""
+    """Figures, with the kind of every pixel. It takes no source."""
 
     type: Literal["shapes"] = "shapes"
 

@@ -24,7 +24,10 @@ from layerkit.errors import DataError
 
 
 class CifarBinary(Dataset):
-    """Records of labels and pixels. The source is a file, or a folder of .bin files in order of their names."""
+    """Records of labels and pixels, in a file or in a folder of them.
+
+    Files of a folder are read in the order of their names.
+    """
 
     parts: ClassVar[tuple[str, ...]] = ()
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from layerkit.arrayfile import BOMB_RATIO, BOMB_SIZE
 from layerkit.blob import Array, Shape, shape_text
+from layerkit.datasets.files.class_names import KEY, MOST
 from layerkit.datasets.files.hdf5_disk import Disk
 from layerkit.datasets.files.lists import Listed
 from layerkit.datasets.optional import need
@@ -25,6 +26,7 @@ from layerkit.errors import DataError
 HELD = 1 << 29
 """Bytes of samples up to which a file is read whole: random access to it is quicker then, and much so if compressed."""
 
+_LISTED = 12  # datasets that a message names
 _numbers = itertools.count()
 
 
@@ -42,7 +44,8 @@ class Files(Source):
     """Files that each have the datasets `names` (array -> dataset), of equally many samples.
 
     Files of up to HELD bytes are read whole, and the last two kept; of larger ones only the rows that are asked for.
-    Without names all datasets of the first file are meant.
+    Without names all datasets of the first file are meant, but for `class_names`, which holds texts: the names of the
+    classes, where none are given.
 
     Raises DataError, naming the file, where one is missing or broken, lacks a dataset, or has other sample shapes.
     """
@@ -57,6 +60,8 @@ class Files(Source):
         starts = [0]
         for each in listed:
             with _reading(each) as file:
+                if len(starts) == 1 and not self._class_names:
+                    self._class_names = _class_names(file)
                 found = self._found(each, file)
                 check_headers(repr(each.path), found)
                 for name, dataset in found.items():
@@ -68,7 +73,7 @@ class Files(Source):
                 starts.append(starts[-1] + min(dataset.shape[0] for dataset in found.values()))
         self._starts = np.array(starts)
         self.starts = starts if len(listed) > 1 else None
-        self.header = Header(shapes, dtypes, starts[-1], tuple(class_names))
+        self.header = Header(shapes, dtypes, starts[-1], tuple(self._class_names))
 
     def read(self, indices: Array, out: Mapping[str, Array] | None = None) -> tuple[Array, ...]:
         """Samples `indices`; see Source. Raises DataError for a file that has become unreadable or is not finite."""
@@ -135,10 +140,16 @@ class Files(Source):
         """The datasets in a file by the names of the arrays. Raises DataError."""
         h5py = need("h5py", "h5py", "HDF5")
         if not self._names:
-            self._names = in_order({name: name for name in file if isinstance(file.get(name), h5py.Dataset)})
+            names = [name for name in file if isinstance(file.get(name), h5py.Dataset)]
+            self._names = in_order({name: name for name in names if name != KEY or not _are_texts(file[name])})
+            paths = [] if self._names else _paths(file)
+            if paths:
+                what = f"only in groups: {', '.join(paths)}"
+                hint = f"name them by the field 'datasets', as datasets: {{data: {paths[0]}}}"
+                raise DataError(f"{_where(listed)}{listed.path!r} holds datasets {what}; {hint}")
         for name in self._names.values():
             if not isinstance(file.get(name), h5py.Dataset):
-                held = ", ".join(file) or "nothing"
+                held = ", ".join(_paths(file)) or "nothing"
                 raise DataError(f"{_where(listed)}{listed.path!r} has no dataset {name!r}; it holds: {held}")
         found = {name: file[dataset] for name, dataset in self._names.items()}
         size = _size(found)
@@ -146,6 +157,31 @@ class Files(Source):
             what = f"it declares {size / 1e6:,.0f} MB of samples, far more than it holds"
             raise DataError(f"{_where(listed)}{listed.path!r} is damaged: {what}")
         return found
+
+
+def _are_texts(dataset: Any) -> bool:
+    h5py = need("h5py", "h5py", "HDF5")
+    return h5py.check_string_dtype(dataset.dtype) is not None and dataset.ndim == 1 and len(dataset) <= MOST
+
+
+def _class_names(file: Any) -> tuple[str, ...]:
+    """The names of the classes that a file holds, if it does."""
+    h5py = need("h5py", "h5py", "HDF5")
+    found = file.get(KEY)
+    return tuple(found.asstr()[()]) if isinstance(found, h5py.Dataset) and _are_texts(found) else ()
+
+
+def _paths(file: Any) -> list[str]:
+    """Where the datasets in a file lie, groups and all: the first of them."""
+    h5py = need("h5py", "h5py", "HDF5")
+    found: list[str] = []
+
+    def note(path: str, held: Any) -> bool | None:
+        found.extend([path] if isinstance(held, h5py.Dataset) else [])
+        return True if len(found) == _LISTED else None  # anything but None ends the visit
+
+    file.visititems(note)
+    return found
 
 
 def _size(datasets: Mapping[str, Any]) -> int:
@@ -182,9 +218,12 @@ def _explained(listed: Listed) -> Iterator[None]:
 
 
 class Writer:
-    """An HDF5 file that grows along axis 0 and appears under its name when it is closed, whole or not at all."""
+    """An HDF5 file that grows along axis 0 and appears under its name when it is closed, whole or not at all.
 
-    def __init__(self, path: str):
+    Names of classes become a dataset of texts.
+    """
+
+    def __init__(self, path: str, class_names: Sequence[str] = ()):
         h5py = need("h5py", "h5py", "HDF5")
         self._path = Path(path)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}-{next(_numbers)}.tmp")
@@ -195,6 +234,7 @@ class Writer:
             reason = f"there is no folder {folder!r}" if not self._path.parent.is_dir() else "it cannot be made"
             raise DataError(f"cannot write {path!r}: {reason}") from None
         self._file = h5py.File(self._disk, "w")
+        self._class_names = list(class_names)
         self._forget = weakref.finalize(self, _remove, self._file, self._disk, self._temporary)
 
     def append(self, **arrays: Array) -> None:
@@ -213,7 +253,10 @@ class Writer:
 
     def close(self) -> None:
         """Put the file in its place. Raises DataError."""
+        h5py = need("h5py", "h5py", "HDF5")
         with explained(self._path):
+            if self._class_names and KEY not in self._file:
+                self._file.create_dataset(KEY, data=self._class_names, dtype=h5py.string_dtype())
             self._file.close()
             self._disk.check()
             self._disk.close()

@@ -17,7 +17,7 @@ _SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 
 class Hdf5(Named):
-    """Datasets of an HDF5 file, or of the files that a text file lists, as Caffe's HDF5Data takes them.
+    """Datasets of an HDF5 file, or of those that a text file lists.
 
     Samples lie along the first axis. An epoch that shuffles takes files in another order, and the samples of each.
     """

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from layerkit.datasets.files import decode, images
 from layerkit.datasets.files.lists import Listed
 from layerkit.datasets.files.named import NamedImages
+from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError, did_you_mean
 
@@ -17,12 +18,13 @@ _PARTS = {"train": ("train",), "validation": ("validation", "val", "valid"), "te
 
 
 class ImageFolder(NamedImages):
-    """Images in a folder for each class: `root/class/*.jpg`, or `root/train/class/*.jpg` and so on for each part.
+    """Images in a folder for each class, of one part or of several.
 
-    Classes are numbered in the order of their names, those of the train part for all parts. Files in folders below a
-    class's belong to it; hidden ones, and files that do not end as an image's, are passed over. It has parts if there
-    is a folder `train` of folders, and either one called test, validation, val or valid beside it, or nothing else; a
-    part for validation stands in for test where there is none. Links are followed.
+    They are `root/class/*.jpg`, or `root/train/class/*.jpg` and so on for each part. Classes are numbered in the order
+    of their names, those of the train part for all parts. Files in folders below a class's belong to it; hidden ones,
+    and files that do not end as an image's, are passed over. It has parts if there is a folder `train` of folders, and
+    either one called test, validation, val or valid beside it, or nothing else; a part for validation stands in for
+    test where there is none. Links are followed.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -42,6 +44,10 @@ class ImageFolder(NamedImages):
         """Those for which it has folders; none where its folders are classes."""
         return () if source is None else tuple(_parts(Path(source)))
 
+    def own_parts(self, source: str | None) -> tuple[str, ...]:
+        parts = {} if source is None else _parts(Path(source))
+        return tuple({folder: part for part, folder in reversed(parts.items())}.values())[::-1]
+
     def describe(self, source: str | None, part: str) -> Header:
         """The classes, and the size of the first image; how many there are is known once it is opened."""
         listed, names = self._found(source, part)
@@ -56,6 +62,8 @@ class ImageFolder(NamedImages):
     def _found(self, source: str | None, part: str) -> tuple[Iterator[Listed], tuple[str, ...]]:
         """A part's images, class by class, and the names of all classes."""
         root = Path(self.path(source, "a folder with a folder of images for each class"))
+        if root.is_file():
+            expect_none(str(root))
         parts = _parts(root)
         first = parts.get("train", root)
         names = self.names() or tuple(folder.name for folder in _folders(first))

@@ -17,10 +17,10 @@ _SOURCE = "a text file with a path, a space and a label a line"
 
 
 class ImageList(NamedImages):
-    """Images and labels of a list of files: a path, a space and a whole number a line.
+    """Images that a text file lists, a path and a label a line.
 
-    Paths are those of files in `root`, which nothing may lead out of; without it they start from the current directory,
-    and any file may be listed. Images may differ in size.
+    Between them is a space; a label is a whole number. Paths are those of files in `root`, which nothing may lead out
+    of; without it they start from the current directory, and any file may be listed. Images may differ in size.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()

@@ -11,7 +11,7 @@ import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.datasets.files import decode
-from layerkit.datasets.files.lists import Listed, expect_files, expect_inside
+from layerkit.datasets.files.lists import Listed, absent, expect_files, expect_inside
 from layerkit.datasets.picture import Picture
 from layerkit.datasets.source import Header, Source, check_label
 from layerkit.errors import DataError
@@ -55,6 +55,13 @@ class ImageFiles(Source):
         """An image and its label. Raises DataError, naming the line of the list, where it cannot be read."""
         data, label = self._read(index)
         return {"data": data.pixels(), "label": label}
+
+    def shape_of(self, index: int) -> Shape:
+        """An image's shape, by its header."""
+        listed = self._listed[index]
+        if self._root is not None:
+            expect_inside(listed, self._root)
+        return (3 if self._color else 1, *size_of(listed, self._min_side))
 
     def as_read(self, index: int) -> Mapping[str, Array | Picture]:
         """An image that is no array yet, and its label."""
@@ -129,4 +136,4 @@ def _named(listed: Listed) -> Iterator[str]:
     try:
         yield f"{listed.place}: {listed.path!r}"
     except FileNotFoundError:
-        raise DataError(f"{listed.place}: there is no file {listed.path!r}") from None
+        raise DataError(absent(listed)) from None

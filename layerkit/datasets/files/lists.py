@@ -23,6 +23,8 @@ class Listed(NamedTuple):
     label: int
     place: str
     """The list and the line, for messages."""
+    folder: str = ""
+    """The folder that the list lies in."""
 
 
 class Windows(NamedTuple):
@@ -70,7 +72,7 @@ def labelled(source: str, root: str = "") -> Iterator[Listed]:
         path, _, label = line.rpartition(" ")
         if not path:
             raise DataError(f"{place}: must be a path, a space and a label, not {_short(line)}")
-        yield Listed(root + path.strip(), _whole(label, "the label", place), place)
+        yield Listed(root + path.strip(), _whole(label, "the label", place), place, os.path.dirname(source))
     if not place:
         raise DataError(f"'{source}' lists nothing")
 
@@ -79,7 +81,8 @@ def below(listed: Listed, root: str) -> Listed:
     """The file in the folder `root`. Raises DataError for a path that leads out of it by what it says."""
     path = os.path.normpath(listed.path)
     if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
-        raise DataError(f"{listed.place}: {listed.path!r} does not lie in the folder {root!r}")
+        hint = "write all paths from a folder that holds the images, and give that as root"
+        raise DataError(f"{listed.place}: {listed.path!r} does not lie in the folder {root!r}; {hint}")
     return listed._replace(path=os.path.join(root, listed.path))
 
 
@@ -142,12 +145,20 @@ def expect_files(listed: Sequence[Listed]) -> None:
     missing = [each for each in listed if not os.path.isfile(each.path)]
     if not missing:
         return
-    path, _, place = missing[0]
     others = ""
     if len(missing) > 1:
         named = " and ".join(repr(each.path) for each in missing[1:3])
         others = f"; of {len(listed):,} files {len(missing):,} are missing, the next being {named}"
-    raise DataError(f"{place}: there is no file {path!r}{others}")
+    raise DataError(f"{absent(missing[0])}{others}")
+
+
+def absent(listed: Listed) -> str:
+    """The sentence that a file is not there; and that it would be if its path were one from the list's folder."""
+    hint = ""
+    if listed.folder and not os.path.isabs(listed.path) and os.path.isfile(os.path.join(listed.folder, listed.path)):
+        start = "the current directory, or from 'root' (in ImageData 'root_folder')"
+        hint = f"; there is one from the list's own folder, but paths start from {start}"
+    return f"{listed.place}: there is no file {listed.path!r}{hint}"
 
 
 def _some(source: str, found: list[Listed]) -> list[Listed]:

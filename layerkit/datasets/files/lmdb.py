@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from layerkit.blob import Array, shape_text
-from layerkit.datasets.files import datum, decode
+from layerkit.datasets.files import class_names, datum, decode
 from layerkit.datasets.files.images import TRIES
 from layerkit.datasets.files.lmdb_file import FILE, Values
 from layerkit.datasets.files.named import Named
@@ -21,10 +21,11 @@ _SLACK = 20  # bytes by which Datums of one shape differ, for their labels are o
 
 
 class Lmdb(Named):
-    """Samples of an LMDB database, in the order of their keys, as Caffe's Data layer reads them.
+    """Samples of an LMDB database, as Caffe's Data layer reads them.
 
-    Colour images are stored blue, green, red, and encoded ones are put in that order by Caffe. A net gets them so
-    unless the layer's `channel_order` is RGB. Data that are stored as floats stay as they are.
+    They come in the order of their keys. Colour images are stored blue, green, red, and encoded ones are put in that
+    order by Caffe. A net gets them so unless the layer's `channel_order` is RGB. Data that are stored as floats stay
+    as they are. Where no names of the classes are given, a file `class_names.txt` in the folder has them, one a line.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -50,7 +51,8 @@ class Lmdb(Named):
 
     def open(self, source: str | None, part: str) -> Source:
         """The samples, which stay in the file."""
-        return Datums(self.path(source, "the folder of an LMDB database"), self.color, self.names())
+        path = self.path(source, "the folder of an LMDB database")
+        return Datums(path, self.color, self.names() or class_names.beside(path))
 
 
 class Datums(Source):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,15 +19,17 @@ class MappedSource(Source):
     """A source over memory-mapped arrays, (N, *sample shape) each.
 
     Where they hold more than LARGE bytes together, values that are not finite are found only when a batch has them.
-    Raises DataError, naming the array and the index.
+    Labels are looked through where classes have names. Raises DataError, naming the array and the index.
     """
 
-    def __init__(self, where: str, arrays: Mapping[str, Array]):
+    def __init__(self, where: str, arrays: Mapping[str, Array], class_names: Sequence[str] = ()):
         self._where = where
         if sum(array.nbytes for array in arrays.values()) <= LARGE:
-            check(where, arrays, ())
+            check(where, arrays, class_names)
+        elif class_names and "label" in arrays:
+            check(where, {"label": arrays["label"]}, class_names)
         check_headers(where, arrays)
-        self.header = Header.of(arrays)
+        self.header = Header.of(arrays, class_names)
         # Samples are copied as bytes: a file may hold numbers where the processor cannot read them as such, and NumPy
         # would copy the whole array first. One whose first axis varies fastest has no samples in a row: it is read.
         self._rows = {name: _as_bytes(np.ascontiguousarray(array)) for name, array in arrays.items()}
@@ -45,6 +47,10 @@ class MappedSource(Source):
                 what = f"{name!r} holds {into[index]} in sample {indices[index[0]]}"
                 raise DataError(f"{self._where}: {what}; every value must be finite")
         return tuple(out.values())
+
+    def place(self, index: int) -> str:
+        """The sample's number in its file."""
+        return f"sample {index} of {self._where}"
 
     def close(self) -> None:
         """Let go of the files."""

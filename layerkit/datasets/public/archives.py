@@ -18,6 +18,10 @@ from layerkit.errors import DataError
 _PASSED_OVER = 1 << 31  # bytes of members that nobody asked for, which a tar file is read through: beyond, it is a bomb
 
 
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+_SETS = ("fashion_mnist", "mnist", "cifar100", "cifar10")  # the longer ones first, which have the others in them
+
+
 class Member(NamedTuple):
     """A file in an archive, open at its beginning until the next member is asked for."""
 
@@ -28,6 +32,19 @@ class Member(NamedTuple):
     size: int
     """Bytes, unpacked; reading gives no more."""
     file: BinaryIO
+
+
+def expect_none(path: str) -> None:
+    """Raise DataError, with what to do, for a path that is by its name one of an archive."""
+    name = os.path.basename(path).lower()
+    if not name.endswith(_SUFFIXES):
+        return
+    plain = "".join(filter(str.isalnum, name))
+    known = next((each for each in _SETS if each.replace("_", "") in plain), None)
+    hint = "unpack it, and give the file or folder that was in it"
+    if known is not None:
+        hint = f"`layerkit data fetch {known} --from {path}` takes the set {known} from it"
+    raise DataError(f"{path!r} is an archive, and no source by itself: {hint}")
 
 
 def members(path: Path, limits: Mapping[str, int]) -> Iterator[Member]:

@@ -10,7 +10,7 @@ from layerkit.datasets.source import Header, Source
 
 
 class Mnist(Dataset):
-    """MNIST's handwritten digits; the source is the folder or archive of its files."""
+    """MNIST's handwritten digits; its source is a folder or archive."""
 
     type: Literal["mnist"] = "mnist"
 
@@ -22,7 +22,7 @@ class Mnist(Dataset):
 
 
 class FashionMnist(Dataset):
-    """Fashion-MNIST's pictures of clothes; the source is the folder or archive of its files."""
+    """Fashion-MNIST's clothes; its source is a folder or archive."""
 
     type: Literal["fashion_mnist"] = "fashion_mnist"
 
@@ -34,7 +34,7 @@ class FashionMnist(Dataset):
 
 
 class Cifar10(Dataset):
-    """CIFAR-10's photographs; the source is the folder or archive of its files."""
+    """CIFAR-10's photographs; its source is a folder or archive."""
 
     type: Literal["cifar10"] = "cifar10"
 
@@ -46,7 +46,10 @@ class Cifar10(Dataset):
 
 
 class Cifar100(Dataset):
-    """CIFAR-100's photographs with a fine and a coarse label; the source is the folder or archive of its files."""
+    """CIFAR-100's photographs; its source is a folder or archive.
+
+    They have a fine label and a coarse one.
+    """
 
     type: Literal["cifar100"] = "cifar100"
 

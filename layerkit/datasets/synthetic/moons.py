@@ -21,7 +21,9 @@ class Moons(Classes):
     """Two half circles. It takes no source."""
 
     type: Literal["moons"] = "moons"
-    noise: float = Field(0.1, ge=0, description="Standard deviation of each coordinate's noise; a moon's radius is 1.")
+    noise: float = Field(
+        0.1, ge=0, le=1, description="Standard deviation of each coordinate's noise; a moon's radius is 1."
+    )
 
     def class_names(self) -> tuple[str, ...]:
         """Which moon a point belongs to."""

@@ -26,7 +26,7 @@ class Spirals(Classes):
     type: Literal["spirals"] = "spirals"
     classes: int = Field(2, ge=2, le=1000, description="Number of arms.")
     turns: float = Field(1.75, gt=0, description="How often an arm winds around the centre.")
-    noise: float = Field(0.0, ge=0, description="By how much a coordinate moves, at most; the arms reach to 5.")
+    noise: float = Field(0.0, ge=0, le=RADIUS, description="By how much a coordinate moves; the arms reach to 5.")
 
     def class_names(self) -> tuple[str, ...]:
         """`arm 0`, `arm 1` and so on."""

@@ -6,7 +6,7 @@ place in the list, so that a sample is treated the same in whatever batch, proce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -73,6 +73,8 @@ class Samples:
     draws: Draws = field(default_factory=Draws)
     classes: int = 0
     """How many classes the dataset names; 0 where it names none."""
+    place: Callable[[int], str] = "sample {}".format
+    """How messages name a sample, by its number."""
     position: int = 0
     """The transform's place in the list, from 1 on; its numbers differ from those of any other place."""
     own: bool = False
@@ -188,6 +190,13 @@ def shape_words(shape: Shape) -> str:
         return shape_text(shape)
     letters = {len(shape) - 2: "H", len(shape) - 1: "W"}
     return "x".join(str(length or letters.get(i, "?")) for i, length in enumerate(shape))
+
+
+def channels_hint(shape: Shape) -> str:
+    """What to do with samples of this shape if they look like images with their channels last; or nothing."""
+    if len(shape) != 3 or shape[-1] not in (1, 3) or shape[0] in (1, 3):
+        return ""
+    return "; the channels seem to come last: x.transpose(0, 3, 1, 2) puts them first"
 
 
 def two(value: Sequence[float], low: float | None = None) -> tuple[float, float]:

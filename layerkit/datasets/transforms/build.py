@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -67,10 +67,15 @@ def mean_of(path: str) -> Array:
         raise
 
 
-def sample_info(pipeline: Pipeline, shape: Shape | None = None, class_names: Iterable[str] = ()) -> SampleInfo:
+def sample_info(
+    pipeline: Pipeline,
+    shape: Shape | None = None,
+    class_names: Iterable[str] = (),
+    table: Mapping[str, Any] | None = None,
+) -> SampleInfo:
     """What a snapshot is to say of samples that go through this pipeline, without the chance in it.
 
-    `shape` is that of a sample as the net gets it, where the pipeline alone does not tell.
+    `shape` is that of a sample as the net gets it, where the pipeline alone does not tell; `table` as of Header.
     """
     finish, steps = pipeline.finish, [step for step in _without_chance(pipeline.steps) if not step.of_labels]
     shape = shape or pipeline.shapes[0]
@@ -83,6 +88,7 @@ def sample_info(pipeline: Pipeline, shape: Shape | None = None, class_names: Ite
         mean_value=list(finish.mean_value),
         channel_order="BGR" if finish.reverse else "RGB",
         class_names=list(class_names),
+        table=None if table is None else dict(table),
     )
     return info if finish.mean_image is None else info.with_mean_image(finish.mean_image)
 

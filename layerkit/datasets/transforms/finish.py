@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerkit.blob import Array, Shape, shape_text
-from layerkit.datasets.transforms.base import Layout, Samples
+from layerkit.datasets.transforms.base import Layout, Samples, channels_hint
 from layerkit.datasets.transforms.crops import cut_anywhere
 from layerkit.datasets.transforms.mirror import turn
 from layerkit.datasets.transforms.normalize import shift
@@ -41,10 +41,12 @@ class Finish:
         """The shape of a sample as the net gets it. Raises ShapeError, naming the parameter that does not fit."""
         shape = layout.shapes[0]
         what = f"samples of shape {shape_text(shape)}" if shape else "samples that are single numbers"
+        hint = channels_hint(shape)
         if len(self.mean_value) > 1 and len(self.mean_value) != (shape[0] if shape else None):
-            raise ShapeError(f"mean_value has {len(self.mean_value)} values, which do not fit {what}", "mean_value")
+            sentence = f"mean_value has {len(self.mean_value)} values, which do not fit {what}{hint}"
+            raise ShapeError(sentence, "mean_value")
         if self.reverse and (len(shape) != 3 or shape[0] != 3):
-            raise ShapeError(f"channel_order: {what} have no three channels to reverse", "channel_order")
+            raise ShapeError(f"channel_order: {what} have no three channels to reverse{hint}", "channel_order")
         self._expect_mean(shape)
         for name in ("crop_size", "mirror"):
             if getattr(self, name) and len(shape) != 3:
@@ -105,5 +107,5 @@ class Finish:
 
     def _expect_room(self, shape: Shape) -> None:
         if min(shape[1:]) < self.crop_size:
-            sides = shape_text(shape[1:])
+            sides = shape_text(shape[1:]) + channels_hint(shape)
             raise ShapeError(f"crop_size {self.crop_size} does not fit into an image of {sides}", "crop_size")

@@ -134,7 +134,7 @@ def _vectors(samples: Samples, classes: int | None) -> Array:
     found = known.any(axis=0)
     if not found.all():
         row = int(found.argmin())
-        where = f"label {labels[row]:g} of sample {samples.indices[row]}"
+        where = f"label {labels[row]:g} of {samples.place(int(samples.indices[row]))}"
         raise DataError(f"{where} is no class, which are 0 to {count - 1}")
     vectors: Array = known.T.astype(FLOAT)
     return vectors

@@ -55,15 +55,22 @@ class Pipeline:
         """`shapes`; where sizes differ, those of the sample whose data is stored in the shape that `first` gives."""
         return self.shapes if self.settled else self.at(first()).shapes
 
-    def apply(self, arrays: Sequence[Array], epochs: Array, indices: Array, out: Sequence[Array]) -> None:
+    def apply(
+        self,
+        arrays: Sequence[Array],
+        epochs: Array,
+        indices: Array,
+        out: Sequence[Array],
+        place: Callable[[int], str] = "sample {}".format,
+    ) -> None:
         """Write transformed samples to `out`, (k, *shapes[i]) each, in any memory layout.
 
         `arrays` are what the source stores, data first, (k, ...) each; they stay as they are. `epochs` and `indices`
         say where each sample stands, int64 (k,). Raises ShapeError for data that does not fit, DataError for a label
-        that is no class.
+        that is no class, of a sample that `place` names by its index.
         """
         self._expect(arrays[0].shape[1:])
-        self._run(self._samples(list(arrays), epochs, indices), 0, out)
+        self._run(self._samples(list(arrays), epochs, indices, place), 0, out)
 
     def apply_each(
         self,
@@ -78,7 +85,7 @@ class Pipeline:
         Raises DataError for one that does not fit, which `place` names by its index.
         """
         until = self._settled if self._settled <= len(self.steps) else 0
-        whole, together = self._samples([], epochs, indices), []
+        whole, together = self._samples([], epochs, indices, place), []
         for i, arrays in enumerate(samples):
             row = slice(i, i + 1)
             one = self._one(arrays, whole, i)
@@ -93,18 +100,18 @@ class Pipeline:
                 raise DataError(f"{place(int(indices[i]))}: {error}") from None
         if len(together) == len(indices):
             all_of_them = [np.concatenate(parts) for parts in zip(*(held for _, held in together), strict=True)]
-            self._run(self._samples(all_of_them, epochs, indices), until, out)
+            self._run(self._samples(all_of_them, epochs, indices, place), until, out)
             return
         for row, held in together:  # beside images of other sizes
-            self._run(self._samples(held, epochs[row], indices[row]), until, [each[row] for each in out])
+            self._run(self._samples(held, epochs[row], indices[row], place), until, [each[row] for each in out])
 
-    def _samples(self, arrays: list[Array], epochs: Array, indices: Array) -> Samples:
-        return Samples(arrays, epochs, indices, self.draws, self.layout.classes)
+    def _samples(self, arrays: list[Array], epochs: Array, indices: Array, place: Callable[[int], str]) -> Samples:
+        return Samples(arrays, epochs, indices, self.draws, self.layout.classes, place)
 
     def _one(self, arrays: Sequence[Array | Picture], whole: Samples, row: int) -> Samples:
         """A batch of one sample, the one in this row of a whole batch."""
         held = [_NONE if isinstance(array, Picture) else np.asarray(array)[np.newaxis] for array in arrays]
-        one = self._samples(held, whole.epochs[row : row + 1], whole.indices[row : row + 1])
+        one = self._samples(held, whole.epochs[row : row + 1], whole.indices[row : row + 1], whole.place)
         one.whole, one.row = whole, row
         one.picture = arrays[0] if isinstance(arrays[0], Picture) else None
         return one

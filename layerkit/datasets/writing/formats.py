@@ -31,19 +31,17 @@ class Format(NamedTuple):
     """Any arrays by their names; only `data` of any kind with a `label`; or only images with labels."""
     encodes: bool = False
     """Whether images can be encoded in it."""
-    names_classes: bool = False
-    """Whether it keeps the names of the classes."""
     ours: Callable[[Path], bool] = lambda folder: False
     """Whether a folder holds nothing else than such samples, and so may be replaced."""
 
 
 FORMATS = (
-    Format("NPZ", (".npz",), lambda path, names, encoding: NpzWriter(path), one_size=True),
-    Format("HDF5", (".h5", ".hdf5"), lambda path, names, encoding: hdf5.Writer(str(path)), one_size=True),
+    Format("NPZ", (".npz",), lambda path, names, encoding: NpzWriter(path, names), one_size=True),
+    Format("HDF5", (".h5", ".hdf5"), lambda path, names, encoding: hdf5.Writer(str(path), names), one_size=True),
     Format(
         "LMDB",
         (".lmdb", "_lmdb"),
-        lambda path, names, encoding: LmdbWriter(path, encoding),
+        lambda path, names, encoding: LmdbWriter(path, encoding, names),
         one_size=False,
         holds="samples",
         encodes=True,
@@ -56,7 +54,6 @@ FORMATS = (
         one_size=False,
         holds="images",
         encodes=True,
-        names_classes=True,
         ours=is_image_tree,
     ),
 )

@@ -10,6 +10,7 @@ import numpy as np
 from layerkit.blob import Array, shape_text
 from layerkit.datasets.files import decode
 from layerkit.datasets.files.decode import Encoding
+from layerkit.datasets.transforms.base import channels_hint
 from layerkit.datasets.writing.placing import beside, explained, put
 from layerkit.errors import DataError
 
@@ -79,7 +80,7 @@ def expect_images(what: str, arrays: dict[str, Array]) -> None:
         raise DataError(f"{what} holds images as 'data' and numbers as 'label', not the arrays {', '.join(arrays)}")
     data, labels = arrays["data"], arrays.get("label")
     if data.ndim != 4 or data.shape[1] not in (1, 3) or data.dtype != np.uint8:
-        found = f"{shape_text(data.shape[1:])} of {data.dtype}"
+        found = f"{shape_text(data.shape[1:])} of {data.dtype}{channels_hint(data.shape[1:])}"
         raise DataError(f"{what} holds images of 1 or 3 channels of bytes, but the samples are {found}")
     if labels is not None and (labels.ndim != 1 or (labels != labels.astype(np.int64)).any()):
         found = f"{shape_text(labels.shape[1:])} of {labels.dtype}"

@@ -15,6 +15,7 @@ import numpy as np
 from layerkit.arrayfile import FULL
 from layerkit.blob import Array, shape_text
 from layerkit.datasets.files import datum, decode
+from layerkit.datasets.files.class_names import FILE, as_lines
 from layerkit.datasets.files.decode import Encoding
 from layerkit.datasets.optional import need
 from layerkit.datasets.writing.placing import beside, explained, put, whole
@@ -30,13 +31,15 @@ class LmdbWriter:
     Data are (C, H, W), or with fewer axes (C, 1, 1); bytes of three channels, red, green, blue, are stored blue, green,
     red as Caffe does, other types as 4-byte floats as they are. With `encoded` images become image files.
 
-    Raises DataError where it cannot be written.
+    Names of classes become a text file beside it, which neither LMDB nor Caffe looks at. Raises DataError where it
+    cannot be written, or a line cannot hold a name.
     """
 
-    def __init__(self, path: Path, encoded: Encoding | None = None):
+    def __init__(self, path: Path, encoded: Encoding | None = None, class_names: tuple[str, ...] = ()):
         self._lmdb = need("lmdb", "lmdb", "writing LMDB")
         self._path = path
         self._encoded = encoded
+        self._lines = as_lines(class_names)
         self._temporary = beside(path)
         self._waiting: list[bytes] = []
         self._size = 0
@@ -76,6 +79,8 @@ class LmdbWriter:
             self._environment.sync(True)
             self._environment.close()
             (self._temporary / "lock.mdb").unlink(missing_ok=True)
+            if self._lines:
+                (self._temporary / FILE).write_text(self._lines, "utf-8", newline="\n")
             put(self._temporary, self._path)
 
     def abandon(self) -> None:
@@ -120,7 +125,7 @@ def write_lmdb(path: str, samples: Iterable[tuple[Array | bytes, Any]], encoded:
 
 def is_lmdb(folder: Path) -> bool:
     """Whether a folder holds an LMDB database and nothing else."""
-    return {entry.name for entry in folder.iterdir()} <= {"data.mdb", "lock.mdb"}
+    return {entry.name for entry in folder.iterdir()} <= {"data.mdb", "lock.mdb", FILE}
 
 
 def _put(lmdb: Any, environment: Any, batch: list[bytes], first: int) -> bool:

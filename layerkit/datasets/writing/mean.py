@@ -20,25 +20,41 @@ SUFFIXES = (".binaryproto", ".npy")
 
 
 def mean_image(
-    source: Source, name: str, changes: Changes, advance: Callable[[int], object] = lambda count: None
+    source: Source,
+    name: str,
+    changes: Changes,
+    advance: Callable[[int], object] = lambda count: None,
+    skip: Callable[[DataError], object] | None = None,
 ) -> Array:
     """The mean of the samples of the array `name`, changed so, float64 (*sample shape), with channels as stored.
 
-    `advance` is told how many samples were added. Raises DataError, naming the first sample that is of another shape.
+    `advance` is told how many samples were looked at. Samples that cannot be read, or are of another shape than the
+    first, are left out where `skip` is given, which is then told what is wrong. Raises DataError for one otherwise.
     """
     total: Array | None = None
-    for block in blocks(source):
+    count = 0
+
+    def left_out(index: int, error: DataError) -> None:
+        if skip is None:
+            raise error
+        skip(error)
+        advance(1)
+
+    for block in blocks(source, skip=left_out):
         data = changes.apply(block.arrays[name])
         if total is None:
             total = np.zeros(data.shape[1:])
         if data.shape[1:] != total.shape:
+            index = int(block.indices[0])
             found = f"it is {shape_text(data.shape[1:])}, but the first is {shape_text(total.shape)}"
-            raise DataError(f"{source.place(int(block.indices[0]))}: {found}; --resize HxW gives all images one size")
+            left_out(index, DataError(f"{source.place(index)}: {found}; --resize HxW gives all images one size"))
+            continue
         total += data.sum(axis=0, dtype=np.float64)
+        count += len(data)
         advance(len(data))
     if total is None:
         raise DataError("there are no samples to take the mean of")
-    return np.asarray(total / len(source))
+    return np.asarray(total / count)
 
 
 def as_image(mean: Array, channel_order: str) -> Array:

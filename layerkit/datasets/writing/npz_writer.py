@@ -12,17 +12,19 @@ from typing import IO, Any
 import numpy as np
 
 from layerkit.blob import Array, Shape
+from layerkit.datasets.files.class_names import KEY, as_array
 from layerkit.datasets.writing.placing import beside, expect_shape, explained, put
 
 
 class NpzWriter:
     """See Writer. How many samples an array holds stands before them, so each is collected in a file of its own first.
 
-    Raises DataError where the file cannot be written.
+    Names of classes are an array of texts. Raises DataError where the file cannot be written.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, class_names: tuple[str, ...] = ()):
         self._path = path
+        self._class_names = class_names
         self._temporary = beside(path)
         self._files: dict[str, IO[bytes]] = {}
         self._collected: list[Path] = []
@@ -50,6 +52,9 @@ class NpzWriter:
                         with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                             member.write(self._header(name))
                             shutil.copyfileobj(file, member, 1 << 20)
+                    if self._class_names and KEY not in self._files:
+                        with archive.open(f"{KEY}.npy", "w") as member:
+                            np.lib.format.write_array(member, as_array(self._class_names), allow_pickle=False)
                 made.flush()
                 os.fsync(made.fileno())
             put(self._temporary, self._path)

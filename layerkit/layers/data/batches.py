@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from layerkit.blob import Shape
+import numpy as np
+
+from layerkit.blob import Shape, shape_text
+from layerkit.datasets import Source
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.draws import Draws
 from layerkit.datasets.stream import LastBatch
-from layerkit.errors import ShapeError
+from layerkit.datasets.transforms import Pipeline
+from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Plan, SourceLayer, State
 from layerkit.layers.data.ahead import AheadSource, opened
+
+_LOOK = 64  # headers of images that are read to tell whether they fit
 
 
 class BatchedSource(AheadSource):
@@ -55,6 +61,37 @@ class BatchedSource(AheadSource):
         """How many samples are left out at the very beginning: fewer than the parameter says, in the train phase."""
         most = self.params.rand_skip if self.phase == "train" else 0
         return int(self.generator().integers(most)) if most else 0
+
+
+def unfit_image(maker: BatchMaker) -> str | None:
+    """What is wrong with an image that does not become what the first one does, so that the run would stop there.
+
+    A few are looked at, by their headers, evenly spread over all of them.
+    """
+    if maker.on_error == "skip":
+        return None
+    source = maker.opener.open()
+    try:
+        return _unfit(source, maker.pipeline)
+    finally:
+        source.close()
+
+
+def _unfit(source: Source, pipeline: Pipeline) -> str | None:
+    first: Shape | None = None
+    for index in np.unique(np.linspace(0, len(source) - 1, _LOOK).astype(np.int64)).tolist():
+        try:
+            shape = source.shape_of(index)
+            made = pipeline.at(shape).shapes[0]
+        except ShapeError as error:
+            return f"{source.place(index)}: {error}"
+        except DataError as error:
+            return str(error)
+        first = first or made
+        if made != first:
+            sizes = f"{source.place(index)}: it is {shape_text(made)}, not {shape_text(first)} as the first"
+            return f"{sizes}; give all images one size, by a resize or a crop"
+    return None
 
 
 def top_arrays(arrays: Sequence[str], held: Mapping[str, Any], tops: int, what: str) -> list[str]:

@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from layerkit.blob import Shape
+from layerkit.blob import Shape, shape_text
 from layerkit.datasets import AnyDataset, Header, Selection, select
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
+from layerkit.datasets.transforms.base import channels_hint
 from layerkit.errors import DataError, ShapeError, UnknownNameError
 from layerkit.layer import Plan, SampleInfo
 from layerkit.layers.data.ahead import LoadingParams, opened
-from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays
+from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays, unfit_image
 from layerkit.registry import register
 
 
@@ -100,7 +101,9 @@ class Data(BatchedSource):
             "smaller batch, drop leaves it out; by default wrap in the train phase and keep in others.",
         )
         on_error: Literal["stop", "skip"] = Field(
-            "stop", description="What a sample that cannot be read does: stop the run, or be left out of its batch."
+            "stop",
+            description="What a sample that cannot be read, or does not fit a crop or transform, does: stop the run, "
+            "or be left out of its batch.",
         )
 
         by_part: ClassVar[frozenset[str]] = frozenset({"parts"})
@@ -140,7 +143,8 @@ class Data(BatchedSource):
     def samples(self) -> SampleInfo:
         """Top 0's samples, from the dataset's headers. Raises as `plan` does."""
         header = self._describe()
-        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names)
+        table = header.table if self._names(header)[0] == "data" else None
+        return sample_info(self._pipeline(header), self._shapes(header)[0], header.class_names, table)
 
     def class_names(self) -> Sequence[str]:
         return () if self._planned is None else self._planned.class_names
@@ -152,6 +156,13 @@ class Data(BatchedSource):
         except DataError as error:
             return str(error)
         return None
+
+    def doubts(self) -> str | None:
+        header = self._describe()
+        shape = header.shapes[self._names(header)[0]]
+        if hint := channels_hint(shape):
+            return f"its samples are {shape_text(shape)}{hint}"
+        return unfit_image(self.maker()) if header.varies else None
 
     def maker(self) -> BatchMaker:
         p, header = self.params, self._describe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import Field
@@ -49,7 +50,11 @@ class HDF5Data(BatchedSource):
         return self.plan_batches(list(header.shapes.values()), header.length)
 
     def samples(self) -> SampleInfo:
-        return SampleInfo(shape=list(next(iter(self._describe().shapes.values()))))
+        header = self._describe()
+        return SampleInfo(shape=list(next(iter(header.shapes.values()))), class_names=list(header.class_names))
+
+    def class_names(self) -> Sequence[str]:
+        return () if self._planned is None else self._planned.class_names
 
     def maker(self) -> BatchMaker:
         return BatchMaker(

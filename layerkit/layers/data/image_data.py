@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,10 +15,10 @@ from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.files import decode, images
 from layerkit.datasets.files.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
-from layerkit.errors import DataError
+from layerkit.errors import DataError, ShapeError
 from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
 from layerkit.layers.data.ahead import LoadingParams, opened
-from layerkit.layers.data.batches import BatchedSource, draws_of
+from layerkit.layers.data.batches import BatchedSource, draws_of, unfit_image
 from layerkit.registry import register
 
 
@@ -55,7 +56,9 @@ class ImageData(BatchedSource):
         root_folder: str = Field("", description="What is put in front of every path; a folder must end in '/'.")
 
         on_error: Literal["stop", "skip"] = Field(
-            "stop", description="What an image that cannot be read does: stop the run, or be left out of its batch."
+            "stop",
+            description="What an image that cannot be read, or does not fit a crop or transform, does: stop the run, "
+            "or be left out of its batch.",
         )
 
         @model_validator(mode="after")
@@ -104,6 +107,9 @@ class ImageData(BatchedSource):
             skip=self.rand_skip(),
         )
 
+    def doubts(self) -> str | None:
+        return None if self._own_sizes(self._pipeline()) else unfit_image(self.maker())
+
     def depth(self) -> int:
         return 0 if self._own_sizes(opened(self, self._maker).pipeline) else super().depth()
 
@@ -111,7 +117,8 @@ class ImageData(BatchedSource):
         maker = opened(self, self._maker)
         if self._own_sizes(maker.pipeline):
             index = int(maker.stream.batch(int(self.state.consumed[0]))[0][0])
-            top[0].resize((1, *maker.pipeline.at(maker.source.sample(index)["data"].shape).shapes[0]))
+            with contextlib.suppress(DataError, ShapeError):  # the maker says what is wrong with it, or leaves it out
+                top[0].resize((1, *maker.pipeline.at(maker.source.sample(index)["data"].shape).shapes[0]))
         super().forward(bottom, top)
 
     def _pipeline(self) -> Pipeline:

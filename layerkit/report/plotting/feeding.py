@@ -62,7 +62,7 @@ def forward(net: Net, feed: Feed) -> str:
         raise UsageError(f"the net has the inputs {listed}: give an .npz file with an array for each by --input")
     predictor = Predictor(net)
     chosen = _some(feed.samples(predictor), predictor.batch if steps else 1, feed.input)
-    given = {predictor.input: predictor.prepared(chosen)}
+    given = {predictor.input: predictor.prepared(chosen)[1]}
     net.forward(None, None, **given)
     return chosen[0].place if len(chosen) == 1 else str(feed.input)
 

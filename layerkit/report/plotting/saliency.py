@@ -48,7 +48,7 @@ def of(net: Net, feed: Feed, wanted: str | None = None) -> Saliency:
         raise UsageError(f"only of images a saliency can be drawn, and the net takes samples of {shape}")
     blob = _scores(net.graph)
     sample = feed.first(predictor)
-    image = predictor.prepared([sample])
+    image = predictor.prepared([sample])[1]
     net.forward(None, None, **{predictor.input: image})
     scores = np.array(net.blobs[blob].data, np.float64).reshape(-1)
     info = net.graph.samples.get(predictor.input)

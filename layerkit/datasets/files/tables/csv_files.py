@@ -17,13 +17,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.files import utf8
 from layerkit.datasets.files.tables.layout import inspect
+from layerkit.datasets.files.tables.learned import Learned
 from layerkit.datasets.files.tables.table import Columns, Missing, Table, choose, like, read
 from layerkit.datasets.source import ArraySource, Header, Source
 
@@ -52,6 +53,9 @@ class Csv(Dataset):
         None, description="Path of another table whose columns, categories, classes and means this one has."
     )
 
+    _learned: Learned | None = PrivateAttr(None)
+    _skip: bool = PrivateAttr(False)
+
     def describe(self, source: str | None, part: str) -> Header:
         """Shapes, length and names; the file is read for them. Raises DataError as `open` does."""
         return self._header(self._read(source))
@@ -59,9 +63,7 @@ class Csv(Dataset):
     def open(self, source: str | None, part: str) -> Source:
         """The rows, in memory. Raises DataError, naming line and column."""
         found = self._read(source)
-        opened = ArraySource(repr(source), found.arrays, found.class_names)
-        opened.header = self._header(found)
-        return opened
+        return _Rows(repr(source), found, self._header(found))
 
     def beside(self, paths: Mapping[str, str]) -> Csv:
         """The same table, with the classes, categories and means of the file to train with."""
@@ -71,7 +73,7 @@ class Csv(Dataset):
 
     def own_numbers(self, source: str | None) -> str:
         """The categories that this file numbers by itself, or its means; empty with `like`."""
-        if self.like is not None:
+        if self.like is not None or self._learned is not None:
             return ""
         columns = self._read(source).columns
         text = next((each for each in columns.features if each.is_text), None)
@@ -79,11 +81,30 @@ class Csv(Dataset):
             return f"numbers the categories of {columns.layout.title(text.index)} by itself"
         return "fills in the means of its own columns" if self.missing == "mean" else ""
 
+    def trained_with(self, table: Mapping[str, Any], skip: bool) -> Csv:
+        """One whose columns, categories, classes and means are those that a snapshot speaks of; `like` goes before."""
+        if self.like is not None:
+            return self
+        other = self.model_copy()
+        other._learned, other._skip = Learned.from_data(table), skip
+        return other
+
     def _header(self, found: Table) -> Header:
-        return replace(Header.of(found.arrays, found.class_names), feature_names=found.feature_names)
+        table = Learned.of(found.columns, self.missing, self.delimiter).model_dump()
+        header = Header.of(found.arrays, found.class_names)
+        return replace(header, feature_names=found.feature_names, table=table)
 
     def _read(self, source: str | None) -> Table:
         path = self.path(source, "the path of a table")
+        if self._learned is not None:
+            return self._learned.read(
+                path,
+                delimiter=self.delimiter,
+                header=self.header,
+                missing=self.missing if "missing" in self.model_fields_set else None,
+                labelled=self.label is not None,
+                skip=self._skip,
+            )
         known = None if self.like in (None, path) else self._unlike(path)._read(self.like).columns
         return _read(path, utf8.stamp(path), self.model_dump_json(exclude={"like"}), known)
 
@@ -98,6 +119,30 @@ class Csv(Dataset):
         else:
             lacks = other.names[-1] not in here.names
         return alone.model_copy(update={"label": -1}) if lacks else alone
+
+
+class _Rows(ArraySource):
+    """The rows of a table, which messages and answers name by the lines that they begin in."""
+
+    def __init__(self, where: str, table: Table, header: Header):
+        super().__init__(where, table.arrays, table.class_names)
+        self.header = header
+        self._table = table
+        self.left_out = table.left_out
+        if table.dropped:
+            self.note = f"rows in which a value is missing are left out, {table.dropped:,} of them (missing: drop)"
+
+    def place(self, index: int) -> str:
+        """The file and the line."""
+        return self._table.columns.layout.place(int(self._table.rows[index]))
+
+    def mark(self, index: int) -> str:
+        """The line."""
+        return f":{self._lines[self._table.rows[index]]}"
+
+    @functools.cached_property
+    def _lines(self) -> list[int]:
+        return self._table.columns.layout.lines()
 
 
 @functools.lru_cache(maxsize=2)  # a net reads a file for its header and then for its samples, in each of two phases

@@ -67,6 +67,10 @@ class Layout:
             return f"'{self.path}', line {line}" + ("" if column is None else f", {self.title(column)}")
         return f"'{self.path}'"
 
+    def lines(self) -> list[int]:
+        """The number of the line that each row begins in."""
+        return [line for line, _ in self._records()]
+
     def ragged(self) -> tuple[int, int] | None:
         """The first row that has not the width of the table, and its own; None where there is none."""
         widths = (len(record) for _, record in self._records())

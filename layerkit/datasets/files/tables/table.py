@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from layerkit.blob import Array
-from layerkit.datasets.files.tables.cells import Codes, matrix
+from layerkit.datasets.files.tables.cells import Codes, Unfit, UnfitError, matrix
 from layerkit.datasets.files.tables.layout import Layout, is_number, mostly_numbers
 from layerkit.errors import DataError
 
@@ -59,6 +59,12 @@ class Table:
     class_names: tuple[str, ...]
     """Names of the classes, by label, where the label is text."""
     feature_names: tuple[str, ...]
+    rows: Array
+    """The number of each row in the file, from 0 on, (rows,)."""
+    dropped: int
+    """How many rows were dropped, since a value is missing."""
+    left_out: tuple[DataError, ...]
+    """What is wrong with the rows that were left out."""
 
     @property
     def arrays(self) -> dict[str, Array]:
@@ -106,34 +112,61 @@ def like(known: Columns, layout: Layout, unlabelled: bool = False) -> Columns:
         counts = f"{layout.width} columns{'' if layout.names else ' and no header'}"
         known_counts = f"{other.width} columns{'' if other.names else ' and no header'}"
         raise DataError(f"'{layout.path}' has {counts}, but '{other.path}' has {known_counts}")
+    return matched(known, layout, unlabelled)
+
+
+def matched(known: Columns, layout: Layout, unlabelled: bool) -> Columns:
+    """As `like`, for a layout that is known to fit: by name where `known` has names, or else by number."""
+    other = known.layout
 
     def there(column: Column) -> Column:
-        name = other.names[column.index] if other.names else column.index + 1
-        return replace(column, index=layout.find(name))
+        if other.names:
+            return replace(column, index=layout.find(other.names[column.index]))
+        behind = unlabelled and known.label is not None and column.index > known.label.index
+        return replace(column, index=column.index - behind)
 
     label = None if known.label is None or unlabelled else there(known.label)
     return Columns(layout, tuple(map(there, known.features)), label)
 
 
-def read(columns: Columns, missing: Missing, learned: bool) -> Table:
+def read(columns: Columns, missing: Missing, learned: bool, label_may_lack: bool = False, skip: bool = False) -> Table:
     """The table. `learned` says that categories and means are those of `columns`; else they become this file's own.
 
-    Raises DataError, naming line and column.
+    With `label_may_lack` a table without any value in the label's column has no labels. With `skip` rows that cannot
+    be used are left out. Raises DataError, naming line and column.
     """
     layout, texts = columns.layout, [each for each in columns.used if each.is_text]
     fixed: dict[int, Codes | None] = {
         each.index: {name: number for number, name in enumerate(each.categories)} if learned else None for each in texts
     }
-    values, codes = matrix(layout, fixed, set(range(layout.width)) - {each.index for each in columns.used})
+    unfit: Unfit | None = {} if skip else None
+    values, codes = matrix(layout, fixed, set(range(layout.width)) - {each.index for each in columns.used}, unfit)
     if not learned:
         for each in texts:
             _check_categories(columns, each, codes[each.index], len(values))
         columns = _learn(columns, values, codes)
-    values = _present(columns, values, missing)
+    if label_may_lack and columns.label is not None and np.isnan(values[:, columns.label.index]).all():
+        columns = replace(columns, label=None)
+    rows = _kept(columns, values, missing, unfit)
+    left_out = _told(layout, unfit or {})
+    if left_out and not len(rows):
+        raise left_out[0]
+    dropped = len(values) - len(rows) - len(left_out)
+    values = values[rows] if len(rows) < len(values) else values
+    _fill(columns, values, missing)
     data, names = _features(columns, values)
     if columns.label is None:
-        return Table(columns, data, None, (), names)
-    return Table(columns, data, _label(columns.label, values), columns.label.categories, names)
+        return Table(columns, data, None, (), names, rows, dropped, left_out)
+    return Table(columns, data, _label(columns.label, values), columns.label.categories, names, rows, dropped, left_out)
+
+
+def _told(layout: Layout, unfit: Unfit) -> tuple[DataError, ...]:
+    """What is wrong with rows, in their order, each with its line and column."""
+    lines = layout.lines() if unfit else []
+    return tuple(
+        DataError(f"'{layout.path}', line {lines[row]}, {layout.title(error.column)}: {error}")
+        for row, error in sorted(unfit.items())
+    )
 
 
 def _check_categories(columns: Columns, column: Column, codes: Codes, rows: int) -> None:
@@ -173,31 +206,40 @@ def _learn(columns: Columns, values: Array, codes: dict[int, Codes]) -> Columns:
     return Columns(columns.layout, tuple(map(learned, columns.features)), label)
 
 
-def _present(columns: Columns, values: Array, missing: Missing) -> Array:
-    """The values without missing ones; a category that is missing stays NaN. Raises DataError."""
+def _kept(columns: Columns, values: Array, missing: Missing, unfit: Unfit | None) -> Array:
+    """The numbers of the rows that stay, int64: those that are not `unfit`, if this is given.
+
+    Raises DataError where a value is too large, or may not be missing, unless that makes a row unfit.
+    """
     layout, used = columns.layout, columns.used
     indices = [each.index for each in used]
-    too_large = np.abs(values[:, indices]) > _LARGEST
-    if too_large.any():
-        row, at = np.argwhere(too_large)[0]
-        value = values[row, indices[at]]
-        raise DataError(f"{layout.place(int(row), indices[at])}: the value must be finite in single precision: {value}")
+
+    def refuse(wrong: Array, what: Callable[[float], str]) -> None:
+        for row, at in np.argwhere(wrong).tolist():
+            error = UnfitError(row, indices[at], what(values[row, indices[at]]))
+            if unfit is None:
+                raise DataError(f"{layout.place(row, error.column)}: {error}")
+            unfit.setdefault(row, error)
+
+    refuse(np.abs(values[:, indices]) > _LARGEST, "the value must be finite in single precision: {}".format)
     absent = np.isnan(values[:, indices])
-    if missing == "drop":
-        kept: Array = values[~absent.any(axis=1)]
-        if not len(kept):
-            raise DataError(f"'{layout.path}': in each row a value is missing, so 'missing: drop' leaves none")
-        return kept
-    wrong = absent if missing == "error" else absent & np.array([each is columns.label for each in used])
-    if wrong.any():
-        row, at = np.argwhere(wrong)[0]
+    keep = ~absent.any(axis=1) if missing == "drop" else np.ones(len(values), bool)
+    if not keep.any():
+        raise DataError(f"'{layout.path}': in each row a value is missing, so 'missing: drop' leaves none")
+    if missing != "drop":
         ways = "mean, zero or drop" if missing == "error" else "drop, which is the only way for a label"
-        raise DataError(f"{layout.place(int(row), indices[at])}: the value is missing; say 'missing: {ways}'")
+        may = np.array([missing != "error" and each is not columns.label for each in used])
+        refuse(absent & ~may, lambda _: f"the value is missing; say 'missing: {ways}'")
+    kept = np.flatnonzero(keep)
+    return kept[~np.isin(kept, list(unfit))] if unfit else kept
+
+
+def _fill(columns: Columns, values: Array, missing: Missing) -> None:
+    """Write numbers where they are missing; a category that is missing stays NaN."""
     for each in columns.features:
         if not each.is_text:
             cells = values[:, each.index]
             cells[np.isnan(cells)] = each.mean if missing == "mean" else 0.0
-    return values
 
 
 def _features(columns: Columns, values: Array) -> tuple[Array, tuple[str, ...]]:
