@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerkit.convert import prototxt, solverstate
+from layerkit.convert import prototxt, solver_nets, solverstate
 from layerkit.convert import solver as solvers
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields, read, unknown_fields
@@ -97,7 +97,7 @@ class SolverFile:
                 yield reading.of_fields(value) if isinstance(value, Fields) else reading.load(self._file(name, value))
 
     def _file(self, name: str, given: str) -> Path:
-        path = solvers.found_file(given, self.path.parent)
+        path = solver_nets.found_file(given, self.path.parent)
         if path is None:
             problem = f"there is no file {given!r}, neither here nor beside the solver"
             raise ConfigError([Problem(problem, name, self.fields.value_marks.get(name))])
