@@ -136,13 +136,20 @@ def test_layerkit_train_goes_on_from_it(command) -> None:
     solver.step(5)
     solver.snapshot()
     solver.step(3)
-    assert command("convert", "s.prototxt", "s_iter_5.solverstate", "-o", "run.yaml").status == 0
-    answer = command("train", "run.yaml", "--snapshot", "run.state.safetensors")
-    assert answer.status == 0, answer.err
-    assert "going on from run.state.safetensors at iteration 5" in answer.err
-    assert "changed since then" not in answer.err
-    (last,) = Path("runs").glob("*/iter_8.safetensors")
-    np.testing.assert_allclose(lk.load(last).params["ip"][0].data, solver.net.params["ip"][0].data, rtol=1e-6)
+    Path("runs/s").mkdir(parents=True)
+    ways = (
+        ("run.yaml", "runs/o", ["--snapshot", "run.state.safetensors"]),
+        ("runs/s/iter_5.yaml", "runs/s", ["--resume"]),
+    )
+    for target, run, how in ways:
+        assert command("convert", "s.prototxt", "s_iter_5.solverstate", "-o", target).status == 0
+        answer = command("train", target, "--folder", run, *how)
+        assert answer.status == 0, answer.err
+        state = target.replace(".yaml", ".state.safetensors")
+        assert f"going on from {state} at iteration 5" in answer.err
+        assert "changed since then" not in answer.err
+        last = f"{run}/iter_8.safetensors"
+        np.testing.assert_allclose(lk.load(last).params["ip"][0].data, solver.net.params["ip"][0].data, rtol=1e-6)
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
