@@ -13,7 +13,7 @@ from fuzz_tools import mutated
 
 import layerkit as lk
 from layerkit import graph, wire
-from layerkit.convert import caffemodel, weights
+from layerkit.convert import caffemodel, solverstate, weights
 from layerkit.convert.caffe_in import convert
 from layerkit.convert.caffemodel import SavedLayer
 from layerkit.convert.report import Report
@@ -175,15 +175,6 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
         convert(prototxt, tmp_path / "net.safetensors", model)
 
 
-def test_a_solverstate(tmp_path: Path) -> None:
-    path = tmp_path / "x.solverstate"
-    history = b"".join(wire.data(3, blobproto.serialise(array)) for array in (draw(2, 3), draw(3)))
-    path.write_bytes(wire.varint(1, 5000) + wire.data(2, "x_iter_5000.caffemodel") + history + wire.varint(4, 2))
-    state = caffemodel.read_state(path)
-    assert (state.iteration, state.weights, state.step) == (5000, "x_iter_5000.caffemodel", 2)
-    assert [array.shape for array in state.history] == [(2, 3), (3,)]
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -203,21 +194,6 @@ def test_broken_models_are_refused(tmp_path: Path, content: bytes, sentence: str
         caffemodel.read(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "is no solverstate: it does not say its iteration"),
-        (b"\x80", "is no solverstate, or is damaged: it ends within a number"),
-        (b"\x89HDF\r\n\x1a\n", "is a solverstate in HDF5, which is not read"),
-    ],
-)
-def test_broken_states_are_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
-    path = tmp_path / "net.solverstate"
-    path.write_bytes(content)
-    with pytest.raises(lk.SnapshotError, match=sentence):
-        caffemodel.read_state(path)
-
-
 def test_missing_files_are_said(tmp_path: Path) -> None:
     with pytest.raises(lk.SnapshotError, match="there is no file"):
         caffemodel.read(tmp_path / "none")
@@ -228,7 +204,7 @@ def test_missing_files_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["v2", "v1", "v0", "hdf5", "state"])
 def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path: Path, how: str) -> None:
     path, rng = tmp_path / f"net.{how}", random.Random(how)
-    read: Any = caffemodel.read_state if how == "state" else caffemodel.read
+    read: Any = solverstate.read if how == "state" else caffemodel.read
     if how == "hdf5":
         h5py = pytest.importorskip("h5py", reason="HDF5 needs the extra data")
         with h5py.File(path, "w") as file:

@@ -128,3 +128,80 @@ def test_a_net_that_is_not_there_is_said(tmp_path: Path) -> None:
     path.write_text("base_lr: 1")
     with pytest.raises(lk.ConfigError, match="the solver names no net to train"):
         to_yaml(path, Report())
+
+
+# -- several test nets -------------------------------------------------------------------------------------------------
+
+SMALL = """
+layer {{ name: "data" type: "DummyData" top: "x" dummy_data_param {{ shape {{ dim: {rows} dim: 3 }} }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param {{ num_output: 3 }} }}
+layer {{ name: "drop" type: "Dropout" bottom: "ip" top: "ip" include {{ phase: TRAIN }} }}
+layer {{ name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "x" top: "loss" exclude {{ stage: "quick" }} }}
+layer {{ name: "mae" type: "MeanAbsoluteError" bottom: "ip" bottom: "x" top: "mae" include {{ stage: "quick" }} }}
+"""
+
+
+def several(folder: Path, nets: str, more: str) -> tuple[str, lk.Solver]:
+    """The YAML of a solver with these nets, and its solver."""
+    for i in range(4):
+        (folder / f"n{i}.prototxt").write_text(SMALL.format(rows=i + 4))
+    path = folder / "s.prototxt"
+    path.write_text(f"{nets} base_lr: 0.1 max_iter: 2 test_interval: 1 {more}")
+    report = Report()
+    written, _ = to_yaml(path, report)
+    assert report.lines() == []
+    return written, lk.Solver(written)
+
+
+def test_several_test_nets_become_one_with_a_stage_each(tmp_path: Path) -> None:
+    written, solver = several(
+        tmp_path,
+        'train_net: "n0.prototxt" test_net: "n1.prototxt" test_net: "n2.prototxt" test_net: "n1.prototxt"',
+        'test_iter: 1 test_iter: 2 test_iter: 3 test_state {} test_state { stage: "quick" } test_state {}',
+    )
+    assert [line.strip() for line in written.split("layers:\n")[1].splitlines()] == [
+        "- {name: data, type: DummyData, top: x, shape: [6, 3], include: {phase: test, stage: quick}}",
+        "- name: data",
+        "type: DummyData",
+        "top: x",
+        "shape: [5, 3]",
+        "include: [{phase: test, stage: test0}, {phase: test, stage: test2}]",
+        "- {name: data, type: DummyData, top: x, shape: [4, 3], include: train}",
+        "- {name: ip, type: InnerProduct, bottom: x, num_output: 3}",
+        "- {name: mae, type: MeanAbsoluteError, bottom: [ip, x], include: {phase: test, stage: quick}}",
+        "- {name: drop, type: Dropout, top: ip, include: train}",
+        "- name: loss",
+        "type: EuclideanLoss",
+        "bottom: [ip, x]",
+        "include: [train, {phase: test, stage: test0}, {phase: test, stage: test2}]",
+        "",
+        "solver:",
+        "base_lr: 0.1",
+        "max_iter: 2",
+        "test_interval: 1",
+        "test_iter: [1, 2, 3]",
+        "test_state: [{stage: test0}, {stage: quick}, {stage: test2}]",
+    ]
+    assert {name: net.blobs["x"].shape[0] for name, net in solver.test_nets.items()} == {
+        "test0": 5, "quick": 6, "test2": 5,
+    }  # fmt: skip
+    assert list(solver.solve()) == ["test0.loss", "quick.mae", "test2.loss"]
+
+
+def test_a_test_net_and_the_general_one(tmp_path: Path) -> None:
+    """Caffe tests by the net to train, too, as far as there are more test_iter than test nets."""
+    _, solver = several(tmp_path, 'net: "n0.prototxt" test_net: "n3.prototxt"', "test_iter: 1 test_iter: 2")
+    assert {name: net.blobs["x"].shape[0] for name, net in solver.test_nets.items()} == {"test0": 7, "test1": 4}
+    assert solver.spec.tests == {"test0": 1, "test1": 2}
+
+
+def test_one_net_tested_twice(tmp_path: Path) -> None:
+    written, solver = several(tmp_path, 'net: "n0.prototxt"', "test_iter: 1 test_iter: 2")
+    assert "test_state: [{stage: test0}, {stage: test1}]" in written
+    assert solver.spec.tests == {"test0": 1, "test1": 2}
+    states = 'test_state { stage: "quick" } test_state { stage: "quick" level: 0 }'
+    written, solver = several(tmp_path, 'net: "n0.prototxt"', f"test_iter: 1 test_iter: 2 {states}")
+    assert list(solver.test_nets) == ["quick+test0", "quick+test1"]
+    assert list(solver.test()) == ["quick+test0.mae", "quick+test1.mae"]
+    written, _ = several(tmp_path, 'net: "n0.prototxt"', "test_iter: [1, 2] test_state { level: 1 } test_state {}")
+    assert "test_state: [{level: 1}, {}]" in written

@@ -68,3 +68,22 @@ def test_every_type_has_a_rule_or_a_reason():
 def test_every_rule_is_tried_and_every_reason_is_of_some_row():
     assert set(table()) == {case.layer_type.__name__ for case in EXPRESSIBLE} | (NO_CASES.keys() - REASONS.keys())
     assert ROWS.keys() <= {str(case) for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("expr", "size", "note"),
+    [
+        ("reshape(x, (0, 2, -1)) - max(x, axis=(0, 1))", 4, None),
+        ("reshape(x, -1) * sum(softmax(x, axis=(0, 1)))", 4, None),
+        ("x - mean(x, axis=0)", 4, "its formula counts the samples of a batch"),
+        ("x - mean(x, axis=0)", 1, "its formula fits one size of batch"),
+    ],
+)
+def test_a_formula_holds_for_every_batch_if_it_can(expr, size, note):
+    layers = [{"name": "x", "type": "Input", "shape": [size, 6]}, {"name": "y", "type": "Expression", "expr": expr}]
+    net = lk.Net({"layers": layers}, "predict", engine="numpy")
+    model, notes = build(net)
+    session = Session(model.SerializeToString())
+    compare_answers(net, session, {"x": np.random.default_rng(0).normal(size=(size, 6)).astype(np.float32)})
+    assert session.inputs["x"][0] == (size if note else "N")
+    assert [note in each for each in notes] == ([True] if note else [])

@@ -40,6 +40,27 @@ AXES = (
     ("middle goes", (1, -2), {"keepdims": 0}),
 )
 
+GELUS = {
+    "as PyTorch writes it": [("Div", "x,r", "d"), ("Erf", "d", "e"), ("Add", "e,o", "a"), ("Mul", "x,a", "m"),
+                             ("Mul", "m,h", "out")],
+    "the half first": [("Mul", "i,x", "d"), ("Erf", "d", "e"), ("Add", "o,e", "a"), ("Mul", "h,a", "m"),
+                       ("Mul", "m,x", "out")],
+    "half of x": [("Mul", "x,h", "f"), ("Div", "x,r", "d"), ("Erf", "d", "e"), ("Add", "e,o", "a"),
+                  ("Mul", "f,a", "out")],
+}  # fmt: skip
+
+
+def weights_of(kind, ways, *, given=True, rows=1, first="hc"):
+    """Constants of a recurrent node of 3 inputs and a state of 4; with `given` also those that it may lack."""
+    gates = {"LSTM": 16, "GRU": 12, "RNN": 4}[kind]
+    found = {"w": floats(ways, gates, 3), "r": floats(ways, gates, 4)}
+    if given:
+        found["b"] = floats(ways, 2 * gates)
+        states = {name: np.repeat(floats(ways, rows, 4), 2 // rows, 1) for name in first}
+        found |= {name: state for name, state in states.items() if kind == "LSTM" or name == "h"}
+    return found
+
+
 TABLE = [
     *(row("plain", kind) for kind in ("Abs", "Exp", "HardSwish", "Neg", "Relu", "Sigmoid", "Softplus", "Tanh", "Elu")),
     *(row("plain", kind, attributes={}) for kind in ("LeakyRelu", "HardSigmoid", "Identity", "Gelu", "Flatten")),
@@ -184,6 +205,63 @@ TABLE = [
     rows("an input that is only passed on", [("Identity", "x", "y")], {"x": ROWS}),
     rows("half precision", [("Cast", "h", "c", {"to": 1}), ("Add", "x,c", "y")], {"x": ROWS},
          {"h": np.float16(floats(6))}),
+    *(row("plain", kind) for kind in ("Sin", "Cos", "Tan", "Sign", "Softsign", "ReduceMax", "ReduceMin", "ReduceL2")),
+    *(row(label, kind, constants={"a": ints(*axes)}, attributes=more)
+      for kind in ("ReduceMax", "ReduceMin", "ReduceL2") for label, axes, more in AXES[1:3]),
+    row("nothing", "ReduceMax", attributes={"noop_with_empty_axes": 1}),
+    rows("Where, comparisons",
+         [("Greater", "x,c", "g"), ("Less", "x,h", "l"), ("Or", "g,l", "o"), ("And", "o,k", "a"), ("Not", "a", "n"),
+          ("Where", "n,x,low", "w"), ("GreaterOrEqual", "x,w", "e"), ("Cast", "e", "f", {"to": 1}),
+          ("LessOrEqual", "w,x", "q"), ("Equal", "w,x", "s"), ("And", "q,s", "t"), ("Where", "t,f,w", "y")],
+         {"x": IMAGE}, {"c": np.float32(0.3), "h": floats(7, 5), "k": np.array([True, True, False, True, True]),
+                        "low": np.float32(-0.2)}),
+    rows("Min, three", [("Tanh", "x", "t"), ("Min", "x,t,c,b", "y")], {"x": IMAGE},
+         {"c": np.float32(0.1), "b": floats(3, 1, 1)}),
+    rows("Erf, by itself", [("Relu", "x", "r"), ("Erf", "r", "y"), ("Erf", "x", "z")], {"x": ROWS}, outputs=("y", "z")),
+    rows("Min, one", [("Min", "x", "y")], {"x": ROWS}),
+    rows("Pow, two", [("Exp", "x", "e"), ("Pow", "e,x", "p"), ("Pow", "c,p", "y")], {"x": ROWS}, {"c": np.float32(2)}),
+    *(rows(f"ArgMax, {label}", [("ArgMax", "x", "i", more), ("Cast", "i", "y", {"to": 1})], {"x": IMAGE})
+      for label, more in (("kept", {"axis": 2}), ("gone", {"axis": -1, "keepdims": 0}))),
+    rows("Expand, stretched", [("ReduceMax", "x,a", "m"), ("Expand", "m,s", "y")], {"x": IMAGE},
+         {"a": ints(1, 3), "s": ints(3, 1, 4)}),
+    rows("Expand, more axes", [("Expand", "x,s", "y")], {"x": (2, 1, 5)}, {"s": ints(4, 1, 3, 1)}),
+    row("one place", "Gather", constants={"i": np.int64(-1)}, attributes={"axis": 2}),
+    row("a run", "Gather", constants={"i": ints(1, 2)}, attributes={"axis": 1}),
+    row("any places", "Gather", constants={"i": ints([3, 0, 1], [-1, 1, 4])}, attributes={"axis": 3}),
+    row("every second", "Gather", constants={"i": ints(1, 3, 5)}, attributes={"axis": 2}),
+    row("steps", "Slice", constants={"b": ints(1, 0), "e": ints(7, 2**62), "a": ints(2, 3), "s": ints(2, 3)}),
+    row("backward", "Slice", constants={"b": ints(-1), "e": ints(-(2**62)), "a": ints(2), "s": ints(-2)}),
+    *(rows(f"Resize, {label}", [("Resize", "x,,s" if len(s) == len(shape) else "x,,,z", "y", more)], {"x": shape},
+           {"s": np.float32(s)} if len(s) == len(shape) else {"z": ints(*s)})
+      for label, shape, s, more in (
+          ("linear", IMAGE, (1, 1, 2, 3), {"mode": "linear"}),
+          ("linear, asymmetric", IMAGE, (1, 1, 1.5, 2.3),
+           {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}),
+          ("linear, pytorch", IMAGE, (1, 1, 0.2, 0.5),
+           {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}),
+          ("symmetric", IMAGE, (1, 1, 1.3, 0.7),
+           {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}),
+          ("sizes of axes", IMAGE, (9, 4), {"mode": "linear", "axes": [2, 3]}),
+          ("cubic", IMAGE, (1, 1, 2, 1.5), {"mode": "cubic"}),
+          ("cubic, corners", IMAGE, (1, 1, 1.8, 1.4),
+           {"mode": "cubic", "coordinate_transformation_mode": "align_corners"}),
+          ("nearest, rounded", IMAGE, (1, 1, 1.4, 2), {"mode": "nearest", "nearest_mode": "round_prefer_ceil"}),
+          ("nearest, up", IMAGE, (1, 1, 0.6, 0.7),
+           {"mode": "nearest", "nearest_mode": "ceil", "coordinate_transformation_mode": "asymmetric"}),
+      )),
+    *(rows(f"Gelu, {label}", [*nodes, ("Tanh", "out", "y")], {"x": ROWS},
+           {"r": np.float32(2**0.5), "i": np.float32(0.5**0.5), "o": np.float32(1), "h": np.float32(0.5)})
+      for label, nodes in GELUS.items()),
+    *(rows(f"{kind}, {direction}", [("Transpose", "x", "t", {"perm": [1, 0, 2]}), (
+        kind, f"t,w,r,b,,h{',c' if kind == 'LSTM' else ''}" if given else "t,w,r",
+        f"y,last{',cell' if kind == 'LSTM' else ''}", {"hidden_size": 4, "direction": direction, **more})],
+        {"x": ("N", 5, 3)}, weights_of(kind, 2 if direction == "bidirectional" else 1, given=given),
+        outputs=("y", "last", "cell") if kind == "LSTM" else ("y", "last"))
+      for kind, more in (("LSTM", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {}))
+      for direction, given in (("forward", False), ("reverse", True), ("bidirectional", True))),
+    rows("LSTM, a first state", [("Transpose", "x", "t", {"perm": [1, 0, 2]}),
+         ("LSTM", "t,w,r,b,,h,c", "y,last,cell", {"hidden_size": 4, "direction": "bidirectional"})],
+         {"x": (2, 5, 3), "h": (2, 2, 4)}, weights_of("LSTM", 2, rows=2, first="c")),
     rows("names that YAML does not like", [("Tanh", "x", "a.b:c"), ("Exp", "a.b:c", "y")], {"x": ROWS}),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 import layerkit as lk
 import layerkit.pycaffe as caffe
-from layerkit.convert import caffemodel
+from layerkit.convert import solverstate
 from layerkit.convert.caffe_in import to_yaml
 from layerkit.convert.report import Report
 from layerkit.errors import ConfigError, SnapshotError, UsageError
@@ -63,7 +63,7 @@ def test_every_rule_trains_and_goes_on_from_its_state(make, tmp_path, cls):
     solver = cls(path)
     solver.step(6)
     assert (solver.iter, solver.lr) == (6, pytest.approx(0.025))
-    state = caffemodel.read_state(tmp_path / "tiny_iter_6.solverstate")
+    state = solverstate.read(tmp_path / "tiny_iter_6.solverstate")
     assert (state.iteration, state.weights, state.step) == (6, str(tmp_path / "tiny_iter_6.caffemodel"), 2)
     arrays = solver._run.updater.history.values()
     assert len(state.history) == 3 * len(arrays)  # one for each weight, the frozen one's zeros

@@ -1,6 +1,6 @@
 """Records what tests/test_onnx_import.py reads: small PyTorch nets as ONNX models, with what PyTorch answers.
 
-    python tools/record_onnx.py [folder]
+    python tools/record_onnx.py [folder [name ...]]
 
 Needs `pip install torch onnx onnxscript` in an environment of its own. Each net is of the shape of a known one, but
 narrow and on small images, so that a model has a few kB. It is exported by both of PyTorch's exporters, which write
@@ -153,12 +153,32 @@ class Parts(nn.Module):
         return torch.clamp(self.norm(self.last(flat)), -1, 1)
 
 
+class Sequence(nn.Module):
+    """Recurrence both ways over the places of an enlarged image, GELU, steps, single places and largest values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, 2, 1)
+        self.lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(6, 4, batch_first=True)
+        self.last = nn.Linear(4, 5)
+
+    def forward(self, x: Any) -> Any:
+        """(N, 3, 5, 5) -> (N, 5)."""
+        wide = nn.functional.interpolate(x, scale_factor=(1.6, 2), mode="bilinear", align_corners=False)
+        places = nn.functional.gelu(self.conv(wide)).flatten(2).permute(0, 2, 1)[:, 1::3]  # (N, 7, 4)
+        y = self.gru(self.lstm(places)[0])[0]
+        y = torch.where(y > 0.1, torch.sin(y), torch.minimum(y, torch.erf(y)) - 0.5)
+        return self.last(y[:, -1] * y.amax(1) + y[:, 0])
+
+
 NETS = {
     "alexnet": (alexnet, 33),
     "vgg": (vgg, 22),
     "resnet": (resnet, 31),
     "mobilenet": (MobileNet, 17),
     "parts": (Parts, 5),
+    "sequence": (Sequence, 5),
 }
 
 
@@ -210,5 +230,5 @@ def strip(path: Path) -> None:
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     target.mkdir(exist_ok=True)
-    for each in NETS:
+    for each in sys.argv[2:] or NETS:
         record(each, target)

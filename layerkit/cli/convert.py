@@ -23,6 +23,10 @@ def convert(
         Path | None,
         typer.Argument(metavar="WEIGHTS", help="Its weights: a .caffemodel or .safetensors.", show_default=False),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Argument(metavar="STATE", help="Of a solver: its .solverstate, to go on from.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,14 +55,24 @@ def convert(
     a .prototxt, and with its .safetensors a .caffemodel. What cannot be converted is named with its line, and the rest
     is converted. Of a .caffemodel without a .prototxt say with --branch whose Caffe wrote it, such as bvlc or ssd.
 
+    With a solver's .solverstate also a .state.safetensors is written, from which `layerkit train --snapshot` goes on;
+    the weights are then those that it names, unless others stand in front of it.
+
     A .safetensors, or a .yaml with its weights, becomes an .onnx of the predict net, and an .onnx a .yaml with a
     .safetensors beside it, or that alone. Needs pip install 'layerkit[onnx]'.
 
     Example: layerkit convert deploy.prototxt net.caffemodel -o net.yaml
     """
+    from layerkit.convert.solverstate import is_state
     from layerkit.errors import UsageError
 
+    if state is None and weights is not None and is_state(weights):
+        weights, state = None, weights
     kind, wanted = source.suffix, None if out is None else out.suffix
+    if state is not None and kind not in _CAFFE:
+        raise UsageError(
+            f"a solver's state, {str(state)!r}, is converted with its solver.prototxt, not {str(source)!r}"
+        )
     if model is None and out is not None and ((kind in _OURS and wanted in _ONNX) or kind in _ONNX):
         from layerkit.convert.onnx import converting
 
@@ -69,7 +83,7 @@ def convert(
     elif kind in _CAFFE and out is not None and model is None:
         from layerkit.convert import caffe_in
 
-        report = caffe_in.convert(source, out, weights, branch)
+        report = caffe_in.convert(source, out, weights, branch, state)
     elif kind in _OURS and (out is None or wanted in _CAFFE) and (out or model) is not None:
         from layerkit.convert import caffe_out
 

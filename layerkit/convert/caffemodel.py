@@ -1,6 +1,6 @@
-"""Caffe's files of numbers: `.caffemodel` (also `.caffemodel.h5`) and `.solverstate`.
+"""Caffe's files of weights: `.caffemodel`, also `.caffemodel.h5`.
 
-Of a caffemodel only names, types, bottoms, tops and blobs are read. Parameters come from a prototxt, by their names,
+Of a file only names, types, bottoms, tops and blobs are read. Parameters come from a prototxt, by their names,
 for branches of Caffe use one field number for different things.
 """
 
@@ -20,7 +20,8 @@ from layerkit.datasets.optional import need
 from layerkit.errors import SnapshotError
 from layerkit.wire import Message, WireError
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+MODEL = ".caffemodel"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_DEPTH = 20
 
 
@@ -37,22 +38,9 @@ class SavedLayer:
     """Its weights in Caffe's order, float32 or float64."""
 
 
-@dataclass(frozen=True)
-class SolverState:
-    """What a solverstate holds."""
-
-    iteration: int
-    weights: str
-    """Path of the caffemodel that belongs to it, as Caffe wrote it."""
-    history: tuple[Array, ...]
-    """What the update rule remembers: one array for each weight, and as many again for rules that keep two."""
-    step: int = 0
-    """How often a policy of several steps has lowered the learning rate."""
-
-
 @dataclass
-class _Numbers:
-    """The field numbers of one kind of layer."""
+class FieldNumbers:
+    """The numbers of the fields of one kind of message, by name."""
 
     kind: str
     fields: dict[str, int] = field(default_factory=dict)
@@ -71,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> list[SavedLayer]:
     Raises SnapshotError for a file that is missing, broken or something else.
     """
     content = read_bytes(path)
-    if content.startswith(_HDF5_MAGIC):
+    if content.startswith(HDF5_MAGIC):
         return list(_read_hdf5(path))
     try:
         found = list(_layers(Message(content)))
@@ -84,7 +72,11 @@ def read(path: str | os.PathLike[str]) -> list[SavedLayer]:
 
 def write(path: str | os.PathLike[str], name: str, layers: Iterable[SavedLayer]) -> None:
     """Write a `.caffemodel` that Caffe 1.0 reads, atomically. Raises SnapshotError."""
-    net, numbers, blob = _Numbers("NetParameter"), _Numbers("LayerParameter"), _Numbers("LayerParameter")["blobs"]
+    net, numbers, blob = (
+        FieldNumbers("NetParameter"),
+        FieldNumbers("LayerParameter"),
+        FieldNumbers("LayerParameter")["blobs"],
+    )
     parts = [wire.data(net["name"], name)]
     for layer in layers:
         fields = [wire.data(numbers["name"], layer.name), wire.data(numbers["type"], layer.type)]
@@ -93,34 +85,6 @@ def write(path: str | os.PathLike[str], name: str, layers: Iterable[SavedLayer])
         fields += [wire.data(blob, blobproto.serialise(array)) for array in layer.blobs]
         parts.append(wire.data(net["layer"], b"".join(fields)))
     arrayfile.write_bytes(path, b"".join(parts))
-
-
-def write_state(path: str | os.PathLike[str], state: SolverState) -> None:
-    """Write a `.solverstate` that Caffe 1.0 reads, atomically. Raises SnapshotError."""
-    numbers = _Numbers("SolverState")
-    parts = [wire.varint(numbers["iter"], state.iteration), wire.data(numbers["learned_net"], state.weights)]
-    parts += [wire.data(numbers["history"], blobproto.serialise(array)) for array in state.history]
-    parts.append(wire.varint(numbers["current_step"], state.step))
-    arrayfile.write_bytes(path, b"".join(parts))
-
-
-def read_state(path: str | os.PathLike[str]) -> SolverState:
-    """A `.solverstate` file. Raises SnapshotError for a file that is missing, broken or something else."""
-    content = read_bytes(path)
-    if content.startswith(_HDF5_MAGIC):
-        raise SnapshotError(f"{os.fspath(path)!r} is a solverstate in HDF5, which is not read; let Caffe write "
-                            "snapshot_format: BINARYPROTO")  # fmt: skip
-    numbers = _Numbers("SolverState")
-    try:
-        message = Message(content)
-        history = tuple(map(blobproto.parse, message.messages(numbers["history"])))
-        state = SolverState(message.integer(numbers["iter"]), message.text(numbers["learned_net"]), history,
-                            message.integer(numbers["current_step"]))  # fmt: skip
-    except WireError as error:
-        raise SnapshotError(f"{os.fspath(path)!r} is no solverstate, or is damaged: {error}") from None
-    if numbers["iter"] not in message:
-        raise SnapshotError(f"{os.fspath(path)!r} is no solverstate: it does not say its iteration")
-    return state
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -137,7 +101,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _layers(net: Message) -> Iterator[SavedLayer]:
-    numbers, new, v1, v0 = map(_Numbers, ("NetParameter", "LayerParameter", "V1LayerParameter", "V0LayerParameter"))
+    numbers, new, v1, v0 = map(FieldNumbers, ("NetParameter", "LayerParameter", "V1LayerParameter", "V0LayerParameter"))
     words = {number: word for word, number in table().enums["LayerType"].items()}
     for layer in net.messages(numbers["layers"]):
         inner = next(layer.messages(v1["layer"]), Message(b""))
@@ -178,14 +142,15 @@ def _groups(h5py: Any, name: str, group: Any, depth: int) -> Iterator[SavedLayer
     arrays = {}
     for key, item in group.items():
         if isinstance(item, h5py.Dataset):
-            _expect_array(name, item)
+            expect_array(item, f"layer {name!r}")
             arrays[int(key)] = item[()]
         elif depth:
             yield from _groups(h5py, f"{name}/{key}", item, depth - 1)
     yield SavedLayer(name, "", blobs=tuple(arrays[index] for index in sorted(arrays)))
 
 
-def _expect_array(name: str, dataset: Any) -> None:
+def expect_array(dataset: Any, where: str) -> None:
+    """Raise SnapshotError unless a dataset of HDF5 holds floats, and no more than a file of its size can hold."""
     stored = dataset.id.get_storage_size()
     if dataset.dtype.kind != "f" or dataset.size * dataset.dtype.itemsize > max(arrayfile.BOMB_SIZE, 2 * stored):
-        raise SnapshotError(f"the HDF5 file holds for layer {name!r} something else than weights")
+        raise SnapshotError(f"the HDF5 file holds for {where} something else than numbers")

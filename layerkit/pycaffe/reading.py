@@ -11,6 +11,7 @@ from layerkit.convert import net as nets
 from layerkit.convert import old, prototxt
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields, read
+from layerkit.convert.solver_nets import is_within
 from layerkit.errors import ConfigError, Problem, Problems
 from layerkit.graph import Graph
 from layerkit.pycaffe.modes import phase_name
@@ -57,11 +58,11 @@ class Reading:
         Raises ConfigError with all that is wrong.
         """
         name = phase_name(phase)
-        within = [_present(layer, name.upper(), level, stages) for layer in self.written]
-        layers = [layer for layer, is_within in zip(self.net.layers, within, strict=True) if is_within]
+        present = [is_within(layer, name.upper(), level, stages) for layer in self.written]
+        layers = [layer for layer, within in zip(self.net.layers, present, strict=True) if within]
         if not layers:
             raise ConfigError([Problem(f"the net has no layers in the phase {name.upper()}")])
-        here = {_where(layer) for layer, is_within in zip(self.written, within, strict=True) if is_within}
+        here = {_where(layer) for layer, within in zip(self.written, present, strict=True) if within}
         elsewhere = {_where(layer) for layer in self.written} - here
         problems = [problem for problem in self.problems if problem.where not in elsewhere]
         spec = NetSpec(name=self.net.name, force_backward=self.net.force_backward, layers=layers)
@@ -108,20 +109,3 @@ def _words(written: list[Fields], converted: nets.Net) -> Words:
 
 def _where(layer: Fields) -> str:
     return describe(str(layer.get("name", "")), str(layer.get("type", "")) or "untyped")
-
-
-def _present(layer: Fields, phase: str, level: int, stages: Collection[str]) -> bool:
-    """Whether a layer's rules let it into a net of this state."""
-    if "include" in layer:
-        return any(_meets(rule, phase, level, stages) for rule in layer["include"])
-    return not any(_meets(rule, phase, level, stages) for rule in layer.get("exclude", ()))
-
-
-def _meets(rule: Fields, phase: str, level: int, stages: Collection[str]) -> bool:
-    """Whether a state is one that a rule speaks of. Source: Caffe's Net::StateMeetsRule."""
-    return (
-        rule.get("phase", phase) == phase
-        and rule.get("min_level", level) <= level <= rule.get("max_level", level)
-        and set(rule.get("stage", ())) <= set(stages)
-        and set(rule.get("not_stage", ())).isdisjoint(stages)
-    )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from layerkit import solver as solvers
-from layerkit.convert import caffemodel
+from layerkit.convert import solverstate
+from layerkit.convert.caffemodel import MODEL
+from layerkit.convert.solverstate import STATE
 from layerkit.evaluation import Tests, batch_size
 from layerkit.events import Event
 from layerkit.net import Net as Inner
 from layerkit.pycaffe import modes
 from layerkit.pycaffe.net import Net
-from layerkit.pycaffe.solver_file import SolverFile, put_back, state_of
+from layerkit.pycaffe.solver_file import SolverFile
 from layerkit.spec import SolverSpec
 
 Callback = Callable[[], object]
@@ -26,7 +27,8 @@ _LEVEL = "GLOG_minloglevel"
 class Solver:
     """Trains `net` as a solver.prototxt says, and tests `test_nets`, which have its weights all the time.
 
-    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate, whatever snapshot_format says.
+    Snapshots are Caffe's files, PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate, with .h5 behind them where
+    snapshot_format is HDF5.
     As in Caffe these say nothing of how far the samples were read; `lk.Solver` of a converted run goes on bit for bit.
     Displays and tests are printed to stderr unless the environment's GLOG_minloglevel is above 0.
 
@@ -56,7 +58,7 @@ class Solver:
         tests = {name: net.inner for name, net in zip(batches, self.test_nets, strict=True)}
         self._run = _Run.over(self.net, tests, batches, spec)
         self._run.events.listen(_log)
-        self._prefix = file.prefix
+        self._prefix, self._ending = file.prefix, file.ending
         self._max_iter = int(file.fields.get("max_iter", 0))
 
     @property
@@ -100,21 +102,25 @@ class Solver:
         self._run.updater.update(self.lr)
 
     def snapshot(self) -> None:
-        """Write PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate. Raises SnapshotError."""
-        stem = f"{self._prefix}_iter_{self.iter}"
-        self.net.save(f"{stem}.caffemodel")
-        caffemodel.write_state(f"{stem}.solverstate", state_of(self._run.updater, self.iter, f"{stem}.caffemodel"))
+        """Write PREFIX_iter_N.caffemodel and PREFIX_iter_N.solverstate, or both with .h5. Raises SnapshotError."""
+        stem, ending = f"{self._prefix}_iter_{self.iter}", self._ending
+        model = f"{stem}{MODEL}{ending}"
+        if ending:
+            self.net.save_hdf5(model)
+        else:
+            self.net.save(model)
+        solverstate.write(f"{stem}{STATE}{ending}", solverstate.state_of(self._run.updater, self.iter, model))
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
-        """Go on from a solverstate and the caffemodel that it names, which may also lie beside it.
+        """Go on from a solverstate, in HDF5 or not, and the caffemodel that it names, which may also lie beside it.
 
         Raises SnapshotError for files that cannot be read or do not fit.
         """
-        state = caffemodel.read_state(state_file)
-        put_back(state, self._run.updater, os.fspath(state_file))
-        if state.weights:
-            beside = Path(state_file).with_name(Path(state.weights).name)
-            self.net.copy_from(beside if beside.is_file() else state.weights)
+        state = solverstate.read(state_file)
+        solverstate.put_back(state, self._run.updater, os.fspath(state_file))
+        model = solverstate.weights_beside(state, state_file)
+        if model is not None:
+            self.net.copy_from(model)
         self._run.go_on_from(state.iteration)
 
     def add_callback(self, on_start: Callback, on_gradients_ready: Callback | None = None) -> None:

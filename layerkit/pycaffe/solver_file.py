@@ -1,4 +1,4 @@
-"""Caffe's solver files: what a solver.prototxt says of the nets and of the training, and solverstates."""
+"""Caffe's solver files: what a solver.prototxt says of the nets, of the training and of snapshots."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from layerkit.blob import Array
-from layerkit.convert import prototxt
+from layerkit.convert import prototxt, solver_nets, solverstate
 from layerkit.convert import solver as solvers
-from layerkit.convert.caffemodel import SolverState
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields, read, unknown_fields
-from layerkit.errors import ConfigError, Problem, SnapshotError
+from layerkit.errors import ConfigError, Problem
 from layerkit.pycaffe import reading
 from layerkit.pycaffe.reading import Reading
 from layerkit.spec import SolverSpec
-from layerkit.updaters import Updater
 
 
 @dataclass
@@ -49,6 +44,11 @@ class SolverFile:
         """What the names of snapshots begin with: by default the file's own, and in a folder that is given, too."""
         given = str(self.fields.get("snapshot_prefix", "")) or str(self.path.with_suffix(""))
         return os.path.join(given, self.path.stem) if os.path.isdir(given) else given
+
+    @property
+    def ending(self) -> str:
+        """What the names of snapshots end with: .h5 for those in HDF5."""
+        return solverstate.HDF5 if str(self.fields.get("snapshot_format")) in ("HDF5", "0") else ""
 
     def spec(self, kind: str) -> SolverSpec:
         """The settings, for an update rule of layerkit's name. Raises ConfigError with all that is wrong with them."""
@@ -97,7 +97,7 @@ class SolverFile:
                 yield reading.of_fields(value) if isinstance(value, Fields) else reading.load(self._file(name, value))
 
     def _file(self, name: str, given: str) -> Path:
-        path = solvers.found_file(given, self.path.parent)
+        path = solver_nets.found_file(given, self.path.parent)
         if path is None:
             problem = f"there is no file {given!r}, neither here nor beside the solver"
             raise ConfigError([Problem(problem, name, self.fields.value_marks.get(name))])
@@ -107,46 +107,3 @@ class SolverFile:
 def _state(fields: Fields | None) -> dict[str, Any]:
     found: Mapping[str, Any] = fields or {}
     return {"level": int(found.get("level", 0)), "stages": list(found.get("stage", ()))}
-
-
-# -- solverstates ----------------------------------------------------------------------------------------------------
-
-
-def state_of(updater: Updater, iteration: int, weights: str) -> SolverState:
-    """What Caffe's solver of the same rule would save: for each weight of the net an array, or two one after the other.
-
-    Weights that are not trained have zeros.
-    """
-    slots = updater.flat.slots.values()
-    trained = {slot.key for slot in updater.flat.trained}
-    history = [
-        whole[slot.span].reshape(slot.shape) if slot.key in trained else np.zeros(slot.shape, np.float32)
-        for whole in updater.history.values()
-        for slot in slots
-    ]
-    return SolverState(iteration, weights, tuple(history), _steps(updater.spec, iteration))
-
-
-def put_back(state: SolverState, updater: Updater, name: str) -> None:
-    """Let the update rule remember what a state holds. Raises SnapshotError where it is another rule's or net's."""
-    slots = list(updater.flat.slots.values())
-    wanted = [slot.shape for _ in updater.history for slot in slots]
-    if [array.size for array in state.history] != [int(np.prod(shape)) for shape in wanted]:
-        raise SnapshotError(
-            f"{name!r} does not fit: it holds {len(state.history)} arrays, and this rule and net need {len(wanted)} "
-            "of their own sizes"
-        )
-    trained = {slot.key for slot in updater.flat.trained}
-    arrays: Iterator[Array] = iter(state.history)
-    for whole in updater.history.values():
-        for slot, array in zip(slots, arrays, strict=False):
-            if slot.key in trained:
-                whole[slot.span] = array.reshape(-1)
-    updater.count[...] = state.iteration
-
-
-def _steps(spec: SolverSpec, iteration: int) -> int:
-    """How often the policies step and multistep have lowered the rate."""
-    if spec.lr_policy == "step" and spec.stepsize:
-        return iteration // spec.stepsize
-    return sum(iteration >= value for value in spec.stepvalue or ()) if spec.lr_policy == "multistep" else 0

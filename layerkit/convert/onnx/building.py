@@ -111,6 +111,10 @@ class Builder:
             shape.append(0 if copied else -1 if of_batch and -1 not in shape else length)
         return self.layer("Reshape", name, x, shape=shape)[0]
 
+    def used(self, name: str) -> bool:
+        """Whether any node reads a value of the model, or it is an output."""
+        return self._uses.get(name, 0) > 0
+
     def used_once(self, name: str) -> bool:
         """Whether just one node reads a value of the model."""
         return self._uses.get(name, 0) == 1

@@ -5,9 +5,10 @@ Planning gives every blob's shape, so that what a model computes from shapes is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from layerkit.convert.onnx.building import BATCH, Builder, Known
 from layerkit.convert.onnx.folding import MOST_IN_ALL, fold
 from layerkit.convert.onnx.node import NotReadableError, OnnxNode
 from layerkit.convert.onnx.package import onnx
+from layerkit.convert.onnx.patterns import with_gelus
 from layerkit.errors import ConfigError, DataError, LayerkitError, Mark, Problem
 
 
@@ -40,9 +42,12 @@ class _Reader:
     def __init__(self, model: Any, path: str | os.PathLike[str], shapes: Mapping[str, Sequence[int]]):
         self._model, self._path, self._shapes = model, path, shapes
         self._version = files.version(model)
-        self._builder = Builder(Counter(_reads(model.graph)))
         self._values: dict[str, Array | Known | None] = {"": None}
         """What is known of each value: a constant's array, a blob, or None where what made it could not be read."""
+        for tensor in model.graph.initializer:
+            self._values[tensor.name] = files.constant(tensor, path)
+        self._nodes = with_gelus(model.graph.node, self._numbers(), [each.name for each in model.graph.output])
+        self._builder = Builder(Counter(_reads(self._nodes, model.graph.output)))
         self._folded = 0
         self._faults: dict[str, list[str]] = {}
         """The names of nodes that could not be read, by what is said of them."""
@@ -50,14 +55,12 @@ class _Reader:
     def read(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The tree and the weights."""
         graph = self._model.graph
-        for tensor in graph.initializer:
-            self._values[tensor.name] = files.constant(tensor, self._path)
         if graph.sparse_initializer:
             raise DataError(f"{os.fspath(self._path)!r} has sparse constants, which are not read")
         for info in graph.input:
             if info.name not in self._values:
                 self._values[info.name] = self._builder.input(info.name, self._shape(info))
-        self._read_nodes(graph.node, 0)
+        self._read_nodes(self._nodes, 0)
         if self._faults:
             raise ConfigError([self._problem(what, names) for what, names in self._faults.items()])
         for info in graph.output:
@@ -67,6 +70,18 @@ class _Reader:
             self._builder.output(info.name, value)
         self._builder.silence([info.name for info in graph.output])
         return self._builder.tree(graph.name), self._builder.weights
+
+    def _numbers(self) -> dict[str, float]:
+        """The constants of one number that are among the initializers or are nodes of their own, by name."""
+        known = dict(self._values)
+        for proto in self._model.graph.node:
+            if proto.op_type == "Constant" and len(proto.output) == 1:
+                with contextlib.suppress(LayerkitError):  # whoever reads it will be told
+                    known[proto.output[0]] = OnnxNode(proto, {}, self._path, self._version).constant_value()
+        arrays = {name: array for name, array in known.items() if isinstance(array, np.ndarray)}
+        return {
+            name: float(array.item()) for name, array in arrays.items() if array.size == 1 and array.dtype.kind in "fiu"
+        }
 
     def _problem(self, what: str, names: Sequence[str]) -> Problem:
         others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
@@ -141,12 +156,12 @@ class _Reader:
         return [self._values.get(each.name) for each in graph.output]
 
 
-def _reads(graph: Any, depth: int = 0) -> list[str]:
+def _reads(nodes: Iterable[Any], outputs: Iterable[Any], depth: int = 0) -> list[str]:
     """The name of every value that a node reads or that is an output, as often as that happens."""
-    found = [each.name for each in graph.output]
-    for node in graph.node:
+    found = [each.name for each in outputs]
+    for node in nodes:
         found += node.input
         for attribute in node.attribute if depth < files.MOST_DEPTH else ():
             if attribute.type == onnx().AttributeProto.GRAPH:
-                found += _reads(attribute.g, depth + 1)
+                found += _reads(attribute.g.node, attribute.g.output, depth + 1)
     return found

@@ -115,7 +115,7 @@ class Expression(Layer):
         self._made: dict[tuple[Shape, ...], Program] = {}
 
     def plan(self, *bottoms: Shape) -> Plan:
-        program = self._program(bottoms)
+        program = self.program(bottoms)
         found = program.gradients
         return Plan(
             tops=[node.shape for node in program.results],
@@ -147,10 +147,10 @@ class Expression(Layer):
     # -- from formulas to a program --------------------------------------------------------------------------------
 
     def _at(self, bottom: Bottoms) -> Program:
-        return self._program(tuple(blob.shape for blob in bottom))
+        return self.program(tuple(blob.shape for blob in bottom))
 
-    def _program(self, shapes: Sequence[Shape]) -> Program:
-        """The program for bottoms of these shapes; the last few are kept."""
+    def program(self, shapes: Sequence[Shape]) -> Program:
+        """The formulas made ready for bottoms of these shapes; the last few are kept. Raises ExpressionError."""
         key = tuple(shapes)
         if key not in self._made:
             if len(self._made) >= KEPT_PROGRAMS:

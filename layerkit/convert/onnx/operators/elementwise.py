@@ -116,14 +116,6 @@ def _softmax_axis(at: At) -> int:
     return axis
 
 
-@reads("Pow")
-def _pow(at: At) -> Known:
-    exponent = at.node.needed(1)
-    if exponent.size != 1:
-        at.node.fail("its exponents differ")
-    return at.add("Power", at.blob(0), power=short(exponent.item()))
-
-
 @reads("Add", "Sub", "Mul", "Div")
 def _of_two(at: At) -> Known:
     first, second = at.node.inputs[:2]

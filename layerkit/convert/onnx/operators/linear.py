@@ -1,4 +1,4 @@
-"""Matrix products and tables."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -29,12 +29,3 @@ def _mat_mul(at: At) -> Known:
         return at.add("MatMul", a, at.blob(1))
     weights = {"weight": b.T}
     return at.add("InnerProduct", a, num_output=b.shape[1], bias_term=False, axis=a.rank - 1, weights=weights)
-
-
-@reads("Gather")
-def _gather(at: At) -> Known:
-    rows = at.node.inputs[0]
-    if isinstance(rows, Known) or rows is None or rows.ndim != 2 or at.node.attribute("axis", 0) != 0:
-        at.node.fail("layerkit has a layer only for the rows of a constant table")
-    size = {"input_dim": rows.shape[0], "num_output": rows.shape[1]}
-    return at.add("Embed", at.blob(1, whole=True), **size, bias_term=False, weights={"weight": rows})

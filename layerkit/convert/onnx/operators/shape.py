@@ -55,8 +55,14 @@ def _unsqueeze(at: At) -> Known:
 @reads("Expand")
 def _expand(at: At) -> Known:
     x, wanted = at.blob(0), tuple(at.node.integers(1, "shape") or [])
-    if np.broadcast_shapes(x.shape, wanted) != x.shape:
-        at.node.fail("layerkit has no layer that stretches a blob")
+    target = np.broadcast_shapes(x.shape, wanted)
+    if len(target) > x.rank:
+        x = at.net.reshape(f"{at.name}/axes", x, (*[1] * (len(target) - x.rank), *x.shape))
+    stretched = [axis for axis, length in enumerate(target) if length != x.shape[axis]]
+    if any(target[axis] % BATCH == 0 for axis in stretched):
+        at.node.fail("it stretches over the batch, and layerkit has a layer only for a number of times that is known")
+    for axis in stretched:
+        x = at.add("Tile", x, step="" if axis == stretched[-1] else str(axis), axis=axis, tiles=target[axis])
     return x
 
 
@@ -136,35 +142,6 @@ def _split(at: At) -> list[Known]:
     return at.net.layer("Slice", at.name, x, axis=axis, slice_point=points, tops=count)
 
 
-@reads("Slice")
-def _slice(at: At) -> Known:
-    node, x = at.node, at.blob(0)
-    starts, ends = node.integers(1, "starts") or [], node.integers(2, "ends") or []
-    axes, steps = node.integers(3, "axes") or list(range(len(starts))), node.integers(4, "steps") or []
-    if any(step != 1 for step in steps):
-        node.fail(f"its steps are {steps}, and layerkit has a layer only for steps of 1")
-    cuts = []
-    for start, end, axis in zip(starts, ends, axes, strict=True):
-        begin, stop, _ = slice(start, end).indices(x.shape[axis % x.rank])
-        if (begin, stop) != (0, x.shape[axis % x.rank]):
-            cuts.append((axis % x.rank, begin, stop))
-    for i, (axis, begin, stop) in enumerate(cuts):
-        if x.shape[axis] % BATCH == 0:
-            node.fail("it cuts the batch")
-        x = _part(at, x, axis, begin, stop, last=i == len(cuts) - 1)
-    return x
-
-
-def _part(at: At, x: Known, axis: int, begin: int, stop: int, *, last: bool) -> Known:
-    """The part of x from `begin` to `stop`."""
-    if not begin < stop:
-        at.node.fail("it leaves nothing")
-    points = [point for point in (begin, stop) if 0 < point < x.shape[axis]]
-    name = at.name if last else f"{at.name}/{axis}"
-    parts = at.net.layer("Slice", name, x, axis=axis, slice_point=points, tops=len(points) + 1)
-    return parts[1 if begin else 0]
-
-
 @reads(*REDUCTIONS)
 def _reduce(at: At) -> Known:
     x = at.blob(0)
@@ -184,3 +161,14 @@ def _reduce(at: At) -> Known:
         return at.add("Reduction", source, operation=operation, axis=len(kept))
     reduced = at.add("Reduction", source, step="sum", operation=operation, axis=len(kept))
     return at.net.reshape(at.name, reduced, [1 if i in gone else n for i, n in enumerate(x.shape)])
+
+
+@reads("ArgMax")
+def _arg_max(at: At) -> Known:
+    """Indices are whole numbers. Where values are equal layerkit has the last index, and most models the first."""
+    x = at.blob(0)
+    axis = at.node.attribute("axis", 0) % x.rank
+    if at.node.attribute("keepdims", 1):
+        return at.add("ArgMax", x, axis=axis)._replace(whole=True)
+    found = at.add("ArgMax", x, step="axis", axis=axis)
+    return at.net.reshape(at.name, found, [n for i, n in enumerate(x.shape) if i != axis])._replace(whole=True)

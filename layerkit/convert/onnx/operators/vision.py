@@ -164,34 +164,3 @@ def _without_padding(at: At, top: Known, x: Known, sides: _Sides) -> Known:
         shares.append((np.minimum(start + k, n + pad) - start) / inside)
     factors: Array = functools.reduce(np.multiply.outer, shares)
     return at.add("Scale", top, axis=2, num_axes=len(shares), weights={"scale": factors}, param=[FIXED])
-
-
-@reads("Resize", "Upsample")
-def _resize(at: At) -> Known:
-    node, x = at.node, at.blob(0)
-    old = node.kind == "Upsample" or node.version < 11
-    scales = node.array(1 if old else 2)
-    sizes = None if old else node.array(3)
-    if scales is None and node.kind == "Upsample":
-        scales = np.asarray(node.attribute("scales", None))
-    if sizes is not None and sizes.size:
-        size = [int(each) for each in sizes]
-    elif scales is not None and scales.size:
-        size = [int(np.floor(n * scale)) for n, scale in zip(x.shape, scales.tolist(), strict=True)]
-    else:
-        node.fail("its size is not known")
-    if size[:2] != list(x.shape[:2]):
-        node.fail("it changes more than the spatial axes")
-    mode = node.attribute("mode", "nearest")
-    place = node.attribute("coordinate_transformation_mode", "asymmetric" if old else "half_pixel")
-    rounds = node.attribute("nearest_mode", "floor" if old else "round_prefer_floor")
-    whole = all(new % n == 0 for new, n in zip(size, x.shape, strict=True))
-    steps = whole and (place, rounds) in (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"))
-    if not (mode == "nearest" and steps) and not (mode == "linear" and place == "align_corners" and x.rank == 4):
-        node.fail(
-            f"layerkit has layers for the nearest of whole steps and for straight lines that keep the corners, "
-            f"and not for {mode} with {place}"
-        )
-    if mode == "linear":
-        return at.add("Interp", x, height=size[2], width=size[3])
-    return at.add("Upsample", x, scale=_one([new // n for new, n in zip(size[2:], x.shape[2:], strict=True)]))

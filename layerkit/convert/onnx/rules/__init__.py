@@ -18,7 +18,6 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 _rules: dict[str, Rule] = {}
 
 REASONS = {
-    "Expression": "its formulas have no rules yet; layers such as Eltwise, Power and MatMul have",
     "HDF5Output": "it writes a file, and a model only computes",
     "MultiBoxLoss": "its matching, one pair of box and prior after the other until none is left, has no operator",
     "Python": "it runs code of its user's, which no file holds",
