@@ -7,7 +7,7 @@
 OpenCV reads Caffe's files with code of its own, up to version 4. Each net is `tests/opencv_reference/NAME.prototxt`.
 This gives it weights at random and writes them to NAME.caffemodel by layerkit; OpenCV reads both files, and NAME.npz
 holds what went in, by input, and what OpenCV has at the end of each branch, by blob. Detections are put into Caffe's
-order; OpenCV gives those of an image from the most confident down, whatever their labels.
+order; OpenCV gives those of an image from the most confident down, whatever their labels, and fills up with zeros.
 
 Some defaults differ there (`clip`, `code_type` and others must be said). Not in the nets, since OpenCV reads it
 otherwise than Caffe, or not at all: Axpy; LRN's `k`; MVN's `eps`; Normalize with `across_spatial` but without
@@ -81,7 +81,8 @@ def ask(text: Path, model: Path, inputs: Arrays, outputs: list[str]) -> Arrays:
 
 
 def in_order(found: Array) -> Array:
-    """Detections (1, 1, K, 7) by image, then label, then from the most confident down."""
+    """Detections (1, 1, K, 7) by image, then label, then from the most confident down, without rows of zeros."""
+    found = found[:, :, found[0, 0].any(1)]
     image, label, confidence = found[0, 0, :, :3].T
     return found[:, :, np.lexsort((-confidence, label, image))]
 
