@@ -40,7 +40,7 @@ def read(source: Path, flats: Iterable[Flat]) -> Comments:
         for line, comment in standing.items():
             if path == str(source) and isinstance(settings, Map) and _owner(tree, line, standing) == _SOLVER:
                 found.settings.setdefault(_next_key(settings, line), []).append(comment)
-            elif spans and line < spans[0][0] and _is_apart(line, standing, spans[0][0]):
+            elif not spans or (line < spans[0][0] and _is_apart(line, standing, spans[0][0])):
                 found.heading.append(comment)
             elif behind := next((name for _, last, name in spans if line <= last), None):
                 found.layers.setdefault(behind, []).append(comment)
