@@ -102,6 +102,17 @@ def parse(text: str, file: str | None = None) -> Map:
     return tree
 
 
+def comments(text: str) -> dict[int, str]:
+    """The comments of YAML text that stand alone on a line, by line, with the spaces in front."""
+    values = set[int]()  # the further lines of values that have several, on which # means nothing
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            end = token.end_mark
+            values.update(range(token.start_mark.line + 2, end.line + (2 if end.column else 1)))
+    lines = enumerate(text.split("\n"), 1)
+    return {i: line.rstrip() for i, line in lines if line.lstrip().startswith("#") and i not in values}
+
+
 def parse_value(text: str, file: str | None = None) -> Any:
     """Read YAML text of any kind as a tree of Map, Seq and plain values. Raises ConfigError."""
     try:

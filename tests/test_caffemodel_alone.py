@@ -85,16 +85,29 @@ def test_a_net_with_its_weights(tmp_path: Path) -> None:
 
 
 def test_one_number_means_different_things_in_two_branches(tmp_path: Path) -> None:
-    embed = wire.varint(1, 7) + wire.varint(2, 9)
-    norm = wire.data(1, wire.data(1, "constant") + single(2, 1)) + single(4, 0.001)
-    one = layer("x", "Embed", ["i"], ["x"], wire.data(137, embed))
-    other = layer("x", "BN", ["i"], ["x"], wire.data(137, norm))
+    shape = wire.data(1, wire.integers(1, [7, 9]))
+    one = layer("x", "Input", [], ["x"], wire.data(143, shape))
+    other = layer("x", "Interp", ["i"], ["x"], wire.data(143, wire.varint(1, 7) + wire.varint(2, 9)))
     assert written(tmp_path / "a.caffemodel", one) == (
-        "layers:\n  - {name: x, type: Embed, bottom: i, num_output: 7, input_dim: 9}\n", [],
+        "layers:\n  - {name: x, type: Input, shape: [7, 9]}\n", [],
     )  # fmt: skip
     assert written(tmp_path / "b.caffemodel", other, "pspnet") == (
-        "layers:\n  - {name: x, type: BatchNorm, bottom: i, eps: 0.001, scale_bias: true}\n", [],
+        "layers:\n  - {name: x, type: Interp, bottom: i, height: 7, width: 9}\n", [],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("branch", "kind", "field", "line"),
+    [
+        ("pspnet", "BN", wire.data(152, wire.data(1, wire.data(1, "constant") + single(2, 1)) + single(4, 0.001)),
+         "type: BatchNorm, bottom: i, eps: 0.001, scale_bias: true"),
+        ("segnet", "Upsample", wire.data(137, wire.varint(1, 2) + wire.varint(4, 1)),
+         "type: Upsample, bottom: i, scale: 2, pad_out_h: true"),
+    ],
+)  # fmt: skip
+def test_branches_have_numbers_of_their_own(tmp_path: Path, branch: str, kind: str, field: bytes, line: str) -> None:
+    text, lines = written(tmp_path / "a.caffemodel", layer("x", kind, ["i"], ["x"], field), branch)
+    assert (text, lines) == (f"layers:\n  - {{name: x, {line}}}\n", [])
 
 
 def test_fields_of_another_branch_are_said(tmp_path: Path) -> None:

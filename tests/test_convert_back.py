@@ -12,7 +12,7 @@ from test_caffemodel import ARRAYS, LAYERS
 from test_caffemodel import NET as SMALL
 
 import layerkit as lk
-from layerkit import graph, snapshot
+from layerkit import graph, snapshot, text
 from layerkit.convert import caffe_in, caffe_out, caffemodel, proto_text
 from layerkit.convert.proto_text import Word
 
@@ -263,3 +263,60 @@ def test_prototxt_is_written_with_escapes() -> None:
                ("b", False), ("m", [("i", []), ("f", 0.05000000074505806)])]  # fmt: skip
     numbers = "n: -3\nx: 0.1\ny: 1e-09\nz: 2\nw: MAX\nb: false\nm {\n  i { }\n  f: 0.05\n}\n"
     assert proto_text.dump(message) == f'name: "a \\"b\\"\\\\\\n\\tü\\000"\n{numbers}'
+
+
+COMMENTED = """\
+# A net of two layers,
+# to be read by Caffe
+
+name: two
+
+# the run's net
+net:
+  layers:
+    # where samples come from
+    - {name: data, type: DummyData, top: [data, label], shape: [[4, 3], [4]]}
+    - name: loss
+      # in here
+      type: SoftmaxWithLoss
+      bottom: [fc, label]
+    - {name: fc, type: InnerProduct, bottom: data, num_output: 3}  # beside it
+    # the end
+# how it learns
+solver:
+  base_lr: 0.1
+  # not for long
+  max_iter: 9
+  # done
+"""
+
+
+def test_comments_stay_with_what_they_stand_before(tmp_path: Path) -> None:
+    source, target, again = tmp_path / "a.yaml", tmp_path / "a.prototxt", tmp_path / "again.yaml"
+    source.write_text(COMMENTED)
+    assert caffe_out.convert(source, target).lines() == []
+    net, solver = target.read_text(), (tmp_path / "a_solver.prototxt").read_text()
+    near = [line.strip() for line in net.splitlines() if line.startswith("#") or "name:" in line]
+    assert near == [
+        "# A net of two layers,",
+        "# to be read by Caffe",
+        "# the run's net",
+        'name: "two"',
+        "# where samples come from",
+        'name: "data"',
+        'name: "fc"',
+        "# in here",
+        'name: "loss"',
+        "# the end",
+    ]
+    assert "# how it learns\nbase_lr: 0.1\n" in solver
+    assert "# not for long\nmax_iter: 9\n" in solver
+    assert solver.endswith("# done\n")
+    assert caffe_in.convert(tmp_path / "a_solver.prototxt", again).lines()[1:] == []
+    for comment in ("# to be read by Caffe", "# in here", "# not for long", "# done"):
+        assert comment in again.read_text()
+
+
+def test_what_looks_like_a_comment_in_a_text_is_none() -> None:
+    found = text.comments('a: |\n  # one\n  b\n# two\nc: "d\n  # three\n  e"\nf: 1 # four\n  # five\n')
+    assert found == {4: "# two", 9: "  # five"}

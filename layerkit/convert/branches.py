@@ -5,9 +5,13 @@ from __future__ import annotations
 from layerkit.convert.report import Report
 from layerkit.convert.schema import Fields
 from layerkit.spec.layer import describe
-from layerkit.text import Map
+from layerkit.text import Map, Seq
 
-_SAME = {"ConvolutionDepthwise": "DepthwiseConvolution", "DepthwiseConv": "DepthwiseConvolution"}
+_SAME = {
+    "ConvolutionDepthwise": "DepthwiseConvolution",
+    "DepthwiseConv": "DepthwiseConvolution",
+    "Transpose": "Permute",
+}
 _ZERO_IS_NONE = {"Interp": ("height", "width")}
 _COLOR = {"force_encoded_color": True, "force_color": True, "force_gray": False}
 """Flags that say whether encoded images are read in colour."""
@@ -34,9 +38,41 @@ def adapt(layer: Fields, written: str, params: Map, report: Report) -> Map:
         up = params["ceil_mode"]
         params = _renamed(params, {"ceil_mode": "round_mode"})
         params["round_mode"] = "CEIL" if up else "FLOOR"
+    if written == "Transpose":
+        params = _renamed(params, {"dim": "order"})
+    if kind in ("Convolution", "Deconvolution", "Im2col"):
+        params = _without_holes(params)
+    if kind == "SoftmaxWithLoss":
+        params = _weighted(layer, params, report)
     if kind == "Data":
         params = _database(layer, params, report)
+    if kind == "Python" and params.get("layer") == "ProposalLayer":
+        hint = "layerkit's type Proposal does what py-faster-rcnn's ProposalLayer does, and runs no code of yours"
+        report.notes.add(hint, describe(str(layer.get("name", "")), kind), layer.key_marks.get("python_param"))
     return params
+
+
+def _without_holes(params: Map) -> Map:
+    """DeepLab's holes in a kernel are its dilation."""
+    mark = params.key_marks.get("hole", params.key_marks.get("hole_h", params.mark))
+    holes = [params["hole"]] if "hole" in params else [params.get(f"hole_{axis}", 1) for axis in "hw"]
+    params = params.without("hole", "hole_h", "hole_w")
+    if holes not in ([1], [1, 1]):
+        params.put("dilation", holes[0] if len(set(holes)) == 1 else Seq(holes, mark), mark, mark)
+    return params
+
+
+def _weighted(layer: Fields, params: Map, report: Report) -> Map:
+    """SegNet's weights of classes, which layerkit counts in what a loss is divided by, too."""
+    if params.get("weight_by_label_freqs") and "class_weighting" in params:
+        params = _renamed(params, {"class_weighting": "class_weights"})
+        said = (
+            "class_weighting becomes class_weights: the loss is divided by the sum of the places' weights, in SegNet's "
+            "Caffe by their number"
+        )
+        where = describe(str(layer.get("name", "")), "SoftmaxWithLoss")
+        report.notes.add(said, where, params.key_marks.get("class_weights"))
+    return params.without("weight_by_label_freqs", "class_weighting")
 
 
 def _database(layer: Fields, params: Map, report: Report) -> Map:

@@ -10,6 +10,7 @@ from layerkit.blob import Array
 from layerkit.convert import binary, caffemodel, emit, prototxt, solver, solverstate, weights
 from layerkit.convert import net as nets
 from layerkit.convert.caffemodel import MODEL
+from layerkit.convert.layers import NO_TYPE
 from layerkit.convert.report import Report
 from layerkit.convert.saving import NUMBERS, TEXT, save, save_state
 from layerkit.errors import ConfigError, Problem, SnapshotError, UsageError
@@ -50,7 +51,9 @@ def convert(
         if saved is not None:
             why = f"since the net cannot be built: {error.problems[0]}"
             raise SnapshotError(f"the weights cannot be converted, {why}") from None
-        report.problems.found += [_to_be_mended(problem) for problem in error.problems]
+        report.problems.found += [
+            _to_be_mended(problem) for problem in error.problems if not _was_said(problem, report)
+        ]
         return report
     if saved is None:
         return report
@@ -86,6 +89,12 @@ def to_yaml(source: Path, report: Report, branch: str | None = None) -> tuple[st
         return emit.run_file(net, settings, text.comments), net.renamed
     net = nets.convert(text, report)
     return emit.net_file(net), net.renamed
+
+
+def _was_said(problem: Problem, report: Report) -> bool:
+    """Whether it is a layer of an unknown type, of which the conversion has spoken."""
+    missing = {each.where for each in report.problems.found if each.message.startswith(NO_TYPE)}
+    return problem.where in missing and problem.message.startswith("there is no layer type")
 
 
 def _to_be_mended(problem: Problem) -> Problem:

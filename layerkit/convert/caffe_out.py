@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from layerkit import arrayfile, graph, snapshot
 from layerkit.blob import Array, Shape
-from layerkit.convert import caffe_layers, caffemodel, proto_text
+from layerkit.convert import caffe_layers, caffemodel, comments, proto_text
 from layerkit.convert.caffemodel import SavedLayer
+from layerkit.convert.comments import Comments
 from layerkit.convert.proto_text import Message, Word
 from layerkit.convert.report import Report
 from layerkit.convert.schema import table
@@ -37,11 +38,14 @@ def convert(source: Path, target: Path | None, trained: Path | None = None, mode
     report = Report()
     run, graphs = _load(source)
     if target is not None:
-        arrayfile.write_text(target, net_text(run, graphs, report))
+        said = (
+            Comments() if source.suffix == ".safetensors" else comments.read(source, graph.expand(run.net, Problems()))
+        )
+        arrayfile.write_text(target, net_text(run, graphs, report, said))
         report.wrote.append(f"wrote {target}")
         if run.solver is not None:
             path = target.with_name(f"{target.stem}_solver.prototxt")
-            arrayfile.write_text(path, solver_text(run, target.name, report))
+            arrayfile.write_text(path, solver_text(run, target.name, report, said))
             report.wrote.append(f"wrote {path}")
     if model is not None and trained is not None:
         net = Net.from_graph(next(iter(graphs.values())), engine="numpy", keep=())
@@ -67,18 +71,20 @@ def _load(source: Path) -> tuple[RunSpec, dict[str, Graph]]:
 # -- nets --------------------------------------------------------------------------------------------------------------
 
 
-def net_text(run: RunSpec, graphs: dict[str, Graph], report: Report) -> str:
-    """The net as a prototxt, in an order in which Caffe can read it."""
+def net_text(run: RunSpec, graphs: dict[str, Graph], report: Report, said: Comments) -> str:
+    """The net as a prototxt, in an order in which Caffe can read it, with the comments that were `said` of it."""
     shapes: dict[str, list[Shape]] = {}
     for built in graphs.values():
         for node in built.nodes:
             shapes.setdefault(node.name, [built.shapes[ref] for ref in node.bottoms])
-    net: Message = [("name", run.net.name)]
+    net: Message = [*comments.lines(said.heading), ("name", run.net.name)]
     if run.net.force_backward:
         net.append(("force_backward", True))
     for spec in _specs(run, graphs):
+        net += comments.lines(said.layers.pop(spec.name, ()))
         net += [("layer", layer) for layer in caffe_layers.convert(spec, shapes.get(spec.name, []), report)]
-    return proto_text.dump(net)
+    left = [comment for rest in said.layers.values() for comment in rest]  # of layers that Caffe's phases do not have
+    return proto_text.dump(net + comments.lines([*left, *said.ending]))
 
 
 def _specs(run: RunSpec, graphs: dict[str, Graph]) -> Iterator[LayerSpec]:
@@ -120,14 +126,15 @@ def _order(graphs: dict[str, Graph]) -> list[str]:
 # -- solvers -----------------------------------------------------------------------------------------------------------
 
 
-def solver_text(run: RunSpec, net: str, report: Report) -> str:
-    """The run's solver as a prototxt that names the file of its net."""
+def solver_text(run: RunSpec, net: str, report: Report, said: Comments) -> str:
+    """The run's solver as a prototxt that names the file of its net, with the comments that were `said` of it."""
     solver, known = run.solver, table().messages["SolverParameter"]
     assert solver is not None
     message: Message = [("net", net)]
     for field in type(solver).model_fields:
         if field not in solver.model_fields_set and field not in _SAID_ANYWAY:
             continue
+        message += comments.lines(said.settings.pop(field, ()))
         name, value = _in_caffes_words(field, getattr(solver, field), solver)
         if name not in known or not _is_plain(value):
             report.problems.add(f"Caffe's solver has no {name!r} such as this; it is left out", "solver")
@@ -139,6 +146,7 @@ def solver_text(run: RunSpec, net: str, report: Report) -> str:
             "Caffe needs test_iter, the number of batches of a test; here a test is all samples", "solver"
         )
     message += [("snapshot_prefix", run.name), ("solver_mode", Word("CPU"))]
+    message += comments.lines(comment for rest in said.settings.values() for comment in rest)
     return proto_text.dump(message)
 
 

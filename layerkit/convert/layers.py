@@ -13,6 +13,13 @@ from layerkit.registry import layer_class
 from layerkit.spec.layer import describe
 from layerkit.text import Map, Seq
 
+NO_TYPE = "layerkit has no layer type"
+"""How the sentence on an unknown type begins."""
+_FOR_DATA = "it stays as it is; put a Data layer with a dataset, or an Input, in its place"
+_FOR_OTHERS = (
+    "it stays as it is, and you can write it in Python (type: Python), take it from a plug-in, or leave the layer out"
+)
+
 
 def known_class(kind: Any) -> type[Layer] | None:
     """The class of a layer type, or None where layerkit has none."""
@@ -35,10 +42,8 @@ def convert(layer: Fields, report: Report) -> Map:
     if cls is not None:
         params = parameters.kept(cls, params, where, report.problems)
     elif written:
-        report.problems.add(
-            f"layerkit has no layer type {written!r}: it stays as it is, and you can write it in Python "
-            "(type: Python), take it from a plug-in, or leave the layer out", where, layer.value_marks.get("type"),
-        )  # fmt: skip
+        instead = _FOR_DATA if written.endswith("Data") else _FOR_OTHERS
+        report.problems.add(f"{NO_TYPE} {written!r}: {instead}", where, layer.value_marks.get("type"))
     else:
         report.problems.add("needs the field 'type'", where, layer.mark)
     return _joined(layer, kind, cls, params)

@@ -29,11 +29,20 @@ class Names:
                 self._report.notes.add(f"{name!r} cannot be a name here and becomes {self._new[name]!r}", mark=mark)
         return self._new[name]
 
+    def another(self, name: str, mark: Mark | None) -> str:
+        """A name for one more layer called `name`."""
+        new = self._free(name)
+        self._report.notes.add(f"another layer has the name {name!r} already; this one becomes {new!r}", mark=mark)
+        return new
+
     def _clean(self, name: str) -> str:
         if name not in RESERVED and (not name or name_fault(name) is None):
             return name
         base = "/".join(filter(None, _STRAY.sub("_", name).split("/")))[:900] or "unnamed"
-        base += "_" if base in RESERVED else ""
+        return self._free(base + "_" if base in RESERVED else base)
+
+    def _free(self, base: str) -> str:
+        """A name that nothing has yet: the given one, or with a number behind."""
         found, count = base, 2
         while found in self._taken:
             found, count = f"{base}_{count}", count + 1
@@ -42,18 +51,29 @@ class Names:
 
 
 def clean(layers: list[Map], report: Report) -> dict[str, str]:
-    """Give every layer and blob a name that it can have, in place; returns the new names of layers that got one."""
+    """Give every layer and blob a name that it can have, in place; returns the new names of layers that got one.
+
+    Caffe lets several layers have one name; here all but the first get another. Weights that are saved under it are the
+    first one's, as in Caffe.
+    """
     taken = {
         name for layer in layers for name in (layer.get("name", ""), *layer.get("bottom", ()), *layer.get("top", ()))
     }
     names = Names(taken, report)
     renamed = {}
-    for layer in layers:
-        old = layer.get("name", "")
-        layer_new = names.new(old, layer.key_marks.get("name"))
-        if layer_new != old:
+    for i, layer in enumerate(layers):
+        old, mark = layer.get("name", ""), layer.key_marks.get("name")
+        layer_new = names.new(old, mark)
+        if old and any(each.get("name") == layer_new and _can_meet(each, layer) for each in layers[:i]):
+            layer["name"] = names.another(layer_new, mark)
+        elif layer_new != old:
             layer["name"] = renamed[old] = layer_new
         for key in ("bottom", "top"):
             for i, name in enumerate(layer.get(key, ())):
                 layer[key][i] = names.new(name, layer[key].marks[i] if i < len(layer[key].marks) else layer.mark)
     return renamed
+
+
+def _can_meet(first: Map, second: Map) -> bool:
+    """Whether one net can have both layers; those of different phases or with other rules are not looked into."""
+    return not any(rule in layer for rule in ("include", "exclude") for layer in (first, second))

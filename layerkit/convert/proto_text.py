@@ -14,6 +14,9 @@ class Word(str):
     """An enumeration's name, which stands without quotes."""
 
 
+COMMENT = "#"
+"""In the place of a field's name: the value is a line of comment, as it stands."""
+
 Message = list[tuple[str, Any]]
 """Fields in order, each a Message, Word, string, number or boolean; a repeated field stands several times."""
 
@@ -25,7 +28,9 @@ def dump(message: Message) -> str:
 
 def _lines(message: Message, indent: str) -> Iterator[str]:
     for name, value in message:
-        if isinstance(value, list):
+        if name == COMMENT:
+            yield f"{indent}{value}"
+        elif isinstance(value, list):
             inside = list(_lines(value, indent + "  "))
             if not inside:
                 yield f"{indent}{name} {{ }}"

@@ -99,8 +99,11 @@ def of_fields(fields: Fields) -> Reading:
 def _words(written: list[Fields], converted: nets.Net) -> Words:
     words = Words()
     for before, after in zip(written, converted.layers, strict=True):
-        name = str(after.get("name", ""))
-        words.layers[name] = str(before.get("name", ""))
+        name, written_name = str(after.get("name", "")), str(before.get("name", ""))
+        if (
+            name not in words.layers
+        ):  # of several layers with one name the first has it, here and where weights are saved
+            words.layers[name] = name if written_name in words.layers.values() else written_name
         words.types[name, str(after.get("type", ""))] = str(before.get("type", ""))
         for key in ("bottom", "top"):
             words.blobs.update(zip(after.get(key, ()), before.get(key, ()), strict=True))

@@ -83,6 +83,7 @@ def detections(bottoms, weights, params):
                 )
                 for i in range(p)
             ]
+            boxes = [[min(max(value, 0), 1) for value in box] for box in boxes] if params.clip else boxes
             scores = conf[image, :, label]
             least = -math.inf if params.confidence_threshold is None else params.confidence_threshold
             order = sorted((i for i in range(p) if scores[i] > least), key=lambda i, s=scores: -s[i])
@@ -193,6 +194,7 @@ CASES = [
     output("corner size", code_type="CORNER_SIZE"),
     output("center size", code_type="CENTER_SIZE"),
     output("variance in target", code_type="CENTER_SIZE", variance_encoded_in_target=True),
+    output("cut off", code_type="CENTER_SIZE", clip=True, nms_param={"nms_threshold": 0.2}),
     output("own locations", loc_classes=3, share_location=False),
     output("own locations, no background", loc_classes=3, share_location=False, background_label_id=-1),
     output("another background", background_label_id=1),

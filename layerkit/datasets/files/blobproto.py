@@ -58,11 +58,15 @@ def parse(message: wire.Message) -> Array:
 
 
 def serialise(array: Array, *, legacy: bool = False) -> bytes:
-    """A BlobProto of an array, as float32; `legacy` writes the shape of its 4 axes as Caffe did until 2014."""
+    """A BlobProto of an array, as float32; `legacy` writes the shape of its 4 axes as Caffe did until 2014.
+
+    A scalar's has no shape, as Caffe writes it: OpenCV does not read an empty one.
+    """
     if legacy:
         shape = b"".join(wire.varint(number, size) for number, size in zip(_LEGACY, array.shape, strict=True))
         return shape + wire.floats(_DATA, array)
-    return wire.floats(_DATA, array) + wire.data(_SHAPE, wire.integers(_DIM, array.shape))
+    shape = wire.data(_SHAPE, wire.integers(_DIM, array.shape)) if array.shape else b""
+    return wire.floats(_DATA, array) + shape
 
 
 def _shape(message: wire.Message) -> Shape:

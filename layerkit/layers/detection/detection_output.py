@@ -24,9 +24,10 @@ class DetectionOutput(Layer):
     any numbers, of which the greater is the more confident, as from a softmax; priors (1, 2, P 4) as PriorBox makes
     them. No gradient.
     Tops: the objects (1, 1, K, 7); how many there are depends on the data. A row is the image's number, the label, the
-    confidence, and xmin, ymin, xmax, ymax, in units of the image's width and height and not cut off at its border; by
-    image, then label, then from the most confident down. Where no image has any, K is N, and there is one row for each
-    image: its number, and then -1 six times, as in SSD (where some image has an object, one without has no row).
+    confidence, and xmin, ymin, xmax, ymax, in units of the image's width and height, cut off at its border only with
+    `clip`; by image, then label, then from the most confident down. Where no image has any, K is N, and there is one
+    row for each image: its number, and then -1 six times, as in SSD (where some image has an object, one without has no
+    row).
     Raises ShapeError where the bottoms do not fit each other, DataError for a variance of 0 or less.
 
     Not here: save_output_param, visualize and the like, with which SSD's layer writes files and shows pictures.
@@ -34,7 +35,7 @@ class DetectionOutput(Layer):
     Example: {name: found, type: DetectionOutput, bottom: [loc, conf, prior], num_classes: 21, code_type: CENTER_SIZE,
       nms_param: {nms_threshold: 0.45, top_k: 400}, keep_top_k: 200, confidence_threshold: 0.01, include: test}
 
-    Source: detection_output_layer.cpp and bbox_util.cpp (ApplyNMSFast) of SSD's Caffe.
+    Source: detection_output_layer.cpp and bbox_util.cpp (ApplyNMSFast) of SSD's Caffe; `clip` is OpenCV's.
     """
 
     class Params(LayerParams):
@@ -53,6 +54,9 @@ class DetectionOutput(Layer):
         keep_top_k: int = Field(-1, ge=-1, description="How many boxes of an image are kept; -1: all of them.")
         confidence_threshold: float | None = Field(
             None, description="Only boxes of more confidence count; unset, all do."
+        )
+        clip: bool = Field(
+            False, description="Whether boxes are cut off at the image's border, before they are compared."
         )
 
     bottoms = (3, 3)
@@ -87,6 +91,7 @@ class DetectionOutput(Layer):
             offsets = bottom[0].data.reshape(images, len(priors), self._loc_classes, 4)
             scale = 1.0 if self.params.variance_encoded_in_target else variances[:, None]
             boxes = decode(self.params.code_type, priors[:, None], offsets, scale)  # (N, P, L, 4)
+            boxes = np.clip(boxes, 0, 1) if self.params.clip else boxes
             confidences = bottom[1].data.reshape(images, len(priors), -1)  # (N, P, C)
             found = [self._objects(i, boxes[i], confidences[i]) for i in range(images)]
         rows = np.concatenate(found)
