@@ -23,8 +23,8 @@ ContrastiveLoss.
 - The same factor in every element (2, 0.5, -1) is a factor or a sign that was
   forgotten; "not a number" is an element that backward did not write.
 - A few elements at borders are wrong: an index or a padding.
-- Kinks, such as ReLU's at 0 or ties in a maximum, are kept away from, and passed
-  over where a point meets one; what jumps has no gradient to check.
+- Kinks, such as ReLU's at 0 or ties in a maximum, are kept away from, and
+  passed over where a point meets one; what jumps has no gradient to check.
 - A bottom that can have no gradient, as labels: say so in Plan.gradients."""
 """How to read a gradient that is wrong."""
 
