@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from layerkit.cli import options
+from layerkit.cli import complete, options
 
 _SCHEMA = "# yaml-language-server: $schema="
 """What tells an editor, on a file's first line, where the schema lies: beside the shipped configs."""
@@ -17,12 +17,20 @@ _SCHEMA = "# yaml-language-server: $schema="
 def new(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A shipped config; left out: list them.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="A shipped config, or with --data a name; left out: list those shipped.",
+            show_default=False,
+            autocompletion=complete.shipped,
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="SOURCE", help="Write a config for these samples: a known set, a file, a folder."
+            "--data",
+            metavar="SOURCE",
+            help="Write a config for these samples: a known set, a file, a folder.",
+            autocompletion=complete.sets,
         ),
     ] = None,
     model: Annotated[
@@ -30,6 +38,7 @@ def new(
         typer.Option(
             "--model",
             metavar="FAMILY",
+            autocompletion=complete.families,
             help="Of which sort: linear, mlp, cnn, resnet, regression or rnn; left out: what suits the samples.",
         ),
     ] = None,
@@ -60,7 +69,7 @@ def new(
     lost = {"--model": model, "--kind": kind, "--set": fields or None}
     for option in (option for option, value in lost.items() if value is not None):
         raise UsageError(f"{option} goes with --data")
-    shipped = {path.stem: path for path in sorted(_configs().glob("*.yaml"))}
+    shipped = {path.stem: path for path in sorted(complete.configs().glob("*.yaml"))}
     if name is None:
         _list(shipped)
         return
@@ -112,7 +121,7 @@ def _expect_free(target: Path, force: bool) -> None:
 
 def _schema_line() -> str:
     """The first line of a file anywhere on this machine."""
-    return f"{_SCHEMA}{(_configs() / 'schema.json').resolve().as_uri()}\n"
+    return f"{_SCHEMA}{(complete.configs() / 'schema.json').resolve().as_uri()}\n"
 
 
 def _list(shipped: dict[str, Path]) -> None:
@@ -122,10 +131,3 @@ def _list(shipped: dict[str, Path]) -> None:
         with path.open(encoding="utf-8") as file:
             title = next(line for line in file if not line.startswith(_SCHEMA))
         typer.echo(f"{name:{width}}  {title.lstrip('# ').strip()}")
-
-
-def _configs() -> Path:
-    """The shipped configs: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
