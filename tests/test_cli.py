@@ -283,7 +283,8 @@ def test_new_copies_a_config_that_checks(command, name):
     answer = command("new", name)
     path = Path(name).with_suffix(".yaml")
     assert answer.status == 0
-    assert f"wrote {path}" in answer.out
+    assert answer.out == ""
+    assert f"wrote {path}" in answer.err
     assert command("check", str(path)).status == 0
     assert f"configs/{path}" not in path.read_text()  # the commands in its comments name the copy
 

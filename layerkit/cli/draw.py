@@ -56,4 +56,4 @@ def draw(
         typer.echo(drawn.decode(), nl=False)
     else:
         write_bytes(output, drawn)
-        typer.echo(f"wrote {output}")
+        typer.echo(f"wrote {output}", err=True)

@@ -80,7 +80,7 @@ def new(
     _expect_free(target, force)
     text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
     write_text(target, text.replace(f"{_SCHEMA}schema.json\n", _schema_line(), 1))
-    typer.echo(f"wrote {target}; look at it with: layerkit summary {target}")
+    typer.echo(f"wrote {target}; look at it with: layerkit summary {target}", err=True)
 
 
 def _write_starter(
@@ -104,7 +104,7 @@ def _write_starter(
     target = output or Path(f"{(name or f'{_plain(data)}_{family}').removesuffix('.yaml')}.yaml")
     _expect_free(target, force)
     write_text(target, starters.write(facts, family, target.stem, _schema_line()))
-    typer.echo(f"wrote {target}; train it with: layerkit train {target}")
+    typer.echo(f"wrote {target}; train it with: layerkit train {target}", err=True)
 
 
 def _plain(source: str) -> str:
