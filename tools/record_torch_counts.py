@@ -3,10 +3,10 @@
     pip install . torch==2.14.1 torchvision==0.29.1
     python tools/record_torch_counts.py
 
-`bench` are the nets of `bench/nets/`, built as torch modules as `bench.py` builds them; `torchvision` are that package's
-models of the same name as a shipped config. PyTorch's own FlopCounterMode watches a pass over tensors without memory: it
-counts the products of matrices and convolutions that really run, and knows nothing of layerkit's formulas. It goes to
-`tests/torch_reference_counts.json`.
+`bench` are the nets of `bench/nets/`, built as torch modules as `bench.py` builds them; `torchvision` are that
+package's models of the same name as a shipped config. PyTorch's own FlopCounterMode watches a pass over tensors without
+memory: it counts the products of matrices and convolutions that really run, and knows nothing of layerkit's formulas.
+The counts go to `tests/torch_reference_counts.json`.
 """
 
 from __future__ import annotations
