@@ -13,8 +13,14 @@ from layerkit.layer import Layer, Plan, Weight
 from layerkit.registry import _types, register
 from layerkit.report.gradients import examine
 
-FIRST = {case.type: case for case in reversed(CASES) if isinstance(case.type, str)}
-"""A case of each layer type."""
+TYPES = (
+    "Convolution", "Pooling", "LRN", "BatchNorm", "LSTM", "MultiHeadAttention", "Embed", "Dropout", "Eltwise", "Log",
+    "Expression", "Filter", "CTCLoss", "ContrastiveLoss", "MultinomialLogisticLoss", "HingeLoss", "SoftmaxWithLoss",
+    "ROIPooling", "MultiBoxLoss", "Parameter", "Silence", "Data",
+)  # fmt: skip
+"""Those that differ in what there is to check, and at which points."""
+FIRST = {case.type: case for case in reversed(CASES) if case.type in TYPES}
+"""A case of each."""
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_no_built_in_layer_is_called_wrong(kind):
     assert row.verdict in ("ok", "not checked", *(["close"] if kind == "ContrastiveLoss" else []))
 
 
-@pytest.mark.parametrize("name", ["mlp", "siamese", "spirals"])
+@pytest.mark.parametrize("name", ["mlp", "spirals"])
 def test_a_shipped_config_is_right_on_the_command_line(command, name):
     answer = command("check", f"configs/{name}.yaml", "--gradients")
     assert (answer.status, answer.err) == (0, "")

@@ -35,7 +35,7 @@ def prices(folder):
 
 
 def play(folder):
-    (folder / "play.txt").write_text("the cat sat on the mat. " * 250)
+    (folder / "play.txt").write_text("the cat sat on the mat. " * 120)
     return "play.txt"
 
 
@@ -44,7 +44,7 @@ def pets(folder):
     for name, channel in (("cat", 0), ("dog", 2)):
         (folder / "pets" / name).mkdir(parents=True)
         for i in range(10):
-            pixels = RNG.integers(0, 100, (70 + i, 90, 3), dtype=np.uint8)
+            pixels = RNG.integers(0, 100, (30 + i, 40, 3), dtype=np.uint8)
             pixels[..., channel] += 100
             Image.fromarray(pixels).save(folder / "pets" / name / f"{i}.png")
     return "pets"
@@ -67,7 +67,6 @@ def digits(folder):
     [
         (digits, "linear"),
         (digits, "cnn"),
-        (digits, "resnet"),
         (species, "linear"),
         (species, "mlp"),
         (prices, "regression"),
@@ -95,7 +94,7 @@ def test_a_starter_checks_clean_and_learns(command, folder, source, model):
 
 
 @pytest.mark.parametrize(
-    ("source", "model"), [(digits, "cnn"), (species, "mlp"), (prices, "regression"), (play, "rnn"), (pets, "cnn")]
+    ("source", "model"), [(digits, "cnn"), (species, "mlp"), (prices, "regression"), (play, "rnn")]
 )
 def test_without_a_family_it_takes_what_suits(command, folder, source, model):
     given = source(folder)

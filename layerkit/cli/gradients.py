@@ -23,11 +23,16 @@ _TITLES = ("layer", "type", "worst error", "verdict")
 def print_gradients(graph: Graph, threads: int | None, layer: str | None, as_json: bool) -> None:
     """Check layers on so many threads, print a table or an object, and raise CheckFailed where a gradient is wrong."""
     from layerkit.checks import CheckFailed
+    from layerkit.cli.bar import Bar
     from layerkit.report import gradients
     from layerkit.threads import asked, use
 
     use(threads or (None if asked(os.environ) else gradients.threads_for(graph)), "blas")
-    rows = list(gradients.examine(graph, layer))
+    rows = []
+    with Bar(1 if layer is not None else len(graph.nodes)) as bar:
+        for row in gradients.examine(graph, layer):
+            rows.append(row)
+            bar.advance(row.layer)
     wrong = [row for row in rows if row.verdict == "wrong"]
     if as_json:
         typer.echo(json.dumps({"phase": graph.state.phase, "layers": [_plain(asdict(row)) for row in rows]}))

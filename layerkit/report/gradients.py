@@ -17,8 +17,8 @@ from layerkit.graph.effort import LITTLE, of_node
 READING = """\
 Each value is moved by 0.00001 to both sides in float64, and what the tops
 change by is compared with what backward says. The error is relative to the
-largest derivative of the array; rounding leaves less than 1e-6. Up to 1e-3 it is
-called close: a small constant that guards a division does this, as in
+largest derivative of the array; rounding leaves less than 1e-6. Up to 1e-3 it
+is called close: a small constant that guards a division does this, as in
 ContrastiveLoss.
 - The same factor in every element (2, 0.5, -1) is a factor or a sign that was
   forgotten; "not a number" is an element that backward did not write.
