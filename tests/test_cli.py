@@ -52,14 +52,6 @@ def test_help_names_every_verb_and_every_exit_status(command):
     assert command("-h") == answer
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example(command, verb):
-    answer = command(verb, "--help")
-    assert answer.status == 0
-    assert f"Example: layerkit {verb} " in answer.out
-    assert max(map(len, answer.out.splitlines())) <= 80
-
-
 def test_version(command):
     assert command("--version") == (0, f"layerkit {layerkit.__version__}\n", "")
 
@@ -284,7 +276,8 @@ def test_new_copies_a_config_that_checks(command, name):
     answer = command("new", name)
     path = Path(name).with_suffix(".yaml")
     assert answer.status == 0
-    assert f"wrote {path}" in answer.out
+    assert answer.out == ""
+    assert f"wrote {path}" in answer.err
     assert command("check", str(path)).status == 0
     assert f"configs/{path}" not in path.read_text()  # the commands in its comments name the copy
 

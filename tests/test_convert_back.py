@@ -234,7 +234,7 @@ def test_a_snapshot_becomes_a_net_and_a_model(tmp_path: Path, command: Callable[
     back, other = tmp_path / "back.prototxt", tmp_path / "back.caffemodel"
     answer = command("convert", str(trained), "-o", str(back), "-w", str(other))
     assert answer.status == 0, answer.err
-    assert answer.out.splitlines() == [f"wrote {back}", f"wrote {other} (7 of 7 weights from {trained})"]
+    assert answer.err.splitlines() == [f"wrote {back}", f"wrote {other} (7 of 7 weights from {trained})"]
     found = [array for layer in caffemodel.read(other) for array in layer.blobs]
     for one, wanted in zip(found, ARRAYS.values(), strict=True):
         np.testing.assert_array_equal(one, wanted)

@@ -24,18 +24,18 @@ def answers(net):
 def test_a_snapshot_becomes_a_model_and_the_model_a_snapshot(command):
     snapshot = trained(command)
     there = command("convert", snapshot, "-o", "mlp.onnx")
-    assert (there.status, there.out, there.err) == (0, "wrote mlp.onnx\n", "")
+    assert (there.status, there.out, there.err) == (0, "", "wrote mlp.onnx\n")
     wanted = answers(lk.load(snapshot))
     session = onnxruntime.InferenceSession("mlp.onnx", providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"data": X})[0], wanted, rtol=1e-4, atol=1e-6)
     back = command("convert", "mlp.onnx", "-o", "back.yaml")
-    assert (back.status, back.out) == (0, "wrote back.yaml\nwrote back.safetensors (4 of 4 weights)\n")
+    assert (back.status, back.err) == (0, "wrote back.yaml\nwrote back.safetensors (4 of 4 weights)\n")
     np.testing.assert_allclose(answers(lk.load("back.safetensors")), wanted, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(
         answers(lk.Net("back.yaml", "predict", weights="back.safetensors")), answers(lk.load("back.safetensors"))
     )
     alone = command("convert", "mlp.onnx", "-o", "alone.safetensors")
-    assert (alone.status, alone.out) == (0, "wrote alone.safetensors (4 of 4 weights)\n")
+    assert (alone.status, alone.err) == (0, "wrote alone.safetensors (4 of 4 weights)\n")
 
 
 def test_a_config_and_its_weights_become_a_model_that_takes_raw_samples(command):

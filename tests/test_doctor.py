@@ -60,11 +60,12 @@ def test_it_prints_what_is_missing(command, bare):
     answer = command("doctor")
     assert (answer.status, answer.err) == (0, "")
     found = sections(answer.out)
-    assert found["engines"].replace("|", " ") == f"no onednn: {WHY} numpy 2.9"
+    assert found["engines"].replace("|", " ") == (f"no onednn: {WHY} numpy 2.9, which is taken where none is asked for")
     assert found["threads"] == "1 will be used (2 CPUs allowed, 1 core, a quota of 1.5 CPUs)"
     assert found["BLAS"] == "none whose threads can be counted or set"
     assert found["extras"].replace("|", " ") == (
-        "fast: missing; add it with: pip install a-distribution-that-is-nowhere"
+        "fast: missing, for several times the speed, by the engine onednn; "
+        "add it with: pip install a-distribution-that-is-nowhere"
     )
     assert max(map(len, answer.out.splitlines())) <= 80
 
@@ -74,11 +75,13 @@ def test_json_holds_the_same(command, bare):
     assert (answer.status, answer.err) == (0, "")
     assert json.loads(answer.out) == dataclasses.asdict(doctor.examine())
     found = json.loads(answer.out)
-    assert found["engines"][0] == {"name": "onednn", "version": None, "missing": WHY}
+    assert found["engines"][0] == {"name": "onednn", "version": None, "missing": WHY, "chosen": False}
     assert found["threads"] == {"cpus": 2, "quota": 1.5, "cores": 1, "variable": None, "used": 1}
     assert found["extras"] == [
         {
             "name": "fast",
+            "purpose": "several times the speed, by the engine onednn",
+            "installed": {"numpy": np.__version__},
             "missing": ["a-distribution-that-is-nowhere"],
             "command": "pip install a-distribution-that-is-nowhere",
         }
@@ -99,7 +102,9 @@ def test_a_blas_is_named_with_its_threads(command, monkeypatch):
 
 def test_an_extra_that_is_there_needs_no_command(monkeypatch):
     monkeypatch.setattr(doctor, "EXTRAS", {"fast": ("numpy",)})
-    assert doctor.examine().extras == [doctor.Extra("fast", [], None)]
+    assert doctor.examine().extras == [
+        doctor.Extra("fast", doctor.PURPOSES["fast"], {"numpy": np.__version__}, [], None)
+    ]
 
 
 def test_the_extras_are_those_of_the_package():
@@ -115,6 +120,7 @@ def test_the_extras_are_those_of_the_package():
     }
     assert declared.items() <= doctor.EXTRAS.items()
     assert set(doctor.EXTRAS) <= set(project["optional-dependencies"])
+    assert list(doctor.EXTRAS) == list(doctor.PURPOSES)
 
 
 # -- the advice that training gives --------------------------------------------------------------------------------
@@ -148,6 +154,6 @@ def test_a_distribution_is_looked_for_by_name(monkeypatch):
     def version(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    assert doctor._is_installed("numpy")
+    assert doctor._version("numpy") == np.__version__
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert not doctor._is_installed("numpy")
+    assert doctor._version("numpy") is None

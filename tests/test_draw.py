@@ -323,7 +323,7 @@ def test_equal_nets_give_equal_bytes():
 def test_the_suffix_says_the_kind(command, folder):
     starts = {"svg": b"<svg", "png": b"\x89PNG", "html": b"<!DOCTYPE html>", "dot": b"digraph"}
     for kind, start in starts.items():
-        assert command("draw", "configs/mlp.yaml", "-o", f"net.{kind}") == (0, f"wrote net.{kind}\n", "")
+        assert command("draw", "configs/mlp.yaml", "-o", f"net.{kind}") == (0, "", f"wrote net.{kind}\n")
         assert (folder / f"net.{kind}").read_bytes().startswith(start)
     width, height = struct.unpack(">II", (folder / "net.png").read_bytes()[16:24])
     root = ElementTree.parse(folder / "net.svg").getroot()

@@ -17,6 +17,7 @@ from layerkit.programs import implementations
 from layerkit.report.summary import summarize
 
 FOLDER = Path(__file__).parents[1] / "configs"
+COUNTS = Path(__file__).with_name("torch_reference_counts.json")
 
 
 def summary_of(name, phase="train", engine="auto", **data):
@@ -24,21 +25,32 @@ def summary_of(name, phase="train", engine="auto", **data):
     return summarize(load(str(FOLDER / f"{name}.yaml"), [phase], overrides).graphs[phase], engine)
 
 
-@pytest.mark.parametrize(
-    ("name", "weights", "multiply_adds"),
-    [
-        ("resnet18", 11_689_512, 1.814e9),
-        ("vgg16", 138_357_544, 15.47e9),
-        ("mobilenet_v2", 3_504_872, 0.301e9),
-        ("resnet50", 25_557_032, 3.858e9),  # with the strides of 2015; PyTorch's has them in the 3x3 layers, 4.089e9
-    ],
-)
-def test_counts_are_those_of_pytorchs_models(name, weights, multiply_adds):
-    """Both as torchvision's documentation gives them for one image of 224x224."""
-    found = summary_of(name, "predict")
-    batch = found.rows[0].outputs[0][0]
-    assert found.weights == weights
-    assert found.multiply_adds / batch == pytest.approx(multiply_adds, rel=2e-3)
+def recorded(of):
+    """Of PyTorch's models, for one image: what `tools/record_torch_counts.py` wrote."""
+    return json.loads(COUNTS.read_text(encoding="utf-8"))[of]
+
+
+def of_one(found):
+    """Weights, and multiply-adds of one sample."""
+    return {"weights": found.weights, "multiply_adds": found.multiply_adds / found.rows[0].outputs[0][0]}
+
+
+@pytest.mark.parametrize("name", recorded("torchvision"))
+def test_counts_are_those_of_torchvisions_models(name):
+    assert of_one(summary_of(name, "predict")) == recorded("torchvision")[name]
+
+
+@pytest.mark.parametrize("name", recorded("bench"))
+def test_counts_are_those_of_the_measured_nets_in_pytorch(name):
+    net = Path(__file__).parents[1] / "tools" / "bench" / "nets" / f"{name}.yaml"
+    assert of_one(summarize(load(str(net), ["train"]).graphs["train"], "auto")) == recorded("bench")[name]
+
+
+def test_resnet50_is_the_one_of_2015():
+    """As torchvision's documentation gives it; its own has the strides in the 3x3 layers, and 4.089e9."""
+    found = of_one(summary_of("resnet50", "predict"))
+    assert found["weights"] == 25_557_032
+    assert found["multiply_adds"] == pytest.approx(3.858e9, rel=2e-3)
 
 
 NET = """

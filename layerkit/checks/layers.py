@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from layerkit.blob import Array, Blob, shape_text
 from layerkit.checks.case import Case, CheckFailed, Prepared, Request, named, poison, prepare, same_elements
+from layerkit.checks.differences import STEP, slope
 from layerkit.layer import Layer
 
-STEP = 1e-5  # of central differences in float64
 ELEMENTS = 48  # an array with more elements is differentiated at so many of them, and along random directions
 EXACT = 1e-12  # two float64 runs that differ only in memory layout or in what else was asked agree to this
 
@@ -65,20 +65,12 @@ def check_gradient(case: Case) -> None:
     with prepare(case) as lone:
         if case.no_gradient or not lone.requests:
             return
-        lone.forward()
+        base = list(lone.forward().values())
         got = lone.backward(lone.requests)
-        seeds = [top.diff.copy() for top in lone.top]
         rng = np.random.default_rng(1)
 
-        def slope(data: Array, at: Any, by: Any) -> float:
-            """The derivative of the projected tops where `data[at]` moves along `by`."""
-            kept, sums = data.copy(), []
-            for sign in (1, -1):
-                data[at] = kept[at] + sign * STEP * by
-                lone.forward()
-                sums.append(sum(float(np.vdot(seed, top.data)) for seed, top in zip(seeds, lone.top, strict=True)))
-                data[...] = kept
-            return (sums[0] - sums[1]) / (2 * STEP)
+        def derivative(data: Array, at: Any, by: Any) -> float:
+            return slope(lone, base, data, at, by)[0]
 
         for request in lone.requests:
             data, diff = lone.blob(request).data, got[f"the diff of {named(request)}"]
@@ -88,12 +80,12 @@ def check_gradient(case: Case) -> None:
                 places = [places[i] for i in np.sort(rng.choice(len(places), ELEMENTS, replace=False))]
             want, largest = diff.astype(np.float64), 0.0  # elements that are not tried are judged by the directions
             for place in places:
-                want[place] = slope(data, place, 1.0)
+                want[place] = derivative(data, place, 1.0)
                 largest = max(largest, abs(float(want[place])))
             _compare(what, diff, want, case.gradient_tolerance * largest + 1e-8, "central differences")
             for _ in range(2 if len(places) < data.size else 0):
                 along = rng.normal(size=data.shape)
-                by_backward, by_difference = np.array(np.vdot(diff, along)), np.array(slope(data, ..., along))
+                by_backward, by_difference = np.array(np.vdot(diff, along)), np.array(derivative(data, ..., along))
                 allowed = case.gradient_tolerance * math.sqrt(float(np.vdot(diff, diff))) + 1e-8
                 _compare(f"{what} along a random direction", by_backward, by_difference, allowed, "central differences")
 
@@ -211,7 +203,7 @@ def check_jvp(case: Case) -> None:
         for moving in {tuple(lone.requests), *((request,) for request in lone.requests)}:
             lone.forward()
             along = {request: rng.normal(size=lone.blob(request).shape) for request in moving}
-            got = _tangents(lone, along)
+            got = tangents(lone, along)
             back = lone.backward(moving)
             left = sum(np.vdot(top.diff, tangent) for top, tangent in zip(lone.top, got, strict=True))
             right = sum(np.vdot(back[f"the diff of {named(request)}"], along[request]) for request in moving)
@@ -227,14 +219,14 @@ def check_jvp(case: Case) -> None:
                     _compare(f"{what}: the tangent of top {i}", tangent, slope, allowed, "central differences")
 
 
-def _tangents(lone: Prepared, along: Mapping[Request, Array]) -> list[Array]:
+def tangents(lone: Prepared, along: Mapping[Request, Array]) -> list[Array]:
     """What the layer's jvp makes of tangents of bottoms and weights."""
-    tangents = [np.full(top.shape, np.nan) for top in lone.top]
+    found = [np.full(top.shape, np.nan) for top in lone.top]
     lone.layer.weight_tangents = {name: tangent for name, tangent in along.items() if isinstance(name, str)}
     with lone.watched("jvp", ()):
-        lone.layer.jvp(lone.bottom, lone.top, [along.get(i) for i in range(len(lone.bottom))], tangents)
+        lone.layer.jvp(lone.bottom, lone.top, [along.get(i) for i in range(len(lone.bottom))], found)
     lone.layer.weight_tangents = {}
-    return tangents
+    return found
 
 
 def _slopes(lone: Prepared, along: Mapping[Request, Array]) -> list[Array]:

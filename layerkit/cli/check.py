@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import options, table
+from layerkit.cli.gradients import print_gradients
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
@@ -26,6 +27,13 @@ def check(
     ] = False,
     engine: options.Engine = None,
     allow_python: options.AllowPython = False,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Compare every layer's gradients with differences, in float64.")
+    ] = False,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="With --gradients: this layer alone.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --gradients: print one JSON object.")] = False,
     expand: Annotated[bool, typer.Option("--expand", help="Print the layers with blocks and names filled in.")] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of all files, for editors; without FILE.")
@@ -37,7 +45,8 @@ def check(
     error, and images that will not fit, by the headers of a few. With --phase, prints the net of that phase as YAML
     (predict is derived from the test net); with --expand, the layers of all phases, out of their blocks, with names,
     bottoms and tops filled in. With --schema alone, prints what an editor needs to complete, explain and underline as
-    one types.
+    one types. With --gradients, each layer of the train net, or that of --phase, runs alone: as configured, with a
+    small batch of random values; the exit status is 2 if one of them has a wrong gradient.
 
     Example: layerkit check configs/mlp.yaml --phase predict
     """
@@ -49,9 +58,16 @@ def check(
         return
     if file is None:
         raise UsageError("check needs the FILE to check, or --schema alone")
+    if not gradients and (layer is not None or as_json):
+        raise UsageError(f"{'--json' if layer is None else '--layer'} goes with --gradients")
     if phase and expand:
         raise UsageError("--phase prints the net of one phase and --expand the layers of all; give one")
     overrides = [*(assignments or []), *options.run_overrides(None, engine)]
+    if gradients:
+        chosen = phase or "train"
+        run, graphs = graph.load(file, [chosen], overrides, allow_python=allow_python)
+        print_gradients(graphs[chosen], run.threads, layer, as_json)
+        return
     run, graphs = graph.load(file, [phase] if phase else None, overrides, allow_python=allow_python)
     if expand:
         layers = [flat.tree for flat in graph.expand(run.net, Problems())]

@@ -95,7 +95,5 @@ def convert(
             f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt or .onnx becomes a .yaml or .safetensors, "
             "and these become an .onnx (-o), a .prototxt (-o) or a .caffemodel (-w)"
         )
-    for line in report.lines():
+    for line in (*report.lines(), *report.wrote):
         typer.echo(line, err=True)
-    for line in report.wrote:
-        typer.echo(line)

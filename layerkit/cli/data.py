@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from layerkit.cli import options
+from layerkit.cli import complete, options
 from layerkit.cli.data_convert import convert
 from layerkit.cli.data_info import info
 
@@ -69,7 +69,10 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A public set: mnist, fashion_mnist, cifar10 or cifar100.", show_default=False
+            metavar="NAME",
+            help="A public set: mnist, fashion_mnist, cifar10 or cifar100.",
+            show_default=False,
+            autocompletion=complete.public_sets,
         ),
     ],
     origin: Annotated[

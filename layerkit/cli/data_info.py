@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from layerkit.cli import options, table
+from layerkit.cli import complete, options, table
 
 if TYPE_CHECKING:
     from layerkit.datasets import Source
@@ -25,6 +25,7 @@ def info(
             help="A known set, a file or folder of samples, or a YAML file with a layer that reads some; left out: "
             "list the known sets and kinds.",
             show_default=False,
+            autocompletion=complete.sets,
         ),
     ] = None,
     part: options.Part = None,

@@ -53,7 +53,9 @@ def _lines(findings: Findings) -> list[tuple[str, str]]:
         ("platform", findings.platform),
     ]
     engines = [
-        f"{engine.name} {engine.version}" if engine.missing is None else f"no {engine.name}: {engine.missing}"
+        f"{engine.name} {engine.version}{', which is taken where none is asked for' if engine.chosen else ''}"
+        if engine.missing is None
+        else f"no {engine.name}: {engine.missing}"
         for engine in findings.engines
     ]
     blas = [
@@ -61,7 +63,9 @@ def _lines(findings: Findings) -> list[tuple[str, str]]:
         for blas in findings.blas
     ]
     extras = [
-        f"{extra.name}: installed" if extra.command is None else f"{extra.name}: missing; add it with: {extra.command}"
+        f"{extra.name}: {', '.join(f'{name} {version}' for name, version in extra.installed.items())}"
+        if extra.command is None
+        else f"{extra.name}: missing, for {extra.purpose}; add it with: {extra.command}"
         for extra in findings.extras
     ]
     lines += _beside("engines", engines)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from layerkit.cli import options
+from layerkit.cli import complete, options
 
 
 def draw(
@@ -22,7 +22,10 @@ def draw(
         ),
     ] = None,
     phase: Annotated[
-        str | None, typer.Option("--phase", metavar="PHASE", help="train, test or predict; left out: train.")
+        str | None,
+        typer.Option(
+            "--phase", metavar="PHASE", help="train, test or predict; left out: train.", autocompletion=complete.phases
+        ),
     ] = None,
     direction: Annotated[
         Literal["LR", "TB"], typer.Option("--direction", help="The flow: left to right, or top to bottom.")
@@ -53,4 +56,4 @@ def draw(
         typer.echo(drawn.decode(), nl=False)
     else:
         write_bytes(output, drawn)
-        typer.echo(f"wrote {output}")
+        typer.echo(f"wrote {output}", err=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layerkit.cli import complete
+
 if TYPE_CHECKING:
     from layerkit.report.catalogue import Page
 
@@ -19,7 +21,10 @@ WIDEST = 100
 
 def layers(
     types: Annotated[
-        list[str] | None, typer.Argument(metavar="TYPE", help="Types to explain; all are listed without.")
+        list[str] | None,
+        typer.Argument(
+            metavar="TYPE", help="Types to explain; all are listed without.", autocompletion=complete.layer_types
+        ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the list as configs/LAYERS.md holds it.")] = False,
 ) -> None:

@@ -1,11 +1,14 @@
-"""`layerkit new`: copy a shipped config next to the user."""
+"""`layerkit new`: copy a shipped config next to the user, or write one for samples that they have."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from layerkit.cli import complete, options
 
 _SCHEMA = "# yaml-language-server: $schema="
 """What tells an editor, on a file's first line, where the schema lies: beside the shipped configs."""
@@ -14,32 +17,111 @@ _SCHEMA = "# yaml-language-server: $schema="
 def new(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A shipped config; left out: list them.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="A shipped config, or with --data a name; left out: list those shipped.",
+            show_default=False,
+            autocompletion=complete.shipped,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="SOURCE",
+            help="Write a config for these samples: a known set, a file, a folder.",
+            autocompletion=complete.sets,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="FAMILY",
+            autocompletion=complete.families,
+            help="Of which sort: linear, mlp, cnn, resnet, regression or rnn; left out: what suits the samples.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Name of the file, NAME.yaml."),
+    ] = None,
+    kind: options.Kind = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A=VALUE", help="With --data, set a field of its kind, e.g. label=price."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file of that name.")] = False,
 ) -> None:
-    """Copy a shipped config into the current folder.
+    """Copy a shipped config, or write one for your data.
 
-    Example: layerkit new mlp && layerkit train mlp.yaml
+    With --data, samples are looked at (shapes, classes, a thousand of them for their mean and spread), and a config
+    with a comment on each choice is written that trains at once.
+
+    Example: layerkit new --data digits --model cnn
     """
     from layerkit.arrayfile import write_text
     from layerkit.errors import UnknownNameError, UsageError
 
-    shipped = {path.stem: path for path in sorted(_configs().glob("*.yaml"))}
+    if data is not None:
+        _write_starter(name, data, model, output, kind, fields or [], force)
+        return
+    lost = {"--model": model, "--kind": kind, "--set": fields or None}
+    for option in (option for option, value in lost.items() if value is not None):
+        raise UsageError(f"{option} goes with --data")
+    shipped = {path.stem: path for path in sorted(complete.configs().glob("*.yaml"))}
     if name is None:
         _list(shipped)
         return
     if name.removesuffix(".yaml") not in shipped:
         raise UnknownNameError("shipped config", name, shipped)
     source = shipped[name.removesuffix(".yaml")]
-    target = Path(source.name)
+    target = output or Path(source.name)
+    _expect_free(target, force)
+    text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
+    write_text(target, text.replace(f"{_SCHEMA}schema.json\n", _schema_line(), 1))
+    typer.echo(f"wrote {target}; look at it with: layerkit summary {target}", err=True)
+
+
+def _write_starter(
+    name: str | None,
+    data: str,
+    model: str | None,
+    output: Path | None,
+    kind: str | None,
+    fields: list[str],
+    force: bool,
+) -> None:
+    """Write a config for samples, named after them unless a name or file is given."""
+    from layerkit import starters
+    from layerkit.arrayfile import write_text
+    from layerkit.errors import UsageError
+
+    if name is not None and output is not None:
+        raise UsageError(f"{name!r} and -o {output} are two names for one file; give one")
+    facts = starters.look(data, kind, fields, model)
+    family = model or starters.suggest(facts)
+    target = output or Path(f"{(name or f'{_plain(data)}_{family}').removesuffix('.yaml')}.yaml")
+    _expect_free(target, force)
+    write_text(target, starters.write(facts, family, target.stem, _schema_line()))
+    typer.echo(f"wrote {target}; train it with: layerkit train {target}", err=True)
+
+
+def _plain(source: str) -> str:
+    """A source's last part as a name of a file: letters, digits, - and _."""
+    return re.sub(r"[^\w-]+", "_", Path(source).stem).strip("_") or "net"
+
+
+def _expect_free(target: Path, force: bool) -> None:
+    from layerkit.errors import UsageError
+
     if target.exists() and not force:
         raise UsageError(f"{target} exists; --force overwrites it")
-    text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
-    write_text(
-        target, text.replace(f"{_SCHEMA}schema.json", f"{_SCHEMA}{(_configs() / 'schema.json').resolve().as_uri()}", 1)
-    )
-    typer.echo(f"wrote {target}; look at it with: layerkit summary {target}")
+
+
+def _schema_line() -> str:
+    """The first line of a file anywhere on this machine."""
+    return f"{_SCHEMA}{(complete.configs() / 'schema.json').resolve().as_uri()}\n"
 
 
 def _list(shipped: dict[str, Path]) -> None:
@@ -49,10 +131,3 @@ def _list(shipped: dict[str, Path]) -> None:
         with path.open(encoding="utf-8") as file:
             title = next(line for line in file if not line.startswith(_SCHEMA))
         typer.echo(f"{name:{width}}  {title.lstrip('# ').strip()}")
-
-
-def _configs() -> Path:
-    """The shipped configs: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layerkit.cli import complete
 from layerkit.threads import MOST
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Override a value, e.g. solver.base_lr=0.01; may be repeated."),
 ]
-Phase = Annotated[str | None, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")]
+Phase = Annotated[
+    str | None,
+    typer.Option("--phase", metavar="PHASE", help="train, test or predict.", autocompletion=complete.phases),
+]
+OnePhase = Annotated[
+    str, typer.Option("--phase", metavar="PHASE", help="train, test or predict.", autocompletion=complete.phases)
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -31,7 +38,10 @@ Threads = Annotated[
 Engine = Annotated[
     str | None,
     typer.Option(
-        "--engine", metavar="NAME", help="What runs the layers: auto, numpy or onednn, instead of engine in the file."
+        "--engine",
+        metavar="NAME",
+        help="What runs the layers: auto, numpy or onednn, instead of engine in the file.",
+        autocompletion=complete.engines,
     ),
 ]
 
@@ -41,10 +51,17 @@ Samples = Annotated[
         metavar="SOURCE",
         help="A known set, a file or folder of samples, or a YAML file with a layer that reads some.",
         show_default=False,
+        autocompletion=complete.sets,
     ),
 ]
 Kind = Annotated[
-    str | None, typer.Option("--kind", metavar="KIND", help="Kind of the dataset, where its path does not tell it.")
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="Kind of the dataset, where its path does not tell it.",
+        autocompletion=complete.kinds,
+    ),
 ]
 Fields = Annotated[
     list[str] | None,

@@ -19,7 +19,7 @@ _TITLES = ("layer", "type", "output", "weights", "mult-adds", "activations", "ru
 def summary(
     file: options.File,
     assignments: options.Assignments = None,
-    phase: Annotated[str, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")] = "train",
+    phase: options.OnePhase = "train",
     engine: options.Engine = None,
     allow_python: options.AllowPython = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def time(
     file: options.File,
     assignments: options.Assignments = None,
-    phase: Annotated[str, typer.Option("--phase", metavar="PHASE", help="train, test or predict.")] = "train",
+    phase: options.OnePhase = "train",
     iterations: Annotated[
         int, typer.Option("--iterations", metavar="N", min=1, help="Passes to run; medians are shown.")
     ] = 20,

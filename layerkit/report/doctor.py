@@ -21,6 +21,14 @@ EXTRAS = {
     "caffe": ("protobuf",),
 }
 """Distributions that each extra for users adds, as pyproject.toml has them."""
+PURPOSES = {
+    "fast": "several times the speed, by the engine onednn",
+    "data": "images, LMDB and HDF5",
+    "plot": "pictures as PNG, curves for TensorBoard",
+    "onnx": "ONNX models",
+    "caffe": "pycaffe's NetSpec and caffe_pb2",
+}
+"""What each is for."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,8 @@ class Engine:
     name: str
     version: str | None
     missing: str | None
+    chosen: bool
+    """Whether a run gets it that asks for none."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +65,11 @@ class Blas:
 
 @dataclass(frozen=True)
 class Extra:
-    """An extra: the distributions of it that are missing, and the command that adds them."""
+    """An extra: what is there of it with versions, what is missing, and the command that adds that."""
 
     name: str
+    purpose: str
+    installed: dict[str, str]
     missing: list[str]
     command: str | None
 
@@ -83,7 +95,7 @@ def examine() -> Findings:
         python=f"{platform.python_version()} ({platform.python_implementation()})",
         numpy=np.__version__,
         platform=platform.platform(),
-        engines=[_engine(name) for name in engines.names()],
+        engines=_engines(),
         threads=_threads(),
         blas=[Blas(lib.internal_api, lib.version, lib.num_threads) for lib in threads.blas_libraries()],
         extras=[_extra(name) for name in EXTRAS],
@@ -103,9 +115,13 @@ def _has_wheel() -> bool:
     return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def _engine(name: str) -> Engine:
-    missing = engines.missing(name)
-    return Engine(name, engines.version(name) if missing is None else None, missing)
+def _engines() -> list[Engine]:
+    missing = {name: engines.missing(name) for name in engines.names()}  # the fastest first
+    first = next(name for name, why in missing.items() if why is None)
+    return [
+        Engine(name, engines.version(name) if why is None else None, why, chosen=name == first)
+        for name, why in missing.items()
+    ]
 
 
 def _threads() -> Threads:
@@ -114,13 +130,15 @@ def _threads() -> Threads:
 
 
 def _extra(name: str) -> Extra:
-    missing = [distribution for distribution in EXTRAS[name] if not _is_installed(distribution)]
-    return Extra(name, missing, f"pip install {' '.join(missing)}" if missing else None)
+    versions = {distribution: _version(distribution) for distribution in EXTRAS[name]}
+    missing = [distribution for distribution, version in versions.items() if version is None]
+    installed = {distribution: version for distribution, version in versions.items() if version is not None}
+    return Extra(name, PURPOSES[name], installed, missing, f"pip install {' '.join(missing)}" if missing else None)
 
 
-def _is_installed(distribution: str) -> bool:
+def _version(distribution: str) -> str | None:
+    """None where it is not installed."""
     try:
-        importlib.metadata.version(distribution)
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None

@@ -39,6 +39,8 @@ class Found:
     """Those that are not another one by another name."""
     layers: Mapping[str, BatchedSource] = field(default_factory=dict)
     """The layer that reads each part, where the samples are those of a run."""
+    source: str | None = None
+    """The path, where they lie at one."""
 
     def choose(self, part: str | None, default: str = "train") -> str:
         """The part that is meant: the one that is asked for, `default`, or the only one. Raises DataError."""
@@ -115,7 +117,7 @@ def _of_dataset(name: str, kind: str, source: str | None, assignments: Iterable[
     problems.check()
     assert dataset is not None
     parts = {part: select(dataset, source, part) for part in dataset.parts_at(source) or (WHOLE,)}
-    return Found(name, kind, _about(KINDS[kind]), parts, dataset.own_parts(source) or (WHOLE,))
+    return Found(name, kind, _about(KINDS[kind]), parts, dataset.own_parts(source) or (WHOLE,), source=source)
 
 
 def _of_run(path: str, assignments: Iterable[str]) -> Found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import signal
 import subprocess
 import sys
@@ -178,6 +177,13 @@ class Sweep:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
         """While inside, no other sweep works in the folder; nor while a process lives that got the descriptor."""
+        if sys.platform == "win32":
+            raise UsageError(
+                "sweeps need the locks and signals of Linux or macOS; on Windows, train with each value by itself: "
+                "layerkit train FILE --set A.B=VALUE"
+            )
+        import fcntl
+
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("wb") as file:
             try:

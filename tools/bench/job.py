@@ -33,7 +33,7 @@ def write(folder: Path, name: str) -> None:
         "name": name,
         "yaml": str(nets.path(name)),
         "batch": nets.batch(graph),
-        "layers": list(_layers(graph.nodes)),
+        "layers": plain_layers(graph.nodes),
     }
     (folder / "job.json").write_text(json.dumps(described), encoding="utf-8")
     net = lk.Net.from_graph(graph, seed=SEED)
@@ -45,10 +45,10 @@ def write(folder: Path, name: str) -> None:
     np.savez(folder / "start.npz", data=data, label=label, **net.flat.arrays())
 
 
-def _layers(nodes: Any) -> Iterator[dict[str, Any]]:
+def plain_layers(nodes: Any) -> list[dict[str, Any]]:
     """Layers in the order in which they run, as JSON can hold them; a blob is written `name@version`."""
-    for node in nodes:
-        yield {
+    return [
+        {
             "name": node.name,
             "type": node.spec.type,
             "params": node.spec.params.model_dump(mode="json"),
@@ -57,6 +57,8 @@ def _layers(nodes: Any) -> Iterator[dict[str, Any]]:
             "top_shapes": [list(shape) for shape in node.plan.tops],
             "weights": {weight.name: list(weight.shape) for weight in node.plan.weights},
         }
+        for node in nodes
+    ]
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, Self, TypeVar, cast
@@ -186,6 +187,8 @@ def _set_rows(top: Tops, rows: int) -> None:
 
 def spec_of(layer: AheadSource) -> dict[str, Any]:
     """What a layer was given, in JSON's values. Raises DataError where another process could not open its samples."""
+    if sys.platform == "win32":
+        raise DataError("worker processes share memory as Linux and macOS do; on Windows use worker_type: threads")
     generator = layer.generator
     if layer.only_here() or not isinstance(generator, Generators):
         raise DataError("its samples exist in this process only; use worker_type: threads")
