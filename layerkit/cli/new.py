@@ -25,20 +25,23 @@ def new(
     from layerkit.arrayfile import write_text
     from layerkit.errors import UnknownNameError, UsageError
 
-    shipped = {path.stem: path for path in sorted(_configs().glob("*.yaml"))}
+    folder = _configs()
+    paths = sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml"))
+    shipped = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     if name is None:
         _list(shipped)
         return
     if name.removesuffix(".yaml") not in shipped:
         raise UnknownNameError("shipped config", name, shipped)
-    source = shipped[name.removesuffix(".yaml")]
+    name = name.removesuffix(".yaml")
+    source = shipped[name]
     target = Path(source.name)
     if target.exists() and not force:
         raise UsageError(f"{target} exists; --force overwrites it")
-    text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
-    write_text(
-        target, text.replace(f"{_SCHEMA}schema.json", f"{_SCHEMA}{(_configs() / 'schema.json').resolve().as_uri()}", 1)
-    )
+    first, _, rest = source.read_text(encoding="utf-8").partition("\n")
+    if first.startswith(_SCHEMA):
+        first = _SCHEMA + (folder / "schema.json").resolve().as_uri()
+    write_text(target, f"{first}\n{rest.replace(f'configs/{name}.yaml', str(target))}")
     typer.echo(f"wrote {target}; look at it with: layerkit summary {target}")
 
 
