@@ -39,7 +39,7 @@ def small_mnist(tmp_path) -> str:
 def test_these_are_the_shipped_configs():
     assert [
         *("alexnet", "autoencoder", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
-        *("googlenet", "lenet", *LECTURE, "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
+        *("googlenet", *LECTURE, "lenet", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
         *("segmentation", "siamese", "spirals", "vgg16"),
     ] == CONFIGS
 
