@@ -418,3 +418,31 @@ def test_a_wrong_call_is_named_with_its_place():
     _wrong(lambda: F.Tape(dtype="int8"), lk.UnknownNameError, "float32")
     _wrong(lambda: F.Updater(tape, max_iter=3), lk.UnknownNameError, "setting of an updater")
     _wrong(lambda: F.Updater(tape, momentum=2), lk.ConfigError, "updater: momentum must be less than 1")
+
+
+def test_weights_inside_a_body_are_shared_but_yaml_cannot_say_so(monkeypatch):
+    from layerkit import registry
+
+    class Within(lk.Layer):
+        def plan(self, x):
+            inner = {"name": "y", "type": "InnerProduct", "bottom": "x", "num_output": 5, "weight_filler": "xavier"}
+            body = lk.Body("f", [inner], {"x": x}, ["y"])
+            return lk.Plan(tops=[self.body_shapes(body)["y"]], bodies=[body])
+
+        def forward(self, bottom, top):
+            top[0].data[...] = self.bodies["f"].forward(x=bottom[0].data)["y"]
+
+        def backward(self, top, propagate_down, bottom):
+            bottom[0].diff[...] = self.bodies["f"].backward(y=top[0].diff)["x"]
+
+    monkeypatch.setitem(registry._types, "Within", Within)
+    with F.Tape(dtype="float64") as tape:
+        y = F.within(X, name="once")
+    y.backward(np.ones((4, 5)))
+    np.testing.assert_allclose(tape.params["once.f/y.weight"].diff, np.tile(X.sum(axis=0), (5, 1)))
+    net = tape.to_net()
+    np.testing.assert_array_equal(net.forward()["once"], y.data)
+    with tape:
+        F.within(F.within(X, name="once"), name="once")
+    assert len(tape.params) == 2
+    _wrong(tape.to_yaml, lk.UsageError, r"layer 'once' \(Within\) shares 'f/y.weight', a weight inside its body")
