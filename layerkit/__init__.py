@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layerkit import checks, events, threads
+    from layerkit import checks, eager, events, threads
     from layerkit.blob import Blob, Weights
     from layerkit.datasets import add_dataset
     from layerkit.errors import (
@@ -60,6 +60,7 @@ __all__ = [
     "Weights",
     "add_dataset",
     "checks",
+    "eager",
     "events",
     "layer_class",
     "layer_types",
@@ -104,7 +105,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"layerkit.{_HOME[name]}"), name)
-    if name in ("checks", "events", "threads"):
+    if name in ("checks", "eager", "events", "threads"):
         return importlib.import_module(f"layerkit.{name}")
     raise AttributeError(f"module 'layerkit' has no attribute {name!r}")
 

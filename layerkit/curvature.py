@@ -1,7 +1,8 @@
 """Second derivatives of layers: how what a layer's backward pass gives changes where what it reads moves.
 
-Two rules serve: of a layer that is affine in each bottom and weight by itself, as products are; and of one that has a
-formula, an Expression or a layer of which `layers/expression/formulas.py` gives it.
+Three rules serve: of a layer that is affine in each bottom and weight by itself, as products are; of one that only
+chooses and averages elements; and of one that has a formula, an Expression or a layer of which
+`layers/expression/formulas.py` gives it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from layerkit.layer import Bottoms, Layer, Tops
 from layerkit.layers.expression.formulas import formula_of
 from layerkit.tangents import affine, lent_weights
 
+CHOOSING = frozenset({"Pooling", "SPP"})
+"""Types that may be linear as long as they choose the same elements, as a maximum does; see `chooses`."""
+
 Parts = tuple[list[Array | None], dict[str, Array]]
 """What comes to the bottoms (None: nothing), and to the weights."""
 
@@ -29,6 +33,8 @@ def curvature(
     """
     if type(layer).jvp is affine:
         return _of_affine(layer, bottom, top, bottom_tangent, down)
+    if chooses(layer):
+        return [None] * len(bottom), {}
     formula = formula_of(layer, bottom, top)
     if formula is None:
         raise UsageError("there is no second derivative of this type, and something moves that it reads")
@@ -36,6 +42,14 @@ def curvature(
         [blob.diff for blob in top], bottom_tangent, layer.weight_tangents, bottom[0].dtype
     )
     return [each if goes else None for each, goes in zip(bottoms, down, strict=True)], weights
+
+
+def chooses(layer: Layer) -> bool:
+    """Whether a layer only chooses and averages elements, so that its backward pass does not change near by.
+
+    All pooling does but the stochastic in tests, which weighs each element by its size.
+    """
+    return type(layer).__name__ in CHOOSING and (layer.params.pool != "STOCHASTIC" or layer.phase == "train")
 
 
 def _of_affine(

@@ -76,10 +76,11 @@ class Net(Differentiable):
         engine: str = "auto",
         keep: Keep = "all",
         share: Net | None = None,
+        given: Mapping[str, Blob] | None = None,
     ) -> Self:
-        """A net from a graph; with `share`, weights of the same name are the other net's arrays."""
+        """A net from a graph; weights of the same name are those of the net `share`, or are blobs that are `given`."""
         net = cls.__new__(cls)
-        net._init(graph, seed, dtype, engine=engine, keep=keep, share=share.flat if share else None)
+        net._init(graph, seed, dtype, engine=engine, keep=keep, share=share.flat if share else None, given=given)
         return net
 
     def _init(

@@ -20,6 +20,8 @@ from layerkit.errors import ConfigError, Mark, Problem, Problems
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 60
+WIDTH = 120
+"""Longest line that is written, where it can be helped."""
 MAX_INT = 2**63 - 1
 
 _TAG = "tag:yaml.org,2002:"
@@ -151,13 +153,21 @@ def to_python(tree: Any) -> Any:
 
 def dump(tree: Any) -> str:
     """YAML text of a tree: keys in their order, short mappings on one line."""
-    return yaml.dump(to_python(tree), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+    return yaml.dump(to_python(tree), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=WIDTH)
 
 
 def one_line(tree: Any) -> str:
     """YAML text of a value on one line, as it stands behind a key or a dash."""
     listed = yaml.dump([to_python(tree)], Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=float("inf"))
     return str(listed).strip()[1:-1]
+
+
+def item(tree: Mapping[str, Any], indent: str) -> list[str]:
+    """A mapping as the lines of an item of a list: on one line where it is short, else with a line for each key."""
+    line = f"{indent}- {one_line(tree)}"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"{indent}{'  ' if i else '- '}{key}: {one_line(value)}" for i, (key, value) in enumerate(tree.items())]
 
 
 def mark_of(tree: Any, path: Sequence[str | int], *, key: bool = False) -> Mark | None:

@@ -27,7 +27,11 @@ VERBS = [
     "layers",
     "doctor",
 ]
-SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = [
+    path.relative_to(CONFIGS).with_suffix("").as_posix()
+    for path in (*sorted(CONFIGS.glob("*.yaml")), *sorted(CONFIGS.glob("*/*.yaml")))
+]
 
 
 def python(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -95,7 +99,7 @@ def test_a_wrong_option_is_one_line_and_status_2(command, arguments, said):
         (("new", "mpl"), "there is no shipped config 'mpl'; did you mean 'mlp'?\n"),
         (("test", "configs/mlp.yaml", "--weights", "none.safetensors"), "there is no file 'none.safetensors'\n"),
         (("test", "configs/mlp.yaml", "--weights", "configs/mlp.yaml"), "must end in .safetensors or .npz\n"),
-        (("test", "configs/branch.yaml", "--weights", "w.npz"), "give it a Data layer\n"),
+        (("test", "configs/lecture/branch.yaml", "--weights", "w.npz"), "give it a Data layer\n"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence_and_status_2(command, arguments, sentence):
@@ -275,11 +279,13 @@ def test_new_lists_the_shipped_configs_with_their_titles(command):
 def test_new_copies_a_config_that_checks(command, name):
     answer = command("new", name)
     path = Path(name).with_suffix(".yaml")
+    told = f"configs/{path}"
+    path = Path(path.name)
     assert answer.status == 0
     assert answer.out == ""
     assert f"wrote {path}" in answer.err
     assert command("check", str(path)).status == 0
-    assert f"configs/{path}" not in path.read_text()  # the commands in its comments name the copy
+    assert told not in path.read_text()  # the commands in its comments name the copy
 
 
 def test_new_overwrites_nothing_unasked(command):

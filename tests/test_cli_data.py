@@ -273,7 +273,7 @@ def test_fetch_says_what_it_fetches_and_where_it_is(command, monkeypatch):
         (("info", "digits", "--part", "tst"), "there is no part 'tst'; did you mean 'test'?"),
         (("info", "spirals", "--set", "sample=3"), "unknown field 'sample'; did you mean 'samples'?"),
         (("info", "digits", "--kind", "npzz"), "there is no kind of dataset 'npzz'; did you mean 'npz'?"),
-        (("info", "configs/branch.yaml"), "has no layer that reads samples from a dataset or files"),
+        (("info", "configs/lecture/branch.yaml"), "has no layer that reads samples from a dataset or files"),
         (("convert", "digits", "a.xyz"), "its name must end in .npz, .h5, "),
         (("convert", "digits", "none/a.npz"), "cannot write 'none/a.npz': there is no folder 'none'"),
         (("convert", "digits", "none/a.h5"), "cannot write 'none/a.h5': there is no folder 'none'"),

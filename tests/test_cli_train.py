@@ -175,9 +175,9 @@ def test_a_full_disk_is_one_sentence(command, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["configs/branch.yaml"], "the run 'branch' has no 'solver', so there is nothing to train by\n"),
-        (["configs/linear_classifier.yaml"], "has no 'solver', so there is nothing to train by\n"),
-        (["configs/branch.yaml", "--set", "solver={base_lr: 1, max_iter: 1}"], "or give it a Data layer\n"),
+        (["configs/lecture/branch.yaml"], "the run 'branch' has no 'solver', so there is nothing to train by\n"),
+        (["configs/lecture/linear_classifier.yaml"], "has no 'solver', so there is nothing to train by\n"),
+        (["configs/lecture/branch.yaml", "--set", "solver={base_lr: 1, max_iter: 1}"], "or give it a Data layer\n"),
         ([MLP, "--resume", "--weights", "w"], "give one of --resume, --snapshot and --weights\n"),
         ([MLP, "--resume", "--force"], "and --force replaces it; give one\n"),
         ([MLP, "--resume"], "holds a snapshot of this run\n"),

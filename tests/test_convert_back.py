@@ -153,9 +153,11 @@ def test_a_run_becomes_a_net_and_a_solver(tmp_path: Path) -> None:
     assert layers_of(back) == layers_of(source)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg16", "branch", "linear_classifier"])
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "lecture/branch", "lecture/linear_classifier"])
 def test_there_and_back(tmp_path: Path, name: str) -> None:
-    source, target, back = CONFIGS / f"{name}.yaml", tmp_path / f"{name}.prototxt", tmp_path / f"{name}.yaml"
+    source = CONFIGS / f"{name}.yaml"
+    name = source.stem
+    target, back = tmp_path / f"{name}.prototxt", tmp_path / f"{name}.yaml"
     caffe_out.convert(source, target)
     solver = tmp_path / f"{name}_solver.prototxt"
     caffe_in.convert(solver if solver.is_file() else target, back)

@@ -9,13 +9,14 @@ from cases import CASES
 from layerkit.checks import Case, CheckFailed, prepare
 from layerkit.checks.case import Prepared
 from layerkit.checks.layers import STEP
-from layerkit.curvature import curvature
+from layerkit.curvature import CHOOSING, chooses, curvature
 from layerkit.layers.expression.expression import Expression
 from layerkit.layers.expression.formulas import FORMULAS, formula_of
 from layerkit.tangents import affine
 
 WRITTEN = [case for case in CASES if case.layer_type.__name__ in FORMULAS]
-BENT = [case for case in CASES if case.layer_type.jvp is affine or case in WRITTEN or case.layer_type is Expression]
+RULED = [case for case in CASES if case.layer_type.__name__ in CHOOSING or case.layer_type.jvp is affine]
+BENT = [*RULED, *WRITTEN, *(case for case in CASES if case.layer_type is Expression)]
 
 
 def asked(lone: Prepared) -> tuple[list[int], list[str]]:
@@ -51,7 +52,8 @@ def test_diffs_change_as_the_rule_says(case: Case) -> None:
         along = {request: rng.normal(size=lone.blob(request).shape) for request in lone.requests}
         bottoms, _ = asked(lone)
         lone.forward()
-        if type(lone.layer).jvp is not affine and formula_of(lone.layer, lone.bottom, lone.top) is None:
+        ruled = type(lone.layer).jvp is affine or chooses(lone.layer)
+        if not ruled and formula_of(lone.layer, lone.bottom, lone.top) is None:
             return
         lone.layer.weight_tangents = {name: t for name, t in along.items() if isinstance(name, str)}
         tangents = [along.get(i) for i in range(len(lone.bottom))]
@@ -76,3 +78,4 @@ def test_diffs_change_as_the_rule_says(case: Case) -> None:
 
 def test_formulas_are_of_types_that_have_cases() -> None:
     assert {case.layer_type.__name__ for case in WRITTEN} == set(FORMULAS)
+    assert {case.layer_type.__name__ for case in RULED} >= CHOOSING

@@ -22,7 +22,7 @@ from layerkit.report.drawing.layout import arrange
 from layerkit.report.drawing.ranks import longest_path
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+SHIPPED = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml"))
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "a\"b'<script>&amp; data-layer=]]>\\N"
 

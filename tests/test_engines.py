@@ -97,7 +97,9 @@ def test_the_fastest_is_chosen_unless_something_else_is_said():
 
 
 @needs_onednn
-@pytest.mark.parametrize("name", ["mlp", "lenet", "linear_classifier", "sigmoid_perceptron", "branch"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "lenet", "lecture/linear_classifier", "lecture/sigmoid_perceptron", "lecture/branch"]
+)
 def test_a_shipped_config_trains_alike_on_both_engines(name):
     """20 iterations; of data that are not on this machine, random samples take the place."""
     run = graph.load(ROOT / "configs" / f"{name}.yaml", ["train"])

@@ -124,10 +124,11 @@ def test_console_examples_print_what_is_shown(command):
 @pytest.mark.usefixtures("saved")
 def test_the_python_examples_run(capsys):
     examples = [example for example in EXAMPLES if example.kind == "python"]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         exec(example.body, {})
-    assert capsys.readouterr().out == "(2, 3)\n"
+    recorded = next(example.body for example, _ in YAML if example.body.startswith("name: recorded\n"))
+    assert capsys.readouterr().out == f"(2, 3)\n{recorded}\n"
 
 
 def test_the_guide_names_every_field_of_the_solver():

@@ -205,8 +205,14 @@ def test_what_it_saw_is_said(command, options, said):
         ([MLP, "--find-lr", "--resume"], "and replaces no run; leave the other option out\n"),
         ([MLP, "--find-lr", "--force"], "and replaces no run; leave the other option out\n"),
         ([MLP, "--find-lr", "--from", "0"], "the rate must grow from above 0 to a greater one, not from 0 to 10\n"),
-        (["configs/branch.yaml", "--find-lr"], "the run 'branch' has no 'solver', so there is nothing to train by\n"),
-        (["configs/branch.yaml", "--find-lr", "--set", "solver={base_lr: 1, max_iter: 1}"], "give it a Data layer\n"),
+        (
+            ["configs/lecture/branch.yaml", "--find-lr"],
+            "the run 'branch' has no 'solver', so there is nothing to train by\n",
+        ),
+        (
+            ["configs/lecture/branch.yaml", "--find-lr", "--set", "solver={base_lr: 1, max_iter: 1}"],
+            "give it a Data layer\n",
+        ),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(command, arguments, sentence):

@@ -19,7 +19,7 @@ from layerkit.spec import read_layer
 from layerkit.text import parse, to_python
 
 FOLDER = Path(__file__).parents[1] / "configs"
-CONFIGS = sorted(FOLDER.glob("*.yaml"))
+CONFIGS = sorted(FOLDER.rglob("*.yaml"))
 TYPES = schema.built_in()
 SCHEMA = schema.schema(TYPES)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

@@ -256,7 +256,7 @@ def test_what_can_be_mended_is_one_sentence_and_nothing_runs(command, arguments,
 
 
 def test_a_net_that_waits_for_inputs_is_refused_before_anything_runs(command):
-    answer = command("sweep", "configs/branch.yaml", "--set", "solver={max_iter: 1}", *varied(base_lr="1,2"))
+    answer = command("sweep", "configs/lecture/branch.yaml", "--set", "solver={max_iter: 1}", *varied(base_lr="1,2"))
     assert (answer.status, answer.err.count("\n")) == (2, 1)
     assert answer.err.endswith("or give it a Data layer\n")
 

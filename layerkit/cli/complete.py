@@ -58,7 +58,7 @@ def families(typed: str) -> list[str]:
 
 def shipped(typed: str) -> list[str]:
     """Names of the shipped configs."""
-    return _beginning(typed, (path.stem for path in configs().glob("*.yaml")))
+    return _beginning(typed, config_files())
 
 
 def configs() -> Path:
@@ -66,6 +66,13 @@ def configs() -> Path:
     package = Path(__file__).parents[1]
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
+
+
+def config_files() -> dict[str, Path]:
+    """The shipped configs by name, `lecture/...` last."""
+    folder = configs()
+    paths = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def _beginning(typed: str, names: Iterable[str], *, any_case: bool = False) -> list[str]:

@@ -69,17 +69,20 @@ def new(
     lost = {"--model": model, "--kind": kind, "--set": fields or None}
     for option in (option for option, value in lost.items() if value is not None):
         raise UsageError(f"{option} goes with --data")
-    shipped = {path.stem: path for path in sorted(complete.configs().glob("*.yaml"))}
+    shipped = complete.config_files()
     if name is None:
         _list(shipped)
         return
     if name.removesuffix(".yaml") not in shipped:
         raise UnknownNameError("shipped config", name, shipped)
-    source = shipped[name.removesuffix(".yaml")]
+    name = name.removesuffix(".yaml")
+    source = shipped[name]
     target = output or Path(source.name)
     _expect_free(target, force)
-    text = source.read_text(encoding="utf-8").replace(f"configs/{target}", str(target))
-    write_text(target, text.replace(f"{_SCHEMA}schema.json\n", _schema_line(), 1))
+    first, _, rest = source.read_text(encoding="utf-8").partition("\n")
+    if first.startswith(_SCHEMA):
+        first = _schema_line().rstrip()
+    write_text(target, f"{first}\n{rest.replace(f'configs/{name}.yaml', str(target))}")
     typer.echo(f"wrote {target}; look at it with: layerkit summary {target}", err=True)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from layerkit import text
 from layerkit.convert.net import Net
 from layerkit.text import Map
 
-WIDTH = 120
 _FOLDER = re.compile(r"[^\w .+-]")
 
 
@@ -58,15 +56,6 @@ def _net_lines(net: Net, indent: str) -> Iterator[str]:
     for i, layer in enumerate(net.layers):
         for comment in net.before.get(i, ()):
             yield f"{indent}  {comment}"
-        yield from _layer(layer, f"{indent}  ")
+        yield from text.item(layer, f"{indent}  ")
     for comment in net.before.get(len(net.layers), ()):
         yield f"{indent}  {comment}"
-
-
-def _layer(layer: Mapping[str, Any], indent: str) -> Iterator[str]:
-    line = f"{indent}- {text.one_line(layer)}"
-    if len(line) <= WIDTH:
-        yield line
-        return
-    for i, (key, value) in enumerate(layer.items()):
-        yield f"{indent}{'- ' if i == 0 else '  '}{key}: {text.one_line(value)}"

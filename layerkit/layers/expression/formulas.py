@@ -166,6 +166,35 @@ def _eltwise(layer: Layer, bottom: Bottoms) -> Written | None:
     return " + ".join(f"({c!r}) * {x}" for c, x in zip(p.coeff or [1.0] * len(names), names, strict=True)), {}
 
 
+def _layer_norm(layer: Layer, bottom: Bottoms) -> Written:
+    p, ndim = layer.params, bottom[0].data.ndim
+    text = _standardized("x", tuple(range(p.axis % ndim, ndim)))
+    return f"{text} * scale + bias" if p.affine else text, {"eps": p.eps}
+
+
+def _rms_norm(layer: Layer, bottom: Bottoms) -> Written:
+    p, ndim = layer.params, bottom[0].data.ndim
+    text = f"x / sqrt(mean(x ** 2, axis={tuple(range(p.axis % ndim, ndim))}, keepdims=True) + eps)"
+    return f"{text} * scale" if p.affine else text, {"eps": p.eps}
+
+
+def _batch_norm(layer: Layer, bottom: Bottoms) -> Written:
+    x, p, std = bottom[0].data, layer.params, layer.scratch.std
+    text, given = _standardized("x", tuple(axis for axis in range(x.ndim) if axis != 1)), {"eps": p.eps}
+    if layer.global_statistics:  # type: ignore[attr-defined]
+        mean, variance = np.empty(std.size, std.dtype), np.empty(std.size, std.dtype)
+        layer.read_statistics(mean, variance)  # type: ignore[attr-defined]
+        text, given = "(x - m) / std", {"m": mean.reshape(std.shape), "std": std}
+    affine = f" * reshape(scale, {std.shape}) + reshape(bias, {std.shape})" if p.scale_bias else ""
+    return text + affine, given
+
+
+def _standardized(x: str, axes: tuple[int, ...]) -> str:
+    """What has mean 0 and variance 1 over some axes."""
+    centred = f"({x} - mean({x}, axis={axes}, keepdims=True))"
+    return f"{centred} / sqrt(mean({centred} ** 2, axis={axes}, keepdims=True) + eps)"
+
+
 def _reduction(layer: Layer, bottom: Bottoms) -> Written:
     x = bottom[0].data
     kept = layer.params.axis % max(1, x.ndim) if x.ndim else 0
@@ -176,6 +205,7 @@ def _reduction(layer: Layer, bottom: Bottoms) -> Written:
 FORMULAS: dict[str, Writer] = {
     "AbsVal": _by("abs(x)"),
     "BNLL": _by("relu(x) + log(1 + exp(-abs(x)))"),
+    "BatchNorm": _batch_norm,
     "Clip": _by("where(x < least, least, where(x > most, most, x))", least="min", most="max"),
     "Dropout": _dropout,
     "ELU": _by("where(x > 0, x, alpha * (exp(min(x, 0)) - 1))", alpha="alpha"),
@@ -184,9 +214,11 @@ FORMULAS: dict[str, Writer] = {
     "Exp": _exp,
     "GELU": _gelu,
     "HardSwish": _by("where(x < -3, 0, where(x > 3, x, x * (x + 3) / 6))"),
+    "LayerNorm": _layer_norm,
     "Log": _log,
     "PReLU": _prelu,
     "Power": _power,
+    "RMSNorm": _rms_norm,
     "ReLU": _by("relu(x) - slope * relu(-x)", slope="negative_slope"),
     "ReLU6": _by("min(relu(x), 6)"),
     "Reduction": _reduction,
