@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import layerkit
-from layerkit.cli import new
+from layerkit.cli import complete
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def test_data_lies_beside_the_code():
     assert (package / "py.typed").exists()
     for name in ("digits", "shakespeare"):
         assert 0 < (package / "datasets" / "bundled" / f"{name}.npz").stat().st_size < 100_000
-    assert (new._configs() / "mlp.yaml").exists()
+    assert (complete.configs() / "mlp.yaml").exists()
 
 
 def test_the_wheel_carries_the_configs():
