@@ -98,7 +98,10 @@ def _plan_layer(
     bodies: dict[str, Graph] = {}
 
     def body_shapes(body: Body) -> dict[str, Shape]:
-        graph = bodies[body.name] = build_body(body)
+        shapes = {name: tuple(shape) for name, shape in body.inputs.items()}
+        if body.name not in bodies or shapes != {name: bodies[body.name].shapes[Ref(name)] for name in shapes}:
+            bodies[body.name] = build_body(body)
+        graph = bodies[body.name]
         for name in body.outputs:
             if name not in graph.last:
                 raise ShapeError(f"the body {body.name!r} has no blob {name!r}{did_you_mean(name, graph.last)}")

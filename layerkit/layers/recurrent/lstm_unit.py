@@ -54,6 +54,7 @@ class LSTMUnit(Layer):
             gradients=(True, True, False),
             reads_bottoms=(2,),
             reads_tops=(),
+            by_rows=len(cell) > 1,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -61,6 +61,7 @@ class Concat(Layer):
             tops=[(*before, sum(shape[axis] for shape in bottoms), *after)],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

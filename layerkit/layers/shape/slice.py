@@ -56,6 +56,7 @@ class Slice(Layer):
             tops=[(*shape[:axis], end - start, *shape[axis + 1 :]) for start, end in pairwise(edges)],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def _edges(self, shape: Shape, axis: int) -> list[int]:
