@@ -5,7 +5,8 @@ Of a sample whose sequence is L vectors long, L uniform from `min_length` to `ma
 - `data` (2 M + 1, B + 1): the vectors at the steps 0 to L - 1, 1 for a bit that is set and -1 for one that is not; at
   step L the last channel is 1, which says that the sequence is over; everything else is 0. So silence is no vector,
   and a net without a memory of its own can tell whether it is still listening.
-- `label` (2 M + 1, B): the vectors again, of 1 and 0, at the steps L + 1 to 2 L; everywhere else -1, for a loss to ignore.
+- `label` (2 M + 1, B): the vectors again, of 1 and 0, at the steps L + 1 to 2 L; everywhere else -1, for a loss to
+  ignore.
 - `cont` (2 M + 1,), as recurrent layers want it: 0 at the first step, 1 at the others.
 
 Source: the copy task of A. Graves, G. Wayne and I. Danihelka, "Neural Turing Machines", 2014, section 4.1.
