@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,7 @@ from layerkit.blob import Array, Blob, Weights
 from layerkit.engines import Engine, Run
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.unrolling import Unrolled, unroll
-from layerkit.layer import Body, Generators
+from layerkit.layer import Body, Generators, Plan
 from layerkit.passes import remember
 from layerkit.pieces import Piece
 from layerkit.storage import provide_state
@@ -22,8 +22,28 @@ from layerkit.weights import WeightStore
 
 KEPT = 4
 """How many times as many pieces as are needed are kept, for sequences of other lengths."""
-MakeBodies = Callable[[Node, Weights, str], dict[str, Any]]
-"""Makes the bodies of a layer from its node, its weights, and the prefix of its full name."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Makes the bodies of a net's layers."""
+
+    seed: int
+    dtype: np.dtype[Any]
+    engine: Engine
+    run_once: Callable[[Graph, Body, Mapping[str, Blob], str], Any]
+    """Makes one that runs once, from its graph, its weights and the prefix of its layers' names."""
+
+    def __call__(self, name: str, plan: Plan, graphs: Mapping[str, Graph], weights: Weights) -> dict[str, Any]:
+        """The bodies of the layer of this full name, over the weights that it was given for them."""
+        return {body.name: self._make(f"{name}/{body.name}/", body, graphs[body.name], weights) for body in plan.bodies}
+
+    def _make(self, prefix: str, body: Body, graph: Graph, weights: Weights) -> Any:
+        inside = f"{body.name}/"
+        own = {key.removeprefix(inside): blob for key, blob in weights.items() if key.startswith(inside)}
+        if body.loop is None:
+            return self.run_once(graph, body, own, prefix)
+        return RunningLoop(graph, body, own, prefix, self)
 
 
 class RunningLoop:
@@ -34,32 +54,24 @@ class RunningLoop:
     and takes them over after.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        body: Body,
-        seed: int,
-        dtype: np.dtype[Any],
-        engine: Engine,
-        bodies: MakeBodies,
-        given: Mapping[str, Blob],
-        prefix: str,
-    ):
+    def __init__(self, graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str, maker: Bodies):
         self.graph, self.body, self.prefix = graph, body, prefix
-        self.seed, self.dtype, self.engine = seed, dtype, engine
-        self.store = WeightStore(graph.nodes, dtype, self._generator, given=given)
+        self.seed, self.dtype, self.engine = maker.seed, maker.dtype, maker.engine
+        self.store = WeightStore(graph.nodes, self.dtype, self._generator, given=given)
         """The body's weights, which are the layer's."""
-        self.gradients = {key: np.zeros(slot.shape, dtype) for key, slot in self.store.slots.items() if slot.trained}
+        self.gradients = {
+            key: np.zeros(slot.shape, self.dtype) for key, slot in self.store.slots.items() if slot.trained
+        }
         self._pieces: dict[tuple[int, int], Piece] = {}
         self._unrolled: dict[int, Unrolled] = {}
         for node in graph.nodes:
             layer = node.layer
             layer.weights = self.store.params[node.name]
             layer.rng = self._generator(node.name, 1)
-            layer.generator = Generators.of(seed, prefix + node.name, 2)
+            layer.generator = Generators.of(self.seed, prefix + node.name, 2)
             layer.state = SimpleNamespace()
-            provide_state(layer, node.plan.state, dtype)
-            layer.bodies = bodies(node, layer.weights, prefix)
+            provide_state(layer, node.plan.state, self.dtype)
+            layer.bodies = maker(prefix + node.name, node.plan, node.bodies, layer.weights)
 
     def another(self) -> RunningLoop:
         """The same body with pieces and gradients of its own."""

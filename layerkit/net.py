@@ -19,7 +19,7 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Body, Generators, Layer
-from layerkit.loops import RunningLoop
+from layerkit.loops import Bodies
 from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
@@ -105,6 +105,7 @@ class Net(Differentiable):
         self._prefix = prefix
         self.engine = engines.choose(engine, self.dtype)
         """What runs the layers; `engine.name` says which it is."""
+        self._bodies = Bodies(seed, self.dtype, self.engine, self._inside)
         self._opened: set[str] = set()
         self._forced: dict[Ref, Shape] = {}
         self._decided: set[Ref] = set()  # those of them that a layer decided
@@ -147,20 +148,12 @@ class Net(Differentiable):
         layer.generator = Generators.of(self.seed, self._prefix + node.name, 2)
         layer.state = SimpleNamespace()
         provide_state(layer, node.plan.state, self.dtype)
-        layer.bodies = self._bodies(node, layer.weights, self._prefix)
+        layer.bodies = self._bodies(self._prefix + node.name, node.plan, node.bodies, layer.weights)
 
-    def _bodies(self, node: Node, weights: Weights, prefix: str) -> dict[str, RunningBody | RunningLoop]:
-        """A layer's bodies, over the weights that the layer was given for them."""
-        return {body.name: self._body(node, body, weights, f"{prefix}{node.name}/") for body in node.plan.bodies}
-
-    def _body(self, node: Node, body: Body, weights: Weights, prefix: str) -> RunningBody | RunningLoop:
-        inside = f"{body.name}/"
-        own = {key.removeprefix(inside): blob for key, blob in weights.items() if key.startswith(inside)}
-        graph, prefix = node.bodies[body.name], prefix + inside
-        if body.loop is not None:
-            return RunningLoop(graph, body, self.seed, self.dtype, self.engine, self._bodies, own, prefix)
+    def _inside(self, graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str) -> RunningBody:
+        """The net of a body, over the weights that its layer was given for it."""
         net = Net.__new__(Net)
-        net._init(graph, self.seed, self.dtype.name, engine=self.engine.name, given=own, prefix=prefix)
+        net._init(graph, self.seed, self.dtype.name, engine=self.engine.name, given=given, prefix=prefix)
         return RunningBody(net, body.outputs)
 
     def reshape(self, **shapes: Sequence[int]) -> None:

@@ -10,11 +10,13 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial as bind
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from layerkit.blob import Array, Blob, aligned
+from layerkit.differentiation import Key, Point
 from layerkit.engines import Engine, Run, adding
 from layerkit.graph import Ref, plan_backward
 from layerkit.graph.units import Unit, UnitStep
@@ -37,6 +39,7 @@ class Piece:
         dtype: np.dtype[Any],
     ):
         self.unrolled, self.steps, self.engine = unrolled, unrolled.steps, engine
+        self._store, self._dtype = store, dtype
         self.blobs = _lay_out(unrolled, engine, dtype)
         self._keys = {use[:2]: key for key, slot in store.slots.items() for use in slot.uses}
         """`layer.weight` of the owner, for each use of a weight."""
@@ -139,6 +142,29 @@ class Piece:
                 diff[...] = seeds.get(ref, 0)
             elif ref in seeds:
                 diff += seeds[ref]
+
+    def jvp(
+        self,
+        inputs: Mapping[str, Array],
+        starts: Mapping[str, Array],
+        begins: Mapping[str, Array],
+        weights: Mapping[str, Array],
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The tangents of outputs, (steps, rows...), and of states after the last step, from those of what goes in.
+
+        Everything is computed again from the inputs that the piece has, by the layers' own code.
+        """
+        blobs = {ref.name: self.blobs[ref] for node in self.graph.nodes if not node.bottoms for ref in node.tops}
+        net: Any = SimpleNamespace(graph=self.graph, flat=self._store, dtype=self._dtype, blobs=blobs)
+        given: dict[Key, Array] = {**weights}
+        for name, tangent in inputs.items():
+            given[Ref(name)] = tangent.reshape(self.blobs[Ref(name)].shape)
+        given |= {start(state): tangent for state, tangent in starts.items()}
+        given |= {begin(state): tangent for state, tangent in begins.items()}
+        point = Point(net)
+        moved = point.jvp(given)
+        outputs = {name: self._by_step(point.of(moved, ref)) for name, ref in self.unrolled.outputs.items()}
+        return outputs, {state: point.of(moved, ref) for state, ref in self.unrolled.ends.items()}
 
     def _bind(self, seeds: frozenset[Ref], wanted: frozenset[Ref], asked: frozenset[str]) -> BackwardPass:
         nodes = self.graph.nodes

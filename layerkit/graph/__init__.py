@@ -19,8 +19,8 @@ from layerkit.graph.node import Node
 from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.segments import find_segments
-from layerkit.graph.shapes import plan_nodes, replan
-from layerkit.layer import Body, SampleInfo, SourceLayer
+from layerkit.graph.shapes import plan_layer, plan_nodes, replan
+from layerkit.layer import Body, Layer, Plan, SampleInfo, SourceLayer
 from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run
 from layerkit.text import Map, from_python
 
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "loss_seeds",
     "phases_of",
+    "plan_alone",
     "plan_backward",
     "with_samples",
 ]
@@ -217,6 +218,15 @@ def _build_body(state: NetState, body: Body) -> Graph:
     layers = [layer if isinstance(layer, Map) else from_python(layer) for layer in (*inputs, *body.layers)]
     net = NetSpec(name=body.name, layers=layers)
     return build(net, state.phase, state.level, state.stages, allow_python=state.allow_python)
+
+
+def plan_alone(layer: Layer, *bottoms: Shape) -> tuple[Plan, dict[str, Graph]]:
+    """The plan of a layer that is part of no net, its bodies' weights added, and the graphs of these bodies.
+
+    Raises ShapeError, and ConfigError for what is wrong in a body.
+    """
+    plan, _, bodies = plan_layer(layer, (), bottoms, partial(_build_body, NetState(layer.phase)))
+    return plan, bodies
 
 
 def phases_of(run: RunSpec) -> list[str]:

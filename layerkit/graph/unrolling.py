@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from layerkit.blob import Shape
-from layerkit.errors import Problems, ShapeError, UsageError
+from layerkit.errors import Problems, ShapeError
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.node import make_layer
 from layerkit.layer import Body, Loop, Plan
@@ -59,21 +59,9 @@ def start(state: str) -> Ref:
 
 
 def unroll(body: Graph, given: Body, steps: int) -> Unrolled:
-    """The graph of `steps` runs of a body. Raises UsageError for layers that no loop can hold."""
+    """The graph of `steps` runs of a body."""
     assert given.loop is not None
-    for node in body.nodes:
-        _expect_repeatable(node)
     return _Unroller(body, given, given.loop, steps).run()
-
-
-def _expect_repeatable(node: Node) -> None:
-    where = f"layer {node.name!r} ({node.spec.type})"
-    if any(node.loss_weights):
-        raise UsageError(f"{where}: a body has no loss of its own; give its value out as an output, with loss_weight 0")
-    if node.plan.dynamic or node.layer.uses_files:
-        raise UsageError(f"{where}: a body that runs again and again cannot hold it")
-    if any(inner.loop is None for inner in node.plan.bodies):
-        raise UsageError(f"{where}: its body is made to run once, and cannot be part of one that runs again and again")
 
 
 def _steady(node: Node) -> bool:
@@ -93,6 +81,7 @@ class _Unroller:
     cuts: set[int] = field(default_factory=set)
     joins: set[int] = field(default_factory=set)
     joined: dict[Ref, tuple[Ref, ...]] = field(default_factory=dict)
+    made: dict[Any, Node] = field(default_factory=dict)
 
     def run(self) -> Unrolled:
         """Emit everything in the order in which it runs."""
@@ -185,17 +174,21 @@ class _Unroller:
         self.shapes.update(zip(node.tops, map(tuple, tops), strict=True))
 
     def _make(self, name: str, kind: str, bottoms: Sequence[Ref], tops: Sequence[Ref], **fields: Any) -> None:
-        """Emit a layer that the file does not hold."""
-        problems = Problems()
-        count = [f"{name}/{i}" for i in range(len(tops))]
-        tree = from_python({"name": name, "type": kind, "top": count, **fields})
-        assert isinstance(tree, Map)
-        spec = read_layer(tree, self.body.state.phase, (), problems)
-        problems.check()
-        assert spec is not None  # otherwise problems.check raised
-        layer = make_layer(spec, self.body.state)
-        plan = layer.plan(*(self.shapes[ref] for ref in bottoms))
-        self._emit(Node(spec, tuple(bottoms), tuple(tops), layer, plan, (), {}), plan.tops)
+        """Emit a layer that the file does not hold; one of a name and of the same shapes is the same layer."""
+        shapes = tuple(self.shapes[ref] for ref in bottoms)
+        key = (name, kind, shapes, repr(fields))
+        if key not in self.made:
+            count = [f"{name}/{i}" for i in range(len(tops))]
+            tree = from_python({"name": name, "type": kind, "top": count, **fields})
+            assert isinstance(tree, Map)
+            problems = Problems()
+            spec = read_layer(tree, self.body.state.phase, (), problems)
+            problems.check()
+            assert spec is not None  # otherwise problems.check raised
+            layer = make_layer(spec, self.body.state)
+            self.made[key] = Node(spec, (), (), layer, layer.plan(*shapes), (), {})
+        node = self.made[key]
+        self._emit(replace(node, bottoms=tuple(bottoms), tops=tuple(tops)), node.plan.tops)
 
     def _emit_inputs(self) -> None:
         rows = 0

@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Recurrent(Layer):
-    """A list of layers, run once for each step of sequences, with states that go from step to step.
+    """A list of layers, run once for each step of sequences, with states that are carried along.
 
         state[0] = start,    tops[t], state[t+1] = body(bottoms[t], state[t])        for t = 0 ... T-1
 
@@ -128,6 +128,12 @@ class Recurrent(Layer):
         for i, way in enumerate(self._ways([blob.shape for blob in bottom])):
             halves = self._halves([blob.diff for blob in top], i)
             way.backward(halves, propagate_down, bottom, diffs, self._undo[i])
+
+    def jvp(
+        self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
+    ) -> None:
+        for i, way in enumerate(self._ways([blob.shape for blob in bottom])):
+            way.jvp(bottom, bottom_tangent, self._halves(top_tangent, i), self._undo[i])
 
     def _halves(self, tops: Sequence[Array], way: int) -> list[Array]:
         """A way's part of the tops."""

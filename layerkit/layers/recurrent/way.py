@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from layerkit.layer import Body, Bottoms, Layer, Scratch, State, Weight
 from layerkit.layers.recurrent.roles import LEARNED, OutputParams, Roles, StateParams
 from layerkit.layers.recurrent.step_shapes import plan_step
 
+Run = Callable[[], None]
 Span = tuple[int, int]
 """The first step of a piece, and the one behind its last."""
 
@@ -117,10 +118,10 @@ class Way:
 
     # -- forward ---------------------------------------------------------------------------------------------------
 
-    def forward(self, bottom: Bottoms, tops: Sequence[Array]) -> list[Any]:
+    def forward(self, bottom: Bottoms, tops: Sequence[Array]) -> list[Run]:
         """Write the outputs: of all steps (T, N, ...), or of the last ones (N, ...).
 
-        Returns, with one memory, what puts the layers of the body back to what they were before each piece.
+        Returns what puts the layers of the body back to what they were before each piece.
         """
         self._steer(bottom)
         states = self._first_states(bottom)
@@ -131,8 +132,7 @@ class Way:
         for i, (piece, span) in enumerate(zip(self._pieces(), self.spans, strict=True)):
             for state, value in states.items():
                 self._scratch(state)[i] = value
-            if self.one_memory:
-                undo.append(self._loop.remember())
+            undo.append(self._loop.remember())
             self._run(piece, bottom, i)
             for output, top in zip(self.outputs, tops, strict=True):
                 self._write(piece.output(output.blob), output, top, span)
@@ -224,10 +224,57 @@ class Way:
             if len(rows):
                 yield step - first, rows
 
+    # -- forward mode ----------------------------------------------------------------------------------------------
+
+    def jvp(
+        self,
+        bottom: Bottoms,
+        bottom_tangents: Sequence[Array | None],
+        top_tangents: Sequence[Array],
+        undo: Sequence[Run],
+    ) -> None:
+        """Write the tangents of the outputs."""
+        loop, moves, inside = self._loop, self.layer.weight_tangents, f"{self.name}/"
+        learned = {s: moves[self._start(s)] for s in self.states if self._start(s) in moves}
+        weights = {name.removeprefix(inside): tangent for name, tangent in moves.items() if name.startswith(inside)}
+        weights = {name: tangent for name, tangent in weights.items() if name in loop.gradients}
+        states = {s: np.broadcast_to(t, (self.rows, *t.shape)) for s, t in learned.items()} if not self.carry else {}
+        for state, i in self.roles.starts.items():
+            if (tangent := bottom_tangents[i]) is not None:
+                states[state] = tangent
+        begins = (
+            {}
+            if self.roles.cont is None
+            else {s: np.broadcast_to(t, (self.rows, *t.shape)) for s, t in learned.items()}
+        )
+        now = loop.remember()
+        for output, top in zip(self.outputs, top_tangents, strict=True):
+            if output.take == "last":
+                top[...] = 0
+        for i, (piece, span) in enumerate(zip(self._pieces(), self.spans, strict=True)):
+            undo[i]()
+            if self.one_memory:
+                self._run(piece, bottom, i)
+                undo[i]()
+            inputs = {}
+            for name, index in {**self.roles.sliced, **self.roles.static}.items():
+                if (tangent := bottom_tangents[index]) is not None:
+                    sliced = name in self.roles.sliced
+                    inputs[name] = self._ordered(tangent)[slice(*span)] if sliced else tangent
+            found, states = piece.jvp(inputs, {} if self.truncate and i else states, begins, weights)
+            for output, top in zip(self.outputs, top_tangents, strict=True):
+                self._write(found[output.blob], output, top, span)
+        now()
+
     # -- backward --------------------------------------------------------------------------------------------------
 
     def backward(
-        self, tops: Sequence[Array], down: Sequence[bool], bottom: Bottoms, diffs: Sequence[Array | None], undo: Any
+        self,
+        tops: Sequence[Array],
+        down: Sequence[bool],
+        bottom: Bottoms,
+        diffs: Sequence[Array | None],
+        undo: Sequence[Run],
     ) -> None:
         """Add to the diffs of bottoms, where they are wanted, and overwrite those of the weights that are asked for.
 

@@ -1,0 +1,107 @@
+"""Cases of layers with bodies. The formulas go through one sequence at a time."""
+
+import numpy as np
+
+from layerkit.checks import Case
+
+UNITS = 4
+FILLED = {"weight_filler": {"type": "uniform", "min": -1, "max": 1}, "bias_filler": {"value": 0.3}}
+CELL = [
+    {"name": "i2h", "type": "InnerProduct", "bottom": "x0", "num_output": UNITS, **FILLED},
+    {"name": "h2h", "type": "InnerProduct", "bottom": "h", "num_output": UNITS, "bias_term": False},
+    {"name": "sum", "type": "Eltwise", "bottom": ["i2h", "h2h"]},
+    {"name": "h_new", "type": "TanH"},
+]
+STEADY = [
+    {"name": "i2h", "type": "InnerProduct", "bottom": "x0", "num_output": UNITS, **FILLED},
+    {"name": "h2h", "type": "InnerProduct", "bottom": "h", "num_output": UNITS, "bias_term": False},
+    {"name": "s2h", "type": "InnerProduct", "bottom": "s", "num_output": UNITS, "bias_term": False},
+    {"name": "sum", "type": "Eltwise", "bottom": ["i2h", "h2h", "s2h"]},
+    {"name": "h_new", "type": "TanH"},
+]
+
+
+def walk(x, start, anew, weights, static=None, steps=None, cont=None, back=False):
+    """The states of one sequence (T, K) after each step; those behind its end are 0."""
+    w, b, u, *v = weights
+    h, y = start, np.zeros((len(x), len(b)))
+    steps = len(x) if steps is None else int(steps)
+    for t in reversed(range(steps)) if back else range(steps):
+        goes_on = 1 if cont is None else cont[t + 1] if back and t + 1 < steps else 1 if back else cont[t]
+        h = goes_on * (h - anew) + anew
+        s = w @ x[t].ravel() + b + u @ h
+        h = y[t] = np.tanh(s if static is None else s + v[0] @ static)
+    return y
+
+
+def formula(bottoms, weights, params):
+    names = params.inputs or [f"x{i}" for i in range(len(bottoms))]
+    given = dict(zip(names, bottoms, strict=True))
+    ways = 2 if params.bidirectional else 1
+    learned = [weights.pop(0) for _ in range(ways)] if params.states["h"].start == "learned" else []
+    each = len(weights) // ways
+    x = given["x0"]
+    results = []
+    for way in range(ways):
+        own, y = weights[way * each : (way + 1) * each], np.zeros((*x.shape[:2], UNITS))
+        for n in range(x.shape[1]):
+            anew = learned[way] if learned else np.zeros(UNITS)
+            start = given[params.states["h"].start][n] if params.states["h"].start in given else anew
+            y[:, n] = walk(
+                x[:, n],
+                start,
+                anew,
+                own,
+                given["s"][n] if "s" in given else None,
+                given[params.lengths][n] if params.lengths else None,
+                given[params.cont][:, n] if params.cont else None,
+                back=params.reverse or way == 1,
+            )
+        last = (
+            y[0] if params.reverse or way else np.array([y[_end(given, params, n) - 1, n] for n in range(x.shape[1])])
+        )
+        results.append([y if output.take == "all" else last for output in params.outputs])
+    return [np.concatenate(both, -1) for both in zip(*results, strict=True)]
+
+
+def _end(given, params, n):
+    return int(given[params.lengths][n]) if params.lengths else len(given["x0"])
+
+
+def recurrent(name, bottoms, no_zero_rows="axis 0 is time in x and sequences elsewhere", **params):
+    fields = {"body": CELL, "states": {"h": {"next": "h_new"}}, "outputs": ["h_new"], **params}
+    no_gradient = "the gradient is cut off on purpose" if "truncate" in params else ""
+    tops = len(fields["outputs"])
+    return Case(
+        "Recurrent",
+        name,
+        bottoms,
+        fields,
+        num_tops=tops,
+        formula=formula,
+        no_gradient=no_gradient,
+        no_zero_rows=no_zero_rows,
+    )
+
+
+LEARNED = {"h": {"next": "h_new", "start": "learned"}}
+CONT = np.array([[0, 0], [1, 1], [1, 0], [0, 1], [1, 1]])  # (T, N)
+LENGTHS = np.array([3, 5])
+LAST = [{"blob": "h_new", "take": "last"}]
+CASES = [
+    recurrent("plain", [(5, 2, 3)], ""),
+    recurrent("rows of maps", [(5, 2, 3, 4)], ""),
+    recurrent("maps", [(5, 2, 3, 4, 2)], ""),
+    recurrent("one step", [(1, 3, 2)], ""),
+    recurrent("shape given", [(5, 2, 3)], "", states={"h": {"next": "h_new", "shape": [UNITS]}}),
+    recurrent("cont", [(5, 2, 3), CONT], "", cont="x1", carry=True),
+    recurrent("learned", [(5, 2, 3), CONT], "", cont="x1", states=LEARNED),
+    recurrent("learned, reverse", [(5, 2, 3), CONT], "", cont="x1", states=LEARNED, reverse=True),
+    recurrent("from a bottom", [(5, 2, 3), (2, UNITS)], states={"h": {"next": "h_new", "start": "x1"}}),
+    recurrent("lengths", [(5, 2, 3), LENGTHS], lengths="x1", outputs=["h_new", *LAST]),
+    recurrent("last", [(5, 2, 3)], outputs=LAST, reverse=True),
+    recurrent("static", [(5, 2, 3), (2, 6)], body=STEADY, static=["s"], inputs=["x0", "s"]),
+    recurrent("both ways", [(5, 2, 3), LENGTHS], lengths="x1", bidirectional=True, states=LEARNED),
+    recurrent("truncated", [(5, 2, 3)], "", truncate=2),
+    recurrent("recomputed", [(5, 2, 3), LENGTHS], lengths="x1", recompute=True),
+]
