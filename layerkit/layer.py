@@ -104,6 +104,8 @@ class Body:
     inputs: Mapping[str, Shape]
     outputs: Sequence[str]
     loop: Loop | None = None
+    blocks: Mapping[str, Any] = field(default_factory=dict)
+    """Blocks that the layers use, as a net has them."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def small_mnist(tmp_path) -> str:
 def test_these_are_the_shipped_configs():
     assert [
         *("alexnet", "autoencoder", "branch", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
-        *("googlenet", "lenet", "linear_classifier", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
+        *("googlenet", "lenet", "linear_classifier", "lstm_sequence", "mlp", "mobilenet_v2", "ntm_copy", "ntm_copy_lstm"),
+        *("resnet18", "resnet50"),
         *("segmentation", "siamese", "sigmoid_perceptron", "spirals", "vgg16"),
     ] == CONFIGS
 
@@ -312,6 +313,25 @@ def test_gates_hold_a_bit_for_many_steps(kind):
     before, after = solver.test(), solver.solve()
     assert before["accuracy"] < 0.6
     assert after["accuracy"] >= 0.97
+    solver.close()
+
+
+# -- ntm_copy ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("controller", ["ntm_copy", "ntm_copy_lstm"])
+def test_a_neural_turing_machine_begins_to_copy(controller):
+    solver = lk.Solver(config(controller), overrides=["net.layers.sequences.dataset.max_length=2"])
+    before = solver.test()
+    solver.step(60)
+    after = solver.test()
+    assert before["loss"] == pytest.approx(np.log(2), abs=0.02)
+    assert after["loss"] < 0.62
+    assert after["wrong_bits"] < 0.8 * before["wrong_bits"]
+    for looks in ("writes_at", "reads_at"):
+        weights = solver.net.blobs[looks].data  # (steps, sequences, slots)
+        np.testing.assert_allclose(weights.sum(axis=2), 1, atol=1e-5)
+        assert weights.min() >= 0
     solver.close()
 
 

@@ -51,9 +51,10 @@ class Recurrent(Layer):
     class Params(LayerParams):
         """What runs in each step, and what goes from step to step."""
 
-        by_part: ClassVar[frozenset[str]] = frozenset({"states"})
+        by_part: ClassVar[frozenset[str]] = frozenset({"states", "blocks"})
 
         body: list[Any] = Field(min_length=1, description="The layers of one step.")
+        blocks: dict[str, Any] = Field({}, description="Blocks that the body uses, by name; see the guide.")
         states: dict[str, StateParams] = Field({}, description="What goes from step to step, by name in the body.")
         outputs: list[OutputParams] = Field(min_length=1, description="The body's blobs that become tops, in order.")
         inputs: list[str] = Field([], description="What the bottoms are called in the body; none: as the blobs are.")

@@ -34,7 +34,8 @@ def plan_step(
 
     def body(of_states: Mapping[str, Shape]) -> Body:
         both = {**inputs, **{state: of_states[state] for state in states}}
-        return Body(name, layer.params.body, both, list(outputs), Loop(carried, **loop))
+        p = layer.params
+        return Body(name, p.body, both, list(outputs), Loop(carried, **loop), p.blocks)
 
     shapes = _find_shapes(layer, body, given, states, rows)
     whole = body(shapes)
