@@ -93,6 +93,8 @@ class Program:
         self._diffs = self._direct(goals, [node for _, node in goals], self.backward_order)
         ends = {_base(node).index for _, node in goals}
         self._places.settle(self.backward_order, self._diffs.keys(), ends)
+        self._orders: dict[tuple[Key, ...], list[Node]] = {}
+        """What must be computed backward, for each choice of gradients that was asked for."""
         self._constants = [node for node in graph.nodes if node.kind == "constant"]
 
     @property
@@ -133,7 +135,10 @@ class Program:
             values[self.graph.leaf(("diff", i), self.results[i].shape).index] = blob.diff
         outs = {index: diffs[key] for index, key in self._diffs.items() if key in diffs}
         wanted = {key: node for key, node in self.gradients.items() if key in diffs and node is not None}
-        self._run(self._backward(list(wanted.values())), values, outs, scratch)
+        order = tuple(wanted)
+        if order not in self._orders:
+            self._orders[order] = self._backward(list(wanted.values()))
+        self._run(self._orders[order], values, outs, scratch)
         for key, diff in diffs.items():
             node = wanted.get(key)
             if node is None:
