@@ -194,3 +194,27 @@ def test_two_layers_in_yaml_learn_the_exclusive_or():
     solver = lk.Solver(run)
     assert solver.solve()["accuracy"] > 0.97
     solver.close()
+
+
+def test_the_copy_task_is_to_say_again_what_was_read():
+    data, label, cont = drawn("copy_task", bits=5, min_length=2, max_length=6, samples=300)
+    assert (data.shape, label.shape, cont.shape) == ((300, 13, 6), (300, 13, 5), (300, 13))
+    assert (cont == np.arange(13).astype(bool)).all()
+    lengths = data[:, :, 5].argmax(axis=1)
+    assert (data[:, :, 5].sum(axis=1) == 1).all()
+    assert np.bincount(lengths).tolist()[:2] == [0, 0]
+    assert min(np.bincount(lengths, minlength=7)[2:]) > 30
+    for inputs, answers, length in zip(data, label, lengths, strict=True):
+        assert (inputs[:length, :5] == np.where(answers[length + 1 : 2 * length + 1], 1, -1)).all()
+        assert not inputs[length:, :5].any()
+        asked = np.zeros(13, bool)
+        asked[length + 1 : 2 * length + 1] = True
+        assert (answers[~asked] == -1).all()
+    assert abs(data[:, :, :5].sum()) < 0.1 * 5 * lengths.sum()
+    assert (data != drawn("copy_task", bits=5, min_length=2, max_length=6, samples=300, seed=1)[0]).any()
+
+
+def test_the_shortest_copy_is_not_longer_than_the_longest():
+    with pytest.raises(lk.ConfigError, match="min_length, 9, must not be above max_length, 3"):
+        lk.Net({"layers": [{"name": "d", "type": "Data", "top": ["data", "label", "cont"], "batch_size": 2,
+                            "dataset": {"type": "copy_task", "min_length": 9, "max_length": 3}}]}, "train")  # fmt: skip

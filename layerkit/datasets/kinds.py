@@ -28,6 +28,7 @@ from layerkit.datasets.files.text_windows import Text
 from layerkit.datasets.public.sets import Cifar10, Cifar100, FashionMnist, Mnist
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.synthetic.circles import Circles
+from layerkit.datasets.synthetic.copy_task import CopyTask
 from layerkit.datasets.synthetic.gaussians import Gaussians
 from layerkit.datasets.synthetic.moons import Moons
 from layerkit.datasets.synthetic.regression import Regression
@@ -38,7 +39,7 @@ KINDS: dict[str, type[Dataset]] = {
     kind.model_fields["type"].default: kind
     for kind in (
         *(Cifar10, Cifar100, DigitPairs, Digits, FashionMnist, Mnist, Parity, Shakespeare, Shapes),
-        *(Circles, Gaussians, Moons, Regression, Spirals, Xor),
+        *(Circles, CopyTask, Gaussians, Moons, Regression, Spirals, Xor),
         *(CifarBinary, Csv, Hdf5, Idx, ImageFolder, ImageList, Lmdb, Npy, Npz, Text),
     )
 }

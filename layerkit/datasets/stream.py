@@ -64,6 +64,8 @@ class Stream:
         """The batch at `position`: its samples' numbers and the epoch that each belongs to, (n,) int64 each."""
         count = self._count(position)
         epoch, start = divmod(self._skip + position, self._length)
+        if start + count <= self._length:  # as nearly all are
+            return self._order_of(epoch)[start : start + count], np.full(count, epoch)
         indices, epochs = [], []
         while count > 0:
             here = self._order_of(epoch)[start : min(start + count, self._length)]

@@ -1,4 +1,4 @@
-"""Synthetic: the base of sets that are drawn from a seed."""
+"""Drawn and Synthetic: the bases of sets that are drawn from a seed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,28 @@ _MOST = 10_000_000
 _STREAM = {"train": 0, "test": 1}
 
 
-class Synthetic(Dataset):
-    """Points with a label each, drawn from `seed`; the two parts are different draws. It takes no source.
-
-    `data` is (dimensions,), float32. `label` is the number of a class, int64, where there are class names, and
-    otherwise a real number, float32. A subclass says by `draw` what the points are.
-    """
+class Drawn(Dataset):
+    """Samples drawn from `seed`; the two parts are different draws. It takes no source."""
 
     samples: int = Field(500, ge=2, le=_MOST, description="Samples to train with.")
     test_samples: int = Field(500, ge=2, le=_MOST, description="Samples to test with.")
     seed: int = Field(0, ge=0, description="Another seed draws other samples.")
+
+    def count(self, part: str) -> int:
+        """How many samples a part has."""
+        return self.samples if part == "train" else self.test_samples
+
+    def rng(self, part: str) -> np.random.Generator:
+        """What a part is drawn from."""
+        return np.random.default_rng((self.seed, _STREAM[part]))
+
+
+class Synthetic(Drawn):
+    """Points with a label each.
+
+    `data` is (dimensions,), float32. `label` is the number of a class, int64, where there are class names, and
+    otherwise a real number, float32. A subclass says by `draw` what the points are.
+    """
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, by label; none where the label is a real number."""
@@ -41,14 +53,12 @@ class Synthetic(Dataset):
         self.no_source(source)
         names = self.class_names()
         dtypes = {"data": np.dtype(np.float32), "label": np.dtype(np.int64 if names else np.float32)}
-        count = self.samples if part == "train" else self.test_samples
-        return Header({"data": (self.size(),), "label": ()}, dtypes, count, names)
+        return Header({"data": (self.size(),), "label": ()}, dtypes, self.count(part), names)
 
     def open(self, source: str | None, part: str) -> Source:
         """The points of one part. Raises DataError if a `source` is given."""
         header = self.describe(source, part)
-        rng = np.random.default_rng((self.seed, _STREAM[part]))
-        points, labels = self.draw(rng, header.length or 0)
+        points, labels = self.draw(self.rng(part), self.count(part))
         arrays = {"data": points, "label": labels}
         arrays = {name: array.astype(header.dtypes[name]) for name, array in arrays.items()}
         return ArraySource(self.type, arrays, header.class_names)

@@ -20,6 +20,8 @@ from layerkit.datasets.transforms.mirror import turn
 from layerkit.datasets.transforms.normalize import shift
 from layerkit.errors import ShapeError
 
+_NOTHING, _NOBODY = np.empty((0, 3)), np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Finish:
@@ -63,12 +65,12 @@ class Finish:
         pixels = samples.data[:, ::-1] if self.reverse else samples.data
         self._expect_mean(pixels.shape[1:])
         draws = self.mirror or (self.crop_size and self.crop_anywhere)
-        drawn = samples.uniform(3) if draws else np.zeros((len(pixels), 3))
+        drawn = samples.uniform(3) if draws else _NOTHING
         pixels, mean = self._cropped(pixels, drawn)
         if pixels.shape != out.shape:
             sizes = f"it is {shape_text(pixels.shape[1:])}, not {shape_text(out.shape[1:])} as the first"
             raise ShapeError(f"{sizes}; give all images one size, by a resize or a crop")
-        turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror else drawn[:0, 2].astype(np.int64)
+        turned = np.flatnonzero(drawn[:, 2] < 0.5) if self.mirror else _NOBODY
         scale = np.array([self.scale])
         if mean is None:
             if len(turned):  # now, while these may be bytes

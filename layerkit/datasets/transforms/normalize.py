@@ -44,6 +44,7 @@ def shift(given: Array, mean: Array, factor: Array, out: Array) -> None:
     Either may lie in memory in any way, and they may be the same array.
     """
     mean, factor = (values.astype(out.dtype) for values in (mean, factor))
+    shifts, scales = any(mean.tolist()), any(value != 1 for value in factor.tolist())
     if max(len(mean), len(factor)) == 1:
         mean, factor = mean[0], factor[0]
     elif given.ndim == 4 and channels_last(given) and channels_last(out):
@@ -52,24 +53,23 @@ def shift(given: Array, mean: Array, factor: Array, out: Array) -> None:
         mean, factor = (np.tile(np.broadcast_to(values, c), w) for values in (mean, factor))  # one a value of a line
     elif out.ndim == 4 and (channels_last(given) or channels_last(out)):
         for c, (less, times) in enumerate(np.broadcast(mean, factor)):
-            _combine(given[:, c], less, times, out[:, c])
+            _combine(given[:, c], less if shifts else None, times if scales else None, out[:, c])
         return
     else:
         mean, factor = (values.reshape(-1, *(1 for _ in out.shape[2:])) for values in (mean, factor))  # (C, 1, 1)
-    _combine(given, mean, factor, out)
+    _combine(given, mean if shifts else None, factor if scales else None, out)
 
 
-def _combine(given: Array, mean: Array, factor: Array, out: Array) -> None:
+def _combine(given: Array, mean: Array | None, factor: Array | None, out: Array) -> None:
     """Write (given - mean) * factor into `out`; mean and factor fit a row of these. A block of rows at a time."""
-    shifted, scaled = mean.any(), (factor != 1).any()
-    if not shifted and not scaled and given is out:
+    if mean is None and factor is None and given is out:
         return
     rows = max(1, _BLOCK * len(out) // max(1, out.size))
     for start in range(0, len(out), rows):
         source, target = given[start : start + rows], out[start : start + rows]
-        if shifted:
+        if mean is not None:
             np.subtract(source, mean, out=target, dtype=out.dtype, casting="unsafe")
         else:
             np.copyto(target, source, casting="unsafe")
-        if scaled:
+        if factor is not None:
             np.multiply(target, factor, out=target)

@@ -99,16 +99,14 @@ class AheadSource(SourceLayer):
         maker, position = opened(self, self._maker), int(self.state.consumed[0])
         started = time.perf_counter()
         if self.depth() == 0:
-            for blob in top:
-                blob.reshape(maker.after(position) - position, *blob.shape[1:])
+            _set_rows(top, maker.after(position) - position)
             made = maker.make(position, [blob.data for blob in top])
         else:
             made, arrays = self._batches(maker, top).take(position)
             for blob, array in zip(top, arrays, strict=True):
                 blob.reshape(*array.shape)
                 np.copyto(blob.data, array)
-        for blob in top:
-            blob.reshape(made.rows, *blob.shape[1:])
+        _set_rows(top, made.rows)
         self.state.consumed[0] = made.next
         self.waited += time.perf_counter() - started
         for note in made.notes:
@@ -118,8 +116,7 @@ class AheadSource(SourceLayer):
         """What makes batches ahead."""
         if self._ahead is None:
             p = self.params
-            for blob in top:
-                blob.reshape(p.batch_size, *blob.shape[1:])
+            _set_rows(top, p.batch_size)
             like = [np.empty_like(blob.data) for blob in top]
             self._ahead = prefetch.Batches(
                 LayerMaker.of(maker, spec_of(self) if p.worker_type == "processes" else {}),
@@ -179,6 +176,12 @@ class LayerMaker:
     def make(self, position: int, out: Sequence[Array]) -> prefetch.Made:
         """Write a batch."""
         return self._maker.make(position, out)
+
+
+def _set_rows(top: Tops, rows: int) -> None:
+    for blob in top:
+        if blob.shape[0] != rows:
+            blob.reshape(rows, *blob.shape[1:])
 
 
 def spec_of(layer: AheadSource) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def gradients(results: Sequence[tuple[Node, Node]], wanted: Sequence[Node]) -> l
         g = totals[y.index]
         for x, rule in zip(y.arguments, y.primitive.vjp, strict=True):
             if rule is not None and x.index in inside:
-                _add(totals, x, _fitted(rule(g, y, *y.arguments, **dict(y.settings)), x.shape))
+                _add(totals, x, _fitted(rule(g, y, *y.arguments, **y.settings), x.shape))
     return [totals.get(node.index) for node in wanted]
 
 
@@ -36,7 +36,7 @@ def tangents(results: Sequence[Node], given: Mapping[Node, Node]) -> list[Node |
             continue
         for x, rule in zip(y.arguments, y.primitive.jvp, strict=True):
             if rule is not None and x.index in totals:
-                _add(totals, y, _stretched(rule(totals[x.index], y, *y.arguments, **dict(y.settings)), y.shape))
+                _add(totals, y, _stretched(rule(totals[x.index], y, *y.arguments, **y.settings), y.shape))
     return [totals.get(result.index) for result in results]
 
 

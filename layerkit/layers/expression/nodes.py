@@ -53,22 +53,23 @@ class Primitive:
 class Node:
     """One value in a graph: a leaf, a constant, or a primitive of other nodes."""
 
-    __slots__ = ("arguments", "graph", "index", "kind", "settings", "shape", "value")
+    __slots__ = ("arguments", "graph", "index", "kind", "primitive", "room", "settings", "shape", "value")
 
     def __init__(
         self, graph: Graph, kind: str, arguments: tuple[Node, ...], settings: Settings, shape: Shape, value: Any = None
     ):
-        self.graph, self.kind, self.arguments, self.settings, self.shape = graph, kind, arguments, settings, shape
+        self.graph, self.kind, self.arguments, self.shape = graph, kind, arguments, shape
+        self.settings = dict(settings)
+        self.primitive: Primitive | None = graph.primitives.get(kind)
+        """Its row of the table; a leaf and a constant have none."""
+        work = None if self.primitive is None else self.primitive.work
+        self.room = None if work is None else work(*(each.shape for each in arguments), **self.settings)
+        """The shape of the array that its primitive works in."""
         self.value = value
         """Of a constant its number, of a leaf its key."""
         self.index = len(graph.nodes)
         """Its place in the graph, after those of its arguments."""
         graph.nodes.append(self)
-
-    @property
-    def primitive(self) -> Primitive | None:
-        """Its row of the table; a leaf and a constant have none."""
-        return self.graph.primitives.get(self.kind)
 
     @property
     def logical(self) -> bool:
@@ -187,13 +188,13 @@ def ancestors(nodes: Iterable[Node], stop: Callable[[Node], bool] = lambda node:
 
 def compute(node: Node, arguments: Sequence[Array], out: Array | None, work: Array | None) -> Array:
     """The value of a primitive, written to `out`; both arrays as the primitive needs them."""
-    primitive, settings = node.primitive, dict(node.settings)
+    primitive = node.primitive
     assert primitive is not None
     if primitive.view:
-        view: Array = primitive.forward(*arguments, **settings)
+        view: Array = primitive.forward(*arguments, **node.settings)
         return view
     assert out is not None
-    primitive.forward(out, *arguments, *([] if work is None else [work]), **settings)
+    primitive.forward(out, *arguments, *([] if work is None else [work]), **node.settings)
     return out
 
 
@@ -206,17 +207,9 @@ def evaluate(wanted: Sequence[Node], leaves: Mapping[Any, Array], dtype: np.dtyp
             values[node.index] = leaves[node.value] if node.kind == "leaf" else np.asarray(node.value, dtype)
             continue
         out = None if primitive.view else np.empty(node.shape, bool if primitive.logical else dtype)
-        room = work_shape(node)
-        work = None if room is None else np.empty(room, dtype)
+        work = None if node.room is None else np.empty(node.room, dtype)
         values[node.index] = compute(node, [values[each.index] for each in node.arguments], out, work)
     return [values[node.index] for node in wanted]
-
-
-def work_shape(node: Node) -> Shape | None:
-    """The shape of the array that a node's primitive works in."""
-    if node.primitive is None or node.primitive.work is None:
-        return None
-    return node.primitive.work(*(each.shape for each in node.arguments), **dict(node.settings))
 
 
 def _folded(primitive: Primitive, numbers: Sequence[float]) -> float:

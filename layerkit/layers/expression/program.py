@@ -10,14 +10,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Scratch, Tops
 from layerkit.layers.expression.derivatives import gradients, tangents
-from layerkit.layers.expression.nodes import Graph, Node, ancestors, compute, evaluate, work_shape
+from layerkit.layers.expression.nodes import Graph, Node, ancestors, compute, evaluate
 
 Key = tuple[str, Any]
 """What a leaf is: `("bottom", 0)`, `("weight", "w")`, the gradient `("diff", 0)` of a top, or a `("tangent", ...)`."""
@@ -40,12 +40,11 @@ class Places:
         last = {bases.get(each.index, each.index): node.index for node in order for each in node.arguments}
         free = list(range(len(self.sizes)))
         for node in order:
-            room = work_shape(node)
-            if room is not None:
-                self.work[node.index] = self._take(free, room, logical=False)
+            if node.room is not None:
+                self.work[node.index] = self._take(free, node.room, logical=False)
             if node.index not in elsewhere and not _has_no_place(node):
                 self.of[node.index] = self._take(free, node.shape, logical=node.logical)
-            if room is not None:
+            if node.room is not None:
                 free.append(self.work[node.index])
             read = {bases.get(each.index, each.index) for each in node.arguments}
             free += [self.of[i] for i in read if last[i] == node.index and i in self.of and i not in kept]
@@ -62,6 +61,29 @@ class Places:
         free.remove(best)
         self.sizes[best] = max(self.sizes[best], size)
         return best
+
+
+class Room(NamedTuple):
+    """The beginning of a work array, by its name, seen in a shape."""
+
+    name: str
+    size: int
+    shape: Shape
+
+    def within(self, scratch: SimpleNamespace) -> Array:
+        """The array itself."""
+        whole: Array = getattr(scratch, self.name)
+        return whole[: self.size].reshape(self.shape)
+
+
+class Step(NamedTuple):
+    """A primitive that runs: what it reads, and where it writes unless it is told otherwise."""
+
+    node: Node
+    arguments: tuple[int, ...]
+    kept: str | None
+    out: Room | None
+    work: Room | None
 
 
 class Program:
@@ -93,9 +115,10 @@ class Program:
         self._diffs = self._direct(goals, [node for _, node in goals], self.backward_order)
         ends = {_base(node).index for _, node in goals}
         self._places.settle(self.backward_order, self._diffs.keys(), ends)
-        self._orders: dict[tuple[Key, ...], list[Node]] = {}
-        """What must be computed backward, for each choice of gradients that was asked for."""
         self._constants = [node for node in graph.nodes if node.kind == "constant"]
+        self._numbers: dict[np.dtype[Any], dict[int, Array]] = {}
+        self._forward_steps = self._steps(self.forward_order)
+        self._backward_steps: dict[frozenset[Key], list[Step]] = {}
 
     @property
     def scratch(self) -> list[Scratch]:
@@ -114,7 +137,7 @@ class Program:
         """Write the tops."""
         values = self._given(bottom, weights)
         outs = {index: top[i].data for index, i in self._tops.items()}
-        self._run(self.forward_order, values, outs, scratch)
+        self._run(self._forward_steps, values, outs, scratch)
         for i, node in enumerate(self.results):
             if self._tops.get(node.index) != i:
                 top[i].data[...] = values[node.index]
@@ -135,10 +158,10 @@ class Program:
             values[self.graph.leaf(("diff", i), self.results[i].shape).index] = blob.diff
         outs = {index: diffs[key] for index, key in self._diffs.items() if key in diffs}
         wanted = {key: node for key, node in self.gradients.items() if key in diffs and node is not None}
-        order = tuple(wanted)
-        if order not in self._orders:
-            self._orders[order] = self._backward(list(wanted.values()))
-        self._run(self._orders[order], values, outs, scratch)
+        asked = frozenset(wanted)
+        if asked not in self._backward_steps:
+            self._backward_steps[asked] = self._steps(self._backward(list(wanted.values())))
+        self._run(self._backward_steps[asked], values, outs, scratch)
         for key, diff in diffs.items():
             node = wanted.get(key)
             if node is None:
@@ -191,28 +214,41 @@ class Program:
         arrays: dict[Key, Array] = {("bottom", i): blob.data for i, blob in enumerate(bottom)}
         arrays |= {("weight", name): array for name, array in weights.items()}
         values = {node.index: arrays[key] for key, node in self.leaves.items()}
-        dtype = bottom[0].dtype
-        return values | {node.index: np.asarray(node.value, dtype) for node in self._constants}
+        return values | self._constant_values(bottom[0].dtype)
 
-    def _run(
-        self, order: Sequence[Node], values: dict[int, Array], outs: Mapping[int, Array], scratch: SimpleNamespace
-    ) -> None:
-        """Compute the nodes in order, each in its place."""
+    def _constant_values(self, dtype: np.dtype[Any]) -> dict[int, Array]:
+        if dtype not in self._numbers:
+            self._numbers[dtype] = {node.index: np.asarray(node.value, dtype) for node in self._constants}
+        return self._numbers[dtype]
+
+    def _steps(self, order: Sequence[Node]) -> list[Step]:
+        """The nodes of a pass with their places."""
+        places, steps = self._places, []
         for node in order:
             if node.primitive is None:
                 continue
-            out = outs.get(node.index)
-            if out is None and node.index in self._kept and node.index in self._stored:
-                out = getattr(scratch, self._kept[node.index])
-            elif out is None and node.index in self._places.of:
-                out = self._room(scratch, self._places.of[node.index], node.shape)
-            room = work_shape(node)
-            work = None if room is None else self._room(scratch, self._places.work[node.index], room)
-            values[node.index] = compute(node, [values[each.index] for each in node.arguments], out, work)
+            kept = self._kept.get(node.index) if node.index in self._stored else None
+            out = _room(places.of[node.index], node.shape) if node.index in places.of else None
+            work = None if node.room is None else _room(places.work[node.index], node.room)
+            steps.append(Step(node, tuple(each.index for each in node.arguments), kept, out, work))
+        return steps
 
-    def _room(self, scratch: SimpleNamespace, place: int, shape: Shape) -> Array:
-        whole: Array = getattr(scratch, f"work{place}")
-        return whole[: math.prod(shape)].reshape(shape, copy=False)
+    def _run(
+        self, steps: Sequence[Step], values: dict[int, Array], outs: Mapping[int, Array], scratch: SimpleNamespace
+    ) -> None:
+        """Compute the nodes in order, each in its place."""
+        for node, arguments, kept, room, work in steps:
+            out = outs.get(node.index)
+            if out is None and kept is not None:
+                out = getattr(scratch, kept)
+            elif out is None and room is not None:
+                out = room.within(scratch)
+            given = [values[index] for index in arguments]
+            values[node.index] = compute(node, given, out, None if work is None else work.within(scratch))
+
+
+def _room(place: int, shape: Shape) -> Room:
+    return Room(f"work{place}", math.prod(shape), shape)
 
 
 def _base(node: Node) -> Node:
