@@ -113,12 +113,15 @@ class RunningLoop:
         """Bytes of the pieces' blobs and work arrays, and of the gradients."""
         return sum(piece.bytes for piece in self._pieces.values()) + sum(a.nbytes for a in self.gradients.values())
 
-    def pieces(self, steps: Sequence[int], *, one_memory: bool = False) -> list[Piece]:
-        """Pieces of so many steps each; with `one_memory` those of one length are the same piece."""
+    def pieces(self, steps: Sequence[int], *, one_memory: bool = False) -> Iterator[Piece]:
+        """Pieces of so many steps each, each made when it is first needed.
+
+        With `one_memory` those of one length are the same piece.
+        """
         keys = [(0 if one_memory else i, count) for i, count in enumerate(steps)]
         if len(self._pieces) > KEPT * len(keys):  # sequences of many lengths
             self._pieces = {key: piece for key, piece in self._pieces.items() if key in keys}
-        return [self._piece(*key) for key in keys]
+        return (self._piece(*key) for key in keys)
 
     def _piece(self, index: int, steps: int) -> Piece:
         if steps not in self._unrolled:

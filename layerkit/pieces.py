@@ -156,7 +156,8 @@ class Piece:
         """
         blobs = {ref.name: self.blobs[ref] for node in self.graph.nodes if not node.bottoms for ref in node.tops}
         net: Any = SimpleNamespace(graph=self.graph, flat=self._store, dtype=self._dtype, blobs=blobs)
-        given: dict[Key, Array] = {**weights}
+        given: dict[Key, Array] = {}
+        given.update(weights.items())
         for name, tangent in inputs.items():
             given[Ref(name)] = tangent.reshape(self.blobs[Ref(name)].shape)
         given |= {start(state): tangent for state, tangent in starts.items()}

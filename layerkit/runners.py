@@ -103,6 +103,8 @@ class Runners:
             return _Free()
         if index in self.unrolled.cuts:
             return _Cut()
+        if index in self.unrolled.carries:
+            return _Carry()
         kernel = self._kernel(node, node.bottoms, node.tops)
         return _Part(kernel or node.layer, self._sums[node.name])
 
@@ -218,3 +220,24 @@ class _Cut(_Free):
             np.concatenate(parts, 0, out=whole)
 
         return run
+
+
+class _Carry:
+    """A state that enters a step: a copy, or, with a second bottom, a product with one number for each row."""
+
+    def forward(self, bottom: Bottoms, top: Tops) -> Run:
+        """A function that writes the state."""
+        return self._bind(bottom, bottom[0].data, top[0].data)
+
+    def backward(
+        self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
+    ) -> Run:
+        """A function that writes the diff of the state as it was before."""
+        return self._bind(bottom, top[0].diff, bottom[0].diff)
+
+    def _bind(self, bottom: Bottoms, source: Array, target: Array) -> Run:
+        if len(bottom) == 1:
+            return bind(np.copyto, target, source)
+        scale = bottom[1].data.reshape(-1, *[1] * (source.ndim - 1))
+        product: Run = bind(np.multiply, source, scale, target)
+        return product

@@ -43,6 +43,8 @@ def plan_nodes(
         layer = make_layer(spec, state)
         try:
             planned = plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
+            if len(planned[0].tops) != layer.num_tops:
+                raise ShapeError(f"planned {len(planned[0].tops)} tops, but has {layer.num_tops}", "top")
         except ConfigError as error:  # in one of the layer's bodies
             where = describe(spec.name, spec.type)
             problems.found += [replace(p, where=f"{where}: {p.where}", uses=p.uses + spec.uses) for p in error.problems]
@@ -116,8 +118,6 @@ def plan_layer(
             weight.filler.check(weight.shape)
         except ShapeError as error:
             raise ShapeError(str(error), _parameter(layer, weight.filler)) from None
-    if len(plan.tops) != layer.num_tops:
-        raise ShapeError(f"planned {len(plan.tops)} tops, but has {layer.num_tops}", "top")
     weights = list(plan.weights)
     params = [given[i] if i < len(given) else ParamSpec() for i in range(len(weights))]
     for body in plan.bodies:

@@ -42,6 +42,8 @@ class Unrolled:
     """Blobs of all steps, each with its parts."""
     cuts: frozenset[int]
     joins: frozenset[int]
+    carries: frozenset[int]
+    """The nodes by which a state enters a step, as it was or, with a second bottom, times one number a row."""
     repeated: frozenset[str]
     """Names of the layers that run in each step."""
     by_rows: Mapping[str, Plan]
@@ -80,6 +82,7 @@ class _Unroller:
     shapes: dict[Ref, Shape] = field(default_factory=dict)
     cuts: set[int] = field(default_factory=set)
     joins: set[int] = field(default_factory=set)
+    carries: set[int] = field(default_factory=set)
     joined: dict[Ref, tuple[Ref, ...]] = field(default_factory=dict)
     made: dict[Any, Node] = field(default_factory=dict)
 
@@ -112,6 +115,7 @@ class _Unroller:
             joined=self.joined,
             cuts=cuts,
             joins=joins,
+            carries=frozenset(self.carries),
             repeated=repeated,
             by_rows=self.by_rows,
         )
@@ -256,6 +260,8 @@ class _Unroller:
     def _carry(self, state: str, before: Ref, into: Ref, step: int) -> None:
         """A state enters a step: as it left the one before, or anew where `cont` is 0."""
         cont, name = _at(Ref(CONT), step), f"{state}/carried"
+        if state not in (self.loop.begins or ()):
+            self.carries.add(len(self.nodes))
         if self.loop.begins is None:
             self._make(name, "Split", [before], [into])
         elif state in self.loop.begins:

@@ -104,4 +104,100 @@ CASES = [
     recurrent("both ways", [(5, 2, 3), LENGTHS], lengths="x1", bidirectional=True, states=LEARNED),
     recurrent("truncated", [(5, 2, 3)], "", truncate=2),
     recurrent("recomputed", [(5, 2, 3), LENGTHS], lengths="x1", recompute=True),
+    recurrent(
+        "blocks",
+        [(5, 2, 3)],
+        "",
+        blocks={"cell": {"layers": CELL}},
+        body=[{"block": "cell", "name": "own", "bottom": "x0"}],
+        states={"h": {"next": "own/h_new"}},
+        outputs=["own/h_new"],
+    ),
+]
+
+
+def repeated(bottoms, weights, params):
+    (w, b), s = weights[-2:], bottoms[0]
+    x = np.tile(weights[0], (len(s), 1)) if params.states["x"].start == "learned" else bottoms[1]
+    times = params.times or min(params.max_times, int(np.ceil(2.5 - bottoms[2].min())))
+    for _ in range(times):
+        x = np.tanh(x @ w.T + b + s)
+    return [x]
+
+
+AGAIN = [
+    {"name": "wx", "type": "InnerProduct", "bottom": "x", "num_output": UNITS, **FILLED},
+    {"name": "ws", "type": "Eltwise", "bottom": ["wx", "s"]},
+    {"name": "x_new", "type": "TanH"},
+]
+COUNT = [
+    {"name": "k_new", "type": "Power", "bottom": "k", "shift": 1},
+    {"name": "done", "type": "Expression", "bottom": "k_new", "expr": "k_new >= 2.5"},
+]
+FROM_BOTTOM = {"x": {"next": "x_new", "start": "x0"}}
+COUNTED = {**FROM_BOTTOM, "k": {"next": "k_new", "start": "k0"}}
+
+
+def repeat(name, bottoms, params, body=AGAIN, states=FROM_BOTTOM, names=("s", "x0", "k0")):
+    fields = {"body": body, "states": states, "outputs": ["x_new"], "inputs": list(names[: len(bottoms)]), **params}
+    return Case("Repeat", name, bottoms, fields, formula=repeated)
+
+
+TWO = [(3, UNITS), (3, UNITS)]
+UNTIL = {"until": "done", "max_times": 5}
+BUMP = np.array([1.0, 0, 2])[:, np.newaxis]  # the last to be done is so after three times
+CASES += [
+    repeat("fixed", TWO, {"times": 5}),
+    repeat("learned", TWO[:1], {"times": 3}, states={"x": {"next": "x_new", "start": "learned"}}),
+    repeat("recomputed", TWO, {"times": 5, "recompute": True}),
+    repeat(
+        "blocks",
+        TWO,
+        {"times": 2, "blocks": {"again": {"layers": AGAIN}}, "outputs": ["own/x_new"]},
+        [{"block": "again", "name": "own", "bottom": "x"}],
+        {"x": {"next": "own/x_new", "start": "x0"}},
+    ),
+    repeat("until", [*TWO, BUMP], UNTIL, [*AGAIN, *COUNT], COUNTED),
+    repeat("until, at most", [*TWO, BUMP - 8], UNTIL, [*AGAIN, *COUNT], COUNTED),
+]
+
+THEN = [
+    {"name": "wx", "type": "InnerProduct", "bottom": "x", "num_output": 2, **FILLED},
+    {"name": "y", "type": "TanH"},
+    {"name": "z", "type": "Softmax", "bottom": "x"},
+]
+USED = [{"block": "fc", "name": "own", "bottom": "x"}, {**THEN[1], "bottom": "own"}, THEN[2]]
+OTHERWISE = [
+    {"name": "y", "type": "InnerProduct", "bottom": "x", "num_output": 2, "bias_term": False},
+    {"name": "z", "type": "Power", "bottom": "x", "power": 2},
+]
+
+
+def chosen(bottoms, weights, params):
+    x, c = bottoms if params.condition == "c" and params.inputs == ["x", "c"] else bottoms[::-1]
+    w, b, u = weights
+    y, z = np.zeros((len(x), 2)), np.zeros(x.shape)
+    for i, row in enumerate(x):
+        if c.ravel()[i if params.by == "sample" else 0]:
+            y[i], z[i] = np.tanh(w @ row.ravel() + b), np.exp(row) / np.exp(row).sum(axis=0)
+        else:
+            y[i], z[i] = u @ row.ravel(), row**2
+    return [y, z]
+
+
+def cond(name, bottoms, inputs=("x", "c"), no_zero_rows="", **params):
+    fields = {"condition": "c", "then": THEN, "otherwise": OTHERWISE, "outputs": ["y", "z"], "inputs": list(inputs)}
+    return Case("Cond", name, bottoms, fields | params, num_tops=2, formula=chosen, no_zero_rows=no_zero_rows)
+
+
+SINGLE = "the condition of a batch is a single number"
+CASES += [
+    cond("then", [(3, 4), np.array([2.0])], no_zero_rows=SINGLE),
+    cond("otherwise", [np.array([0.0]), (3, 4)], ("c", "x"), no_zero_rows=SINGLE),
+    cond("blocks", [(3, 4), np.array([1.0])], no_zero_rows=SINGLE, then=USED, blocks={"fc": {"layers": [THEN[0]]}}),
+    cond("by sample", [(5, 4), np.array([1, 0, 0, 2, 0])], by="sample"),
+    cond("by sample, none", [(3, 4), np.array([0, 0, 0])], by="sample"),
+    cond("by sample, maps", [(3, 4, 2), np.array([1, 0, 1])], by="sample"),
+    cond("by sample, columns", [(3, 4, 2, 5), np.array([1, 0, 1])], by="sample"),
+    cond("by sample, volumes", [(3, 4, 2, 5, 1), np.array([1, 0, 1])], by="sample"),
 ]

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
-from layerkit.layers.recurrent.roles import OutputParams, Roles, StateParams, find_roles, names_of
+from layerkit.layers.recurrent.roles import Blocks, Layers, OutputParams, Roles, StateParams, find_roles, names_of
 from layerkit.layers.recurrent.way import Way
 from layerkit.registry import register
 
@@ -53,8 +53,8 @@ class Recurrent(Layer):
 
         by_part: ClassVar[frozenset[str]] = frozenset({"states", "blocks"})
 
-        body: list[Any] = Field(min_length=1, description="The layers of one step.")
-        blocks: dict[str, Any] = Field({}, description="Blocks that the body uses, by name; see the guide.")
+        body: Layers = Field(description="The layers of one step.")
+        blocks: Blocks = Field({}, description="Blocks that the body uses, by name.")
         states: dict[str, StateParams] = Field({}, description="What goes from step to step, by name in the body.")
         outputs: list[OutputParams] = Field(min_length=1, description="The body's blobs that become tops, in order.")
         inputs: list[str] = Field([], description="What the bottoms are called in the body; none: as the blobs are.")

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from layerkit.errors import ShapeError, did_you_mean
 from layerkit.fields import Strict
 from layerkit.fillers import Filler
 
+Layers = Annotated[
+    list[Any],
+    Field(min_length=1),
+    WithJsonSchema({"title": "layers", "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/layer"}}),
+]
+"""A body as it is written: a list of layers, which the net reads."""
+Blocks = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"title": "blocks", "type": "object", "additionalProperties": {"$ref": "#/$defs/block"}}),
+]
+"""Blocks of a body as they are written, by name, as a net has them."""
 ZEROS, LEARNED = "zeros", "learned"
 
 
@@ -68,28 +79,34 @@ def find_roles(
     position = {name: i for i, name in enumerate(names)}
     taken: dict[str, str] = {}
 
-    def take(name: str, what: str, *field: int | str) -> int:
-        if name not in position:
-            hint = did_you_mean(name, names) or f"; there are: {', '.join(names)}"
-            raise ShapeError(f"no bottom is called {name!r}{hint}", str(field[0]), *field[1:])
+    def claim(name: str, what: str, field: str, *inside: int | str) -> int:
+        found = take(name, names, field, *inside)
         if name in taken:
-            raise ShapeError(f"the bottom {name!r} cannot be {what} and {taken[name]}", str(field[0]), *field[1:])
+            raise ShapeError(f"the bottom {name!r} cannot be {what} and {taken[name]}", field, *inside)
         taken[name] = what
-        return position[name]
+        return found
 
     found = {"cont": cont, "lengths": lengths}
-    steering = {what: None if name is None else take(name, what, what) for what, name in found.items()}
+    steering = {what: None if name is None else claim(name, what, what) for what, name in found.items()}
     starts = {}
     for state, given in states.items():
         if state in position:
             raise ShapeError(f"the state {state!r} has the name of a bottom; choose another", "states", state)
         if given.start not in (ZEROS, LEARNED):
-            starts[state] = take(given.start, "what a state starts as", "states", state, "start")
-    same = {name: take(name, "static", "static", i) for i, name in enumerate(static or ())}
+            starts[state] = claim(given.start, "what a state starts as", "states", state, "start")
+    same = {name: claim(name, "static", "static", i) for i, name in enumerate(static or ())}
     rest = {name: i for name, i in position.items() if name not in taken}
     if static is None:
         same, rest = rest, {}
     return Roles(rest, same, starts, **steering)
+
+
+def take(name: str, names: Sequence[str], field: str, *inside: int | str) -> int:
+    """The position of the bottom of this name. Raises ShapeError, placed at `field`, where there is none."""
+    if name not in names:
+        hint = did_you_mean(name, names) or f"; there are: {', '.join(names)}"
+        raise ShapeError(f"no bottom is called {name!r}{hint}", field, *inside)
+    return list(names).index(name)
 
 
 def names_of(given: Sequence[str], bottom_names: Sequence[str], count: int) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from layerkit.blob import Shape, shape_text
-from layerkit.errors import ConfigError, ShapeError
+from layerkit.errors import ConfigError, Problem, Problems, ShapeError
 from layerkit.layer import Body, Layer, Loop
 from layerkit.layers.recurrent.roles import StateParams
 
@@ -18,6 +19,7 @@ GUESSES = (1, 3)
 def plan_step(
     layer: Layer,
     name: str,
+    layers: Sequence[Any],
     inputs: Mapping[str, Shape],
     given: Mapping[str, Shape],
     states: Mapping[str, StateParams],
@@ -34,10 +36,10 @@ def plan_step(
 
     def body(of_states: Mapping[str, Shape]) -> Body:
         both = {**inputs, **{state: of_states[state] for state in states}}
-        p = layer.params
-        return Body(name, p.body, both, list(outputs), Loop(carried, **loop), p.blocks)
+        return Body(name, layers, both, list(outputs), Loop(carried, **loop), layer.params.blocks)
 
-    shapes = _find_shapes(layer, body, given, states, rows)
+    tries = dict.fromkeys([(rows, GUESSES[0]), *(shape for shape in inputs.values() if shape[:1] == (rows,))])
+    shapes = _find_shapes(layer, body, given, states, [*tries])
     whole = body(shapes)
     found = [_shapes_of(layer, whole, [output], "outputs", i)[output] for i, output in enumerate(outputs)]
     for i, (output, shape) in enumerate(zip(outputs, found, strict=True)):
@@ -51,24 +53,23 @@ def _find_shapes(
     body: Callable[[Mapping[str, Shape]], Body],
     given: Mapping[str, Shape],
     states: Mapping[str, StateParams],
-    rows: int,
+    tries: Sequence[Shape],
 ) -> dict[str, Shape]:
-    """The shapes of all states. What is not given is tried with some shape, until its next value has it too."""
+    """The shapes of all states. What is not given is tried with some shapes, until its next value has the same."""
     unknown = [state for state in states if state not in given]
-    tried = {**dict.fromkeys(unknown, (rows, GUESSES[0])), **given}
-    for _ in range(len(unknown) + 2):
-        try:
-            made = _next_shapes(layer, body(tried), states)
-        except ConfigError as error:
-            if not unknown:
-                raise
-            other = {**tried, **dict.fromkeys(unknown, (rows, GUESSES[1]))}
-            raise _because_of_guess(layer, body, other, error, unknown) from None
-        if made == tried:
-            return tried
-        tried = {**made, **given}
-        if not unknown:
-            break
+    for shape in tries if unknown else ():
+        tried = {**dict.fromkeys(unknown, shape), **given}
+        with suppress(ConfigError):
+            for _ in range(len(unknown) + 1):
+                made = _next_shapes(layer, body(tried), states)
+                if made == tried:
+                    return tried
+                tried = {**made, **given}
+    tried = {**dict.fromkeys(unknown, tries[0]), **given}
+    if unknown:
+        raise _because_of_guess(
+            layer, body, tried, {**tried, **dict.fromkeys(unknown, (tries[0][0], GUESSES[1]))}, unknown
+        )
     made = _next_shapes(layer, body(tried), states)
     state = next((each for each in states if made[each] != tried[each]), None)
     if state is not None:
@@ -85,22 +86,23 @@ def _find_shapes(
 def _because_of_guess(
     layer: Layer,
     body: Callable[[Mapping[str, Shape]], Body],
+    one: Mapping[str, Shape],
     other: Mapping[str, Shape],
-    error: ConfigError,
     unknown: Sequence[str],
 ) -> ConfigError | ShapeError:
     """What is wrong with the body whatever shape its states have; if nothing is, that a shape must be given."""
-    try:
-        layer.body_shapes(body(other))
-        again = []
-    except ConfigError as second:
-        again = second.problems
-    surely = [problem for problem in error.problems if problem in again]
+    found: list[list[Problem]] = []
+    for shapes in (one, other):
+        problems = Problems()
+        with problems.collecting():
+            layer.body_shapes(body(shapes))
+        found.append(problems.found)
+    surely = [problem for problem in found[0] if problem in found[1]]
     if surely:
         return ConfigError(surely)
+    why = f" ({found[0][0].where}: {found[0][0].message})" if found[0] else ""
     return ShapeError(
-        f"the shape of the state {unknown[-1]!r} does not follow from the body; give it, as in shape: [64] "
-        f"({error.problems[0].where}: {error.problems[0].message})",
+        f"the shape of the state {unknown[-1]!r} does not follow from the body; give it, as in shape: [64]{why}",
         "states",
         unknown[-1],
     )

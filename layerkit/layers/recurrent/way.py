@@ -52,6 +52,8 @@ class Way:
     carry: bool = False
     truncate: int | None = None
     one_memory: bool = False
+    until: str | None = None
+    """The blob that ends it, where all its elements are other than 0 after a step; each step is a piece then."""
 
     # -- the plan --------------------------------------------------------------------------------------------------
 
@@ -64,10 +66,11 @@ class Way:
         body, shapes = plan_step(
             self.layer,
             self.name,
+            self.layer.params.body,
             inputs,
             self._given_shapes(bottoms),
             self.states,
-            [output.blob for output in self.outputs],
+            [output.blob for output in self.outputs] + ([] if self.until is None else [self.until]),
             rows,
             sliced=frozenset(roles.sliced),
             begins=None if roles.cont is None else frozenset(learned),
@@ -83,7 +86,7 @@ class Way:
         if roles.lengths is not None:
             scratch.append(Scratch(self._own("ended"), (self.steps, rows), "bool", keep=True))
         return WayPlan(
-            outputs=shapes,
+            outputs=shapes[: len(self.outputs)],
             weights=[Weight(self._start(state), of_states[state][1:], self.states[state].filler) for state in learned],
             scratch=scratch,
             state=[State(self._own(state), shape) for state, shape in of_states.items()] if self.carry else [],
@@ -107,7 +110,7 @@ class Way:
     @property
     def spans(self) -> list[Span]:
         """The steps of each piece."""
-        length = self.truncate or math.isqrt(max(0, self.steps - 1)) + 1
+        length = 1 if self.until is not None else self.truncate or math.isqrt(max(0, self.steps - 1)) + 1
         return [(first, min(first + length, self.steps)) for first in range(0, self.steps, length)]
 
     def _own(self, *words: str) -> str:
@@ -128,7 +131,7 @@ class Way:
         for output, top in zip(self.outputs, tops, strict=True):
             if output.take == "last":
                 top[...] = 0  # of sequences without steps
-        undo = []
+        undo: list[Run] = []
         for i, (piece, span) in enumerate(zip(self._pieces(), self.spans, strict=True)):
             for state, value in states.items():
                 self._scratch(state)[i] = value
@@ -137,6 +140,8 @@ class Way:
             for output, top in zip(self.outputs, tops, strict=True):
                 self._write(piece.output(output.blob), output, top, span)
             states = {state: piece.end(state) for state in self.states}
+            if self.until is not None and piece.output(self.until).all():
+                break
         for state, value in states.items() if self.carry else ():
             getattr(self.layer.state, self._own(state))[: self.rows] = value
         return undo
@@ -145,8 +150,10 @@ class Way:
     def _loop(self) -> Any:
         return self.layer.bodies[self.name]
 
-    def _pieces(self) -> list[Any]:
-        pieces: list[Any] = self._loop.pieces([end - first for first, end in self.spans], one_memory=self.one_memory)
+    def _pieces(self) -> Iterator[Any]:
+        """The pieces in order, each made when it is needed."""
+        lengths = [end - first for first, end in self.spans]
+        pieces: Iterator[Any] = self._loop.pieces(lengths, one_memory=self.one_memory)
         return pieces
 
     def _scratch(self, *words: str) -> Array:
@@ -207,14 +214,14 @@ class Way:
             if self.roles.lengths is not None:
                 part[self._scratch("ended")[slice(*span)]] = 0
         else:
-            for step, rows in self._last(span):
+            for step, rows in self._last(span, span[1] if self.until is not None else self.steps):
                 top[rows] = found[step, rows]
 
-    def _last(self, span: Span) -> Iterator[tuple[int, Any]]:
+    def _last(self, span: Span, steps: int) -> Iterator[tuple[int, Any]]:
         """The steps of a piece that are the last of some sequences, each with these sequences."""
         first, end = span
         if self.roles.lengths is None:
-            if end == self.steps:
+            if end == steps:
                 yield end - first - 1, slice(None)
             return
         ended = self._scratch("ended")
@@ -251,7 +258,7 @@ class Way:
         for output, top in zip(self.outputs, top_tangents, strict=True):
             if output.take == "last":
                 top[...] = 0
-        for i, (piece, span) in enumerate(zip(self._pieces(), self.spans, strict=True)):
+        for i, (span, piece) in enumerate(zip(self.spans[: len(undo)], self._pieces(), strict=False)):
             undo[i]()
             if self.one_memory:
                 self._run(piece, bottom, i)
@@ -289,16 +296,15 @@ class Way:
         loop.clear()
         now = loop.remember() if self.one_memory else None
         ends: dict[str, Array] = {}
-        pieces = self._pieces()
-        for i in reversed(range(len(pieces))):
-            piece, span = pieces[i], self.spans[i]
-            if self.one_memory and i < len(pieces) - 1:
+        ran = list(zip(self.spans[: len(undo)], self._pieces(), strict=False))
+        for i, (span, piece) in reversed(list(enumerate(ran))):
+            if self.one_memory and i < len(ran) - 1:
                 undo[i]()
                 self._run(piece, bottom, i)
             begins = [s for s in asked if self.roles.cont is not None]
             starts = [s for s in self.states if (self.truncate is None and i > 0) or self._wants_start(s, down, i)]
             wanted = [name for part in (self.roles.sliced, self.roles.static) for name, j in part.items() if down[j]]
-            piece.backward(self._seeds(piece, tops, span), ends, wanted, starts, begins, own)
+            piece.backward(self._seeds(tops, span, ran[-1][0][1]), ends, wanted, starts, begins, own)
             self._collect(piece, diffs, span, wanted, begins)
             if i == 0:
                 self._collect_starts(piece, diffs, starts)
@@ -317,8 +323,8 @@ class Way:
         start = self.roles.starts.get(state)
         return down[start] if start is not None else self._start(state) in self.layer.asked
 
-    def _seeds(self, piece: Any, tops: Sequence[Array], span: Span) -> dict[str, Array]:
-        """The diffs of a piece's outputs, (steps, rows...)."""
+    def _seeds(self, tops: Sequence[Array], span: Span, steps: int) -> dict[str, Array]:
+        """The diffs of a piece's outputs, (steps, rows...), where so many steps ran in all."""
         seeds: dict[str, Array] = {}
         for output, top in zip(self.outputs, tops, strict=True):
             if output.take == "all":
@@ -327,7 +333,7 @@ class Way:
                     part = part.copy()
                     part[self._scratch("ended")[slice(*span)]] = 0
             else:
-                last = list(self._last(span))
+                last = list(self._last(span, steps))
                 if not last:
                     continue
                 part = np.zeros((span[1] - span[0], *top.shape), top.dtype)

@@ -18,6 +18,7 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 _rules: dict[str, Rule] = {}
 
 REASONS = {
+    **dict.fromkeys(("Cond", "Repeat"), "its bodies have no rule yet, though ONNX has If and Loop"),
     "Recurrent": "its body has no rule yet; RNN, LSTM and GRU have, and a body of theirs can be written as one of them",
     "Expression": "its formulas have no rules yet; layers such as Eltwise, Power and MatMul have",
     "HDF5Output": "it writes a file, and a model only computes",
