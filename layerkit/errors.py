@@ -192,11 +192,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelt nearly like `word`, begins with it, or else resembles it; None where none does."""
+    """The known name that begins with `word`, is spelt nearly like it, or else resembles it; None where none does."""
     by_lower = {name.lower(): name for name in known}
     word = word.lower()
-    found = difflib.get_close_matches(word, by_lower, n=1, cutoff=0.75)
-    found += sorted((name for name in by_lower if len(word) > 2 and name.startswith(word)), key=len)
+    found = sorted((name for name in by_lower if len(word) > 2 and name.startswith(word)), key=len)
+    found += difflib.get_close_matches(word, by_lower, n=1, cutoff=0.75)
     found += difflib.get_close_matches(word, by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 

@@ -200,12 +200,12 @@ def check_in_place(case: Case) -> None:
 
 
 def check_by_rows(case: Case) -> None:
-    """Where the plan says that the layer acts row by row, two batches run as one: the rows, and then in reverse."""
+    """Where the plan says that the layer acts row by row, two batches run as one: the rows in reverse, and as they are."""
     with prepare(case) as lone:
         if not lone.plan.by_rows or not all(blob.shape for blob in lone.bottom):
             return
         want = lone.forward()
-        twice = [np.concatenate([blob.data, blob.data[::-1]]) for blob in lone.bottom]
+        twice = [np.concatenate([blob.data[::-1], blob.data]) for blob in lone.bottom]
         weights = {name: blob.data for name, blob in lone.layer.weights.items()}
         tops = [(*top.shape[1:],) for top in lone.top]
     with prepare(replace(case, bottoms=twice, weights=weights)) as both:
@@ -213,7 +213,7 @@ def check_by_rows(case: Case) -> None:
         for i, rest in enumerate(tops):
             label = f"top {i}"
             one = want[label].reshape(-1, *rest)
-            whole = np.concatenate([one, one[::-1]])
+            whole = np.concatenate([one[::-1], one])
             if got[label].shape != whole.shape:
                 shapes = f"{shape_text(got[label].shape)}, not {shape_text(whole.shape)}"
                 raise CheckFailed(f"{case}: of two batches as one {label} is {shapes}: it does not act row by row")

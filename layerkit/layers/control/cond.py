@@ -20,7 +20,7 @@ THEN, OTHERWISE = "then", "otherwise"
 
 @register
 class Cond(Layer):
-    """One of two lists of layers, chosen by a blob's value: for the whole batch, or sample by sample.
+    """One of two lists of layers, chosen by a blob: for the whole batch, or sample by sample.
 
         tops = then(bottoms) where the condition is other than 0, else otherwise(bottoms)
 

@@ -17,7 +17,7 @@ from layerkit.registry import register
 
 @register
 class Repeat(Layer):
-    """A list of layers, run again and again on the states that it made, so many times or until done.
+    """A list of layers, run again and again on what it made, so many times or until done.
 
         state[0] = start,    state[i+1] = body(bottoms, state[i])        for i = 0 ... times-1
 

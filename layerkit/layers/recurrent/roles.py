@@ -6,15 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from layerkit.errors import ShapeError, did_you_mean
 from layerkit.fields import Strict
 from layerkit.fillers import Filler
 
+
+def _only_mappings(layers: list[Any]) -> list[Any]:
+    if not all(isinstance(layer, Mapping) for layer in layers):
+        raise ValueError("must be a list of layers, each of which is a mapping")
+    return layers
+
+
 Layers = Annotated[
     list[Any],
     Field(min_length=1),
+    AfterValidator(_only_mappings),
     WithJsonSchema({"title": "layers", "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/layer"}}),
 ]
 """A body as it is written: a list of layers, which the net reads."""
