@@ -19,6 +19,12 @@ def _only_mappings(layers: list[Any]) -> list[Any]:
     return layers
 
 
+def _mappings_by_name(blocks: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(block, Mapping) for block in blocks.values()):
+        raise ValueError("must be a mapping of blocks, each of which is a mapping")
+    return blocks
+
+
 Layers = Annotated[
     list[Any],
     Field(min_length=1),
@@ -28,6 +34,7 @@ Layers = Annotated[
 """A body as it is written: a list of layers, which the net reads."""
 Blocks = Annotated[
     dict[str, Any],
+    AfterValidator(_mappings_by_name),
     WithJsonSchema({"title": "blocks", "type": "object", "additionalProperties": {"$ref": "#/$defs/block"}}),
 ]
 """Blocks of a body as they are written, by name, as a net has them."""
