@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from layerkit.blob import Array, Shape
-from layerkit.graph import Ref
+from layerkit.blob import Array
+from layerkit.graph import Graph, Node, Ref
 
 
 class RunningBody:
@@ -28,7 +28,16 @@ class RunningBody:
         diffs_of_inputs: dict[str, Array] = self.net.backward(accumulate=accumulate, **given)
         return diffs_of_inputs
 
-    def reshape(self, shapes: Mapping[Ref, Shape]) -> None:
+    def reshape(self, graph: Graph) -> None:
         """Plan the body again for other shapes of its inputs; those of other blobs follow from them."""
-        wanted: dict[str, Any] = {ref.name: shape for ref, shape in shapes.items() if ref.name in self.net.inputs}
+        wanted: dict[str, Any] = {name: graph.shapes[Ref(name)] for name in self.net.inputs}
         self.net.reshape(**wanted)
+
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        """Every layer's node with its full name, those inside further bodies too."""
+        yield from self.net.nodes()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blobs and work arrays."""
+        return int(self.net.bytes["blobs"])

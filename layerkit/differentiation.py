@@ -112,7 +112,7 @@ class Point:
         self.uses = {use.key: slot for slot in net.flat.slots.values() for use in slot.uses}
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
-        self._scratch = {node.name: self._scratch_of(node) for node in self.nodes}
+        self._scratch = {id(node.layer): self._scratch_of(node) for node in self.nodes}
         put_back = remember(self.graph.nodes)
         try:
             for node in self.nodes:
@@ -249,7 +249,7 @@ class Point:
         """The layer, with arrays to work in and diffs of weights that are not the net's; errors bear its name."""
         layer = node.layer
         before = (layer.scratch, layer.weights, layer.asked, layer.weight_tangents)
-        layer.scratch = self._scratch[node.name]
+        layer.scratch = self._scratch[id(layer)]
         layer.weights = Weights({name: Blob.of(blob.values) for name, blob in layer.weights.items()})
         try:
             with naming(layer):

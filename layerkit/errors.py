@@ -27,17 +27,22 @@ class LayerkitError(Exception):
     field: str | None = None
 
     @property
-    def path(self) -> tuple[str, ...]:
+    def path(self) -> tuple[int | str, ...]:
         """Where to look among a layer's parameters: `field`, and what it holds there."""
         return () if self.field is None else (self.field,)
 
 
 class ShapeError(LayerkitError, ValueError):
-    """Shapes that do not fit. `field` names the parameter to look at, where there is one."""
+    """Shapes that do not fit. `field` names the parameter to look at, where there is one, and `inside` a part of it."""
 
-    def __init__(self, message: str, field: str | None = None):
+    def __init__(self, message: str, field: str | None = None, *inside: int | str):
         super().__init__(message)
         self.field = field
+        self.inside = inside
+
+    @property
+    def path(self) -> tuple[int | str, ...]:
+        return (*super().path, *self.inside)
 
 
 class ExpressionError(LayerkitError, ValueError):
@@ -53,7 +58,7 @@ class ExpressionError(LayerkitError, ValueError):
         self.inside: tuple[str, ...] = ()
 
     @property
-    def path(self) -> tuple[str, ...]:
+    def path(self) -> tuple[int | str, ...]:
         return (*super().path, *self.inside)
 
     def __str__(self) -> str:
@@ -187,11 +192,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelt nearly like `word`, begins with it, or else resembles it; None where none does."""
+    """The known name that begins with `word`, is spelt nearly like it, or else resembles it; None where none does."""
     by_lower = {name.lower(): name for name in known}
     word = word.lower()
-    found = difflib.get_close_matches(word, by_lower, n=1, cutoff=0.75)
-    found += sorted((name for name in by_lower if len(word) > 2 and name.startswith(word)), key=len)
+    found = sorted((name for name in by_lower if len(word) > 2 and name.startswith(word)), key=len)
+    found += difflib.get_close_matches(word, by_lower, n=1, cutoff=0.75)
     found += difflib.get_close_matches(word, by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 

@@ -76,18 +76,36 @@ class State:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """What goes from one run of a body to the next, and what each run is given; names are those of inputs."""
+
+    states: Mapping[str, str]
+    """Inputs that are made by the run before: each with the blob that is its value in the next run."""
+    sliced: Collection[str] = ()
+    """Inputs of which each run has one of its own; those that are neither are the same in all runs."""
+    begins: Collection[str] | None = None
+    """Where a state may begin anew in any row (`cont`): those that then begin with a value of their own, not zeros."""
+    holds: bool = False
+    """Whether a state may stay as it is in any row (`alive`)."""
+
+
+@dataclass(frozen=True)
 class Body:
     """A net inside a layer: `layers` is a list of layers as in YAML, `inputs` gives the shapes it is fed with.
 
     Found at `self.bodies[name]` as a callable: `body.forward(**inputs)` returns the named outputs' arrays,
     `body.backward(**output_diffs)` returns the inputs' diffs.
-    Its weights become the layer's own, as `name/inner.weight`.
+    Its weights become the layer's own, as `name/inner.weight`. With a `loop` it runs again and again, and is found as
+    an object that gives pieces of so many steps; see `layerkit/loops.py`.
     """
 
     name: str
     layers: Sequence[Any]
     inputs: Mapping[str, Shape]
     outputs: Sequence[str]
+    loop: Loop | None = None
+    blocks: Mapping[str, Any] = field(default_factory=dict)
+    """Blocks that the layers use, as a net has them."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,9 @@ class Plan:
     unbounded: bool = False
     """Of a `dynamic` layer: whether they may outgrow `tops`, by `top[i].resize`; no memory is shared then."""
     bodies: Sequence[Body] = ()
+    by_rows: bool = False
+    """Whether row i of each top, along axis 0, is a function of row i of the bottoms alone and of the weights, so that
+    several batches may run as one."""
 
 
 class Layer:

@@ -18,7 +18,8 @@ from layerkit.differentiation import Differentiable
 from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
-from layerkit.layer import Generators, Layer
+from layerkit.layer import Body, Generators, Layer
+from layerkit.loops import Bodies
 from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer, naming
 from layerkit.programs import Programs
@@ -105,6 +106,7 @@ class Net(Differentiable):
         self._prefix = prefix
         self.engine = engines.choose(engine, self.dtype)
         """What runs the layers; `engine.name` says which it is."""
+        self._bodies = Bodies(seed, self.dtype, self.engine, self._inside)
         self._opened: set[str] = set()
         self._forced: dict[Ref, Shape] = {}
         self._decided: set[Ref] = set()  # those of them that a layer decided
@@ -147,21 +149,13 @@ class Net(Differentiable):
         layer.generator = Generators.of(self.seed, self._prefix + node.name, 2)
         layer.state = SimpleNamespace()
         provide_state(layer, node.plan.state, self.dtype)
-        layer.bodies = {name: self._body(node, name) for name in node.bodies}
+        layer.bodies = self._bodies(self._prefix + node.name, node.plan, node.bodies, layer.weights)
 
-    def _body(self, node: Node, name: str) -> RunningBody:
-        """The net of one of a layer's bodies, over the weights that the layer was given for it."""
-        inside = f"{name}/"
-        own = {
-            key.removeprefix(inside): blob
-            for key, blob in self.flat.params[node.name].items()
-            if key.startswith(inside)
-        }
+    def _inside(self, graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str) -> RunningBody:
+        """The net of a body, over the weights that its layer was given for it."""
         net = Net.__new__(Net)
-        prefix = f"{self._prefix}{node.name}/{inside}"
-        net._init(node.bodies[name], self.seed, self.dtype.name, engine=self.engine.name, given=own, prefix=prefix)
-        outputs = next(body.outputs for body in node.plan.bodies if body.name == name)
-        return RunningBody(net, outputs)
+        net._init(graph, self.seed, self.dtype.name, engine=self.engine.name, given=given, prefix=prefix)
+        return RunningBody(net, body.outputs)
 
     def reshape(self, **shapes: Sequence[int]) -> None:
         """Plan again for other shapes of inputs, by name; without any, for the shapes that the input blobs have now.
@@ -194,7 +188,7 @@ class Net(Differentiable):
         for node in graph.nodes:
             provide_state(node.layer, node.plan.state, self.dtype)
             for name, body in node.layer.bodies.items():
-                body.reshape(node.bodies[name].shapes)
+                body.reshape(node.bodies[name])
 
     def _input(self, name: str) -> Ref:
         if name not in self._store.inputs:
@@ -233,14 +227,15 @@ class Net(Differentiable):
     def bytes(self) -> dict[str, int]:
         """Bytes by what lies there: `blobs` with work arrays, `weights` with diffs, and what the `engine` keeps."""
         weights = sum(array.nbytes for array in self.flat.arrays().values()) + self.flat.diff.nbytes
-        return {"blobs": self._store.bytes, "weights": weights, "engine": self.engine.own}
+        bodies = sum(body.bytes for layer in self.layers.values() for body in layer.bodies.values())
+        return {"blobs": self._store.bytes + bodies, "weights": weights, "engine": self.engine.own}
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every layer's node with its full name, those inside bodies too (`rnn/body/fc`)."""
         for node in self.graph.nodes:
             yield self._prefix + node.name, node
             for body in node.layer.bodies.values():
-                yield from body.net.nodes()
+                yield from body.nodes()
 
     @property
     def trains(self) -> bool:

@@ -39,7 +39,8 @@ def small_mnist(tmp_path) -> str:
 def test_these_are_the_shipped_configs():
     assert [
         *("alexnet", "autoencoder", "caffenet", "char_transformer", "cifar10_full", "cifar10_quick"),
-        *("googlenet", *LECTURE, "lenet", "lstm_sequence", "mlp", "mobilenet_v2", "resnet18", "resnet50"),
+        *("googlenet", *LECTURE, "lenet", "lstm_body", "lstm_sequence", "mlp", "mobilenet_v2", "ntm_copy"),
+        *("ntm_copy_lstm", "resnet18", "resnet50"),
         *("segmentation", "siamese", "spirals", "vgg16"),
     ] == CONFIGS
 
@@ -213,6 +214,41 @@ def test_gates_hold_a_bit_for_many_steps(kind):
     before, after = solver.test(), solver.solve()
     assert before["accuracy"] < 0.6
     assert after["accuracy"] >= 0.97
+    solver.close()
+
+
+def test_a_cell_written_out_is_the_layer():
+    """From the same weights both runs go the same way, but for their last digits."""
+    losses = {}
+    for name in ("lstm_sequence", "lstm_body"):
+        solver = lk.Solver(config(name), overrides=["solver.random_seed=3", "solver.test_interval=0"])
+        layer = solver.net.params["lstm"]
+        if name == "lstm_sequence":
+            from_x, _, from_h = (blob.data.copy() for blob in layer)
+            scores = solver.net.params["scores"].weight.data.copy()
+        layer[0].data[...], layer[-1].data[...] = from_x, from_h
+        solver.net.params["scores"].weight.data[...] = scores
+        losses[name] = [solver.step(1) for _ in range(4)]
+        solver.close()
+    assert losses["lstm_body"] == pytest.approx(losses["lstm_sequence"], rel=1e-4)
+
+
+# -- ntm_copy ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("controller", ["ntm_copy", "ntm_copy_lstm"])
+def test_a_neural_turing_machine_begins_to_copy(controller):
+    solver = lk.Solver(config(controller), overrides=["net.layers.sequences.dataset.max_length=2"])
+    before = solver.test()
+    solver.step(60)
+    after = solver.test()
+    assert before["loss"] == pytest.approx(np.log(2), abs=0.02)
+    assert after["loss"] < 0.62
+    assert after["wrong_bits"] < 0.8 * before["wrong_bits"]
+    for looks in ("writes_at", "reads_at"):
+        weights = solver.net.blobs[looks].data  # (steps, sequences, slots)
+        np.testing.assert_allclose(weights.sum(axis=2), 1, atol=1e-5)
+        assert weights.min() >= 0
     solver.close()
 
 

@@ -9,7 +9,8 @@ from cases import CASES
 
 from layerkit.checks import check_layer
 from layerkit.checks.case import prepare
-from layerkit.errors import ShapeError
+from layerkit.errors import ConfigError, ShapeError
+from layerkit.graph import plan_alone
 from layerkit.registry import family, layer_class, layer_types
 
 NO_CASES = {
@@ -29,8 +30,8 @@ def accepts(case, axes):
     x = LENGTHS[:axes]
     for other in (x, x[:1], x[:2], (*x[:1], *x[2:])):
         layer = case.layer_type(case.layer_type.Params.model_validate(dict(case.params)), case.phase, case.num_tops)
-        with contextlib.suppress(ShapeError):
-            layer.plan(x, *[other] * (len(case.bottoms) - 1))
+        with contextlib.suppress(ShapeError, ConfigError):
+            plan_alone(layer, x, *[other] * (len(case.bottoms) - 1))
             return True
     return False
 

@@ -186,7 +186,7 @@ def test_blocks_take_arguments_in_the_place_of_values():
 def mappings(tree, inside=""):
     """Every mapping of a tree whose keys are not free, with its keys."""
     if isinstance(tree, dict):
-        if inside not in ("args", "blocks"):
+        if inside not in ("args", "blocks", "states", "results", "weights"):
             yield tree
         for key, value in tree.items():
             yield from mappings(value, key)

@@ -17,6 +17,8 @@ CONFIGS = sorted(FOLDER.rglob("*.yaml"))
 FREE = {
     "args": "the arguments of a block have the names that their author gives them",
     "blocks": "so have blocks",
+    "states": "and a loop's states",
+    "results": "and a formula's results",
 }
 """Mappings whose keys are free; a typo there shows where the right name is used."""
 

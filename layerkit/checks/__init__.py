@@ -15,6 +15,7 @@ from layerkit.checks.case import Case, CheckFailed, Prepared, poison, prepare
 from layerkit.checks.engine import check_engine
 from layerkit.checks.layers import (
     CHECKS,
+    check_by_rows,
     check_channels_last,
     check_float32,
     check_forward,
@@ -33,6 +34,7 @@ __all__ = [
     "Case",
     "CheckFailed",
     "Prepared",
+    "check_by_rows",
     "check_channels_last",
     "check_engine",
     "check_float32",

@@ -12,9 +12,12 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from layerkit import engines
 from layerkit.blob import Array, Blob, Shape, Weights, laid_out, shape_text
 from layerkit.errors import LayerkitError, ShapeError, UsageError
-from layerkit.layer import Generators, Layer, Plan
+from layerkit.graph import Graph, plan_alone
+from layerkit.layer import Body, Generators, Layer, Plan
+from layerkit.loops import Bodies
 from layerkit.registry import layer_class
 
 LayerType = type[Layer]
@@ -199,7 +202,7 @@ def prepare(
     if zero_rows:
         values = [each[:0] if each.ndim else each for each in values]
     bottom = [_blob(each, dtype, channels_last) for each in values]
-    plan = layer.plan(*(blob.shape for blob in bottom))
+    plan, graphs = plan_alone(layer, *(blob.shape for blob in bottom))
     blobs = {}
     for weight in plan.weights:
         given = case.weights.get(weight.name, weight.shape)
@@ -212,10 +215,16 @@ def prepare(
         setattr(layer.scratch, each.name, laid_out(whole, each.shape, channels_last and each.like_blob))
     for state in plan.state:
         setattr(layer.state, state.name, np.zeros(state.shape, state.dtype or dtype))
+    bodies = Bodies(seed, np.dtype(dtype), engines.choose("numpy"), _no_single_run)
+    layer.bodies = bodies(layer.name, plan, graphs, layer.weights)
     top = [Blob(shape, dtype, channels_last=channels_last) for shape in plan.tops]
     for blob in top:
         blob.diff[...] = _single(rng.normal(size=blob.shape))
     return Prepared(case, layer, plan, bottom, top)
+
+
+def _no_single_run(graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str) -> Any:
+    raise UsageError(f"the body {body.name!r} runs once, which takes a net; check the layer in one")
 
 
 def poison(array: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from layerkit.blob import Array, Blob, shape_text
 from layerkit.checks.case import Case, CheckFailed, Prepared, Request, named, poison, prepare, same_elements
 from layerkit.checks.differences import STEP, slope
+from layerkit.graph import plan_alone
 from layerkit.layer import Layer
 
 ELEMENTS = 48  # an array with more elements is differentiated at so many of them, and along random directions
@@ -29,7 +31,7 @@ def check_plan(case: Case) -> None:
     """The plan is pure, its fillers fit, its arrays are used as they are, and its tops have the formula's shapes."""
     for dtype in (np.float32, np.float64):
         with prepare(case, dtype) as lone:
-            again = lone.layer.plan(*(blob.shape for blob in lone.bottom))
+            again, _ = plan_alone(lone.layer, *(blob.shape for blob in lone.bottom))
             if again != lone.plan:
                 raise CheckFailed(f"{case}: plan is not pure: it gave {lone.plan}, and then {again}")
             if len(lone.top) != case.num_tops:
@@ -189,6 +191,27 @@ def check_in_place(case: Case) -> None:
             _compare(f"{case}: backward in place: {label}", got, want[label], EXACT * _largest(got), "apart")
 
 
+def check_by_rows(case: Case) -> None:
+    """Where the plan says that the layer acts row by row, two batches run as one: rows in reverse, and as they are."""
+    with prepare(case) as lone:
+        if not lone.plan.by_rows or not all(blob.shape for blob in lone.bottom):
+            return
+        want = lone.forward()
+        twice = [np.concatenate([blob.data[::-1], blob.data]) for blob in lone.bottom]
+        weights = {name: blob.data for name, blob in lone.layer.weights.items()}
+        tops = [(*top.shape[1:],) for top in lone.top]
+    with prepare(replace(case, bottoms=twice, weights=weights)) as both:
+        got = both.forward()
+        for i, rest in enumerate(tops):
+            label = f"top {i}"
+            one = want[label].reshape(-1, *rest)
+            whole = np.concatenate([one[::-1], one])
+            if got[label].shape != whole.shape:
+                shapes = f"{shape_text(got[label].shape)}, not {shape_text(whole.shape)}"
+                raise CheckFailed(f"{case}: of two batches as one {label} is {shapes}: it does not act row by row")
+            _compare(f"{case}: of two batches as one: {label}", got[label], whole, EXACT * _largest(whole), "alone")
+
+
 def check_jvp(case: Case) -> None:
     """Where the layer has a forward-mode rule J, it is backward's transpose, <u, J v> = <J' u, v>, and forward's slope.
 
@@ -252,6 +275,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_float32,
     check_zero_rows,
     check_in_place,
+    check_by_rows,
     check_jvp,
 )
 """Every check, in the order in which a mistake is easiest to understand."""

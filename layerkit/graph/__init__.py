@@ -19,10 +19,10 @@ from layerkit.graph.node import Node
 from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.segments import find_segments
-from layerkit.graph.shapes import plan_nodes, replan
-from layerkit.layer import Body, SampleInfo, SourceLayer
-from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run
-from layerkit.text import Map, from_python
+from layerkit.graph.shapes import plan_layer, plan_nodes, replan
+from layerkit.layer import Body, Layer, Plan, SampleInfo, SourceLayer
+from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run, read_net
+from layerkit.text import Map, Seq, from_python
 
 __all__ = [
     "Flat",
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "loss_seeds",
     "phases_of",
+    "plan_alone",
     "plan_backward",
     "with_samples",
 ]
@@ -214,9 +215,26 @@ def _build_body(state: NetState, body: Body) -> Graph:
     inputs = [
         {"name": name, "type": "Input", "top": name, "shape": [list(shape)]} for name, shape in body.inputs.items()
     ]
-    layers = [layer if isinstance(layer, Map) else from_python(layer) for layer in (*inputs, *body.layers)]
-    net = NetSpec(name=body.name, layers=layers)
+    layers = Seq([_tree(layer) for layer in (*inputs, *body.layers)])
+    blocks = Map({name: _tree(block) for name, block in body.blocks.items()})
+    problems = Problems()
+    net = read_net(Map({"name": body.name, "blocks": blocks, "layers": layers}), problems)
+    problems.check()
     return build(net, state.phase, state.level, state.stages, allow_python=state.allow_python)
+
+
+def plan_alone(layer: Layer, *bottoms: Shape) -> tuple[Plan, dict[str, Graph]]:
+    """The plan of a layer that is part of no net, its bodies' weights added, and the graphs of these bodies.
+
+    Raises ShapeError, and ConfigError for what is wrong in a body.
+    """
+    plan, _, bodies = plan_layer(layer, (), bottoms, partial(_build_body, NetState(layer.phase)))
+    return plan, bodies
+
+
+def _tree(given: Any) -> Any:
+    """What a file says with its places, or else what Python says, without."""
+    return given if isinstance(given, Map) else from_python(given)
 
 
 def phases_of(run: RunSpec) -> list[str]:

@@ -22,16 +22,18 @@ def loss_seeds(nodes: Sequence[Node]) -> frozenset[Ref]:
     return frozenset(ref for node in nodes for ref, weight in zip(node.tops, node.loss_weights, strict=True) if weight)
 
 
-def plan_backward(nodes: Sequence[Node], seeds: Collection[Ref], inputs: bool) -> list[Step]:
-    """The layers to run backward, in reverse order, from the given seeds to trained weights, and to inputs if wanted.
+def plan_backward(nodes: Sequence[Node], seeds: Collection[Ref], inputs: bool | Collection[Ref]) -> list[Step]:
+    """The layers to run backward, in reverse order, from the given seeds to trained weights, and to wanted inputs.
 
-    A blob needs a gradient if a trained weight lies above it, if it is an input and `inputs`, or where a layer says
+    `inputs` says whether all inputs are wanted, or which are.
+    A blob needs a gradient if a trained weight lies above it, if it is a wanted input, or where a layer says
     `propagate_down: true` of it. Nothing is computed for a blob that needs none or that no seed reaches.
     """
     needed: set[Ref] = set()
     for node in nodes:
-        source = not node.bottoms
-        if (source and inputs) or _wanted(node, needed):
+        if not node.bottoms and inputs:
+            needed.update(node.tops if inputs is True else {*node.tops} & {*inputs})
+        if _wanted(node, needed):
             needed.update(node.tops)
     reached = set(seeds)
     steps: list[Step] = []

@@ -42,7 +42,9 @@ def plan_nodes(
             continue
         layer = make_layer(spec, state)
         try:
-            planned = _plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
+            planned = plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
+            if len(planned[0].tops) != layer.num_tops:
+                raise ShapeError(f"planned {len(planned[0].tops)} tops, but has {layer.num_tops}", "top")
         except ConfigError as error:  # in one of the layer's bodies
             where = describe(spec.name, spec.type)
             problems.found += [replace(p, where=f"{where}: {p.where}", uses=p.uses + spec.uses) for p in error.problems]
@@ -79,7 +81,7 @@ def replan(
         again = node
         if before != after:
             try:
-                plan, _, bodies = _plan_layer(node.layer, node.spec.param, after, build_body)
+                plan, _, bodies = plan_layer(node.layer, node.spec.param, after, build_body)
             except LayerkitError as error:
                 raise ShapeError(f"{describe(node.name, node.spec.type)}: {error}") from None
             if [w.shape for w in plan.weights] != [w.shape for w in node.plan.weights]:
@@ -91,14 +93,19 @@ def replan(
     return planned, new
 
 
-def _plan_layer(
+def plan_layer(
     layer: Layer, given: Sequence[ParamSpec], bottoms: Sequence[Shape], build_body: BuildBody
 ) -> tuple[Plan, tuple[ParamSpec, ...], dict[str, Graph]]:
     """A layer's plan with its bodies' weights added to its own, how each weight is trained, and the bodies' graphs."""
     bodies: dict[str, Graph] = {}
 
     def body_shapes(body: Body) -> dict[str, Shape]:
-        graph = bodies[body.name] = build_body(body)
+        shapes = {name: tuple(shape) for name, shape in body.inputs.items()}
+        if body.name not in bodies or shapes != {name: bodies[body.name].shapes[Ref(name)] for name in shapes}:
+            bodies[body.name] = build_body(body)
+            if body.loop is not None:
+                _expect_repeatable(bodies[body.name].nodes)
+        graph = bodies[body.name]
         for name in body.outputs:
             if name not in graph.last:
                 raise ShapeError(f"the body {body.name!r} has no blob {name!r}{did_you_mean(name, graph.last)}")
@@ -111,8 +118,6 @@ def _plan_layer(
             weight.filler.check(weight.shape)
         except ShapeError as error:
             raise ShapeError(str(error), _parameter(layer, weight.filler)) from None
-    if len(plan.tops) != layer.num_tops:
-        raise ShapeError(f"planned {len(plan.tops)} tops, but has {layer.num_tops}", "top")
     weights = list(plan.weights)
     params = [given[i] if i < len(given) else ParamSpec() for i in range(len(weights))]
     for body in plan.bodies:
@@ -122,6 +127,21 @@ def _plan_layer(
             weights.append(replace(weight, name=f"{body.name}/{weight.name}"))
             params.append(param)
     return replace(plan, weights=weights), tuple(params), bodies
+
+
+def _expect_repeatable(nodes: Sequence[Node]) -> None:
+    """Raise ConfigError for layers that cannot stand in a body that runs again and again."""
+    problems = []
+    for node in nodes:
+        if any(node.loss_weights):
+            problems.append(node.spec.problem("a body has no loss; give it out as an output, and weigh it outside"))
+        elif node.plan.dynamic or node.layer.uses_files:
+            problems.append(node.spec.problem("cannot stand in a body that runs again and again", "type"))
+        elif any(body.loop is None for body in node.plan.bodies):
+            message = "its body is made to run once, and cannot be part of one that runs again and again"
+            problems.append(node.spec.problem(message, "type"))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _parameter(layer: Layer, value: object) -> str | None:

@@ -3,7 +3,7 @@
 from layerkit.spec.amounts import Epochs
 from layerkit.spec.differences import differences
 from layerkit.spec.layer import PHASES, LayerSpec, NetState, ParamSpec, Rule, read_layer
-from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run
+from layerkit.spec.run import Block, NetSpec, Origin, RunSpec, load_run, read_net
 from layerkit.spec.solver import AverageSpec, BestSpec, EarlyStoppingSpec, PlateauSpec, SolverSpec, StateSpec
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "differences",
     "load_run",
     "read_layer",
+    "read_net",
 ]

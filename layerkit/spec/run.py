@@ -135,6 +135,13 @@ def load_run(source: Origin, overrides: Iterable[str] = (), problems: Problems |
     return run
 
 
+def read_net(tree: Map, problems: Problems, beside: Iterable[str] = ()) -> NetSpec:
+    """The net that a tree says, or an empty one with its faults added to `problems`; see `load_run`."""
+    net = validate(NetSpec, tree, Source(tree, "net"), problems, beside) or NetSpec.model_construct(layers=[])
+    net._tree = tree
+    return net
+
+
 def _read(source: Origin) -> tuple[Map, Path, str]:
     """The tree, the folder that paths in it are relative to, and a name for a run that has none."""
     if isinstance(source, Mapping):
@@ -186,8 +193,7 @@ def _validate(tree: Map, stem: str, problems: Problems, beside: Iterable[str]) -
     if isinstance(net_tree, str):
         values["net"] = net  # of a file that could not be read, which was said
     elif isinstance(net_tree, Map):
-        net = values["net"] = validate(NetSpec, net_tree, Source(net_tree, "net"), problems, beside) or net
-        net._tree = net_tree
+        net = values["net"] = read_net(net_tree, problems, beside)
     if isinstance(solver_tree, Map):
         values["solver"] = validate(SolverSpec, solver_tree, Source(solver_tree, "solver"), problems)
     run = validate(RunSpec, values, Source(tree), problems) or RunSpec(net=net, solver=None)

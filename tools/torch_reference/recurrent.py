@@ -71,6 +71,43 @@ def rows(kind: str, compute: Callable[..., Any], states: int) -> list[Recording]
     ]
 
 
+UNIFORM = {"weight_filler": {"type": "uniform", "min": -1, "max": 1}}
+CELL = [
+    {"name": "i2h", "type": "InnerProduct", "bottom": "x", "num_output": D, **UNIFORM},
+    {"name": "h2h", "type": "InnerProduct", "bottom": "h", "num_output": D, **UNIFORM},
+    {"name": "sum", "type": "Eltwise", "bottom": ["i2h", "h2h"]},
+    {"name": "h_new", "type": "TanH"},
+]
+BODY = {"body": CELL, "outputs": ["h_new"]}
+
+
+def cell_weights(weights: Mapping[str, Any], way: str) -> dict[str, Any]:
+    """Those of a body, by PyTorch's names."""
+    ours = {"ih": f"{way}/i2h", "hh": f"{way}/h2h"}
+    return {f"{what}_{end}": weights[f"{name}.{what}"] for end, name in ours.items() for what in ("weight", "bias")}
+
+
+def cell(bottoms: Tensors, weights: Mapping[str, Any]) -> Any:
+    """PyTorch's cell, step by step from a first state."""
+    x, h = bottoms
+    module, states = torch.nn.RNNCell(x.shape[-1], D, dtype=x.dtype), []
+    for step in x:
+        h = functional_call(module, cell_weights(weights, "body"), (step, h))
+        states.append(h)
+    return torch.stack(states)
+
+
+def both_ways(bottoms: Tensors, weights: Mapping[str, Any]) -> Any:
+    """PyTorch's RNN both ways over sequences of several lengths."""
+    x, lengths = bottoms
+    module = torch.nn.RNN(x.shape[-1], D, bidirectional=True, dtype=x.dtype)
+    given = {f"{name}_l0": tensor for name, tensor in cell_weights(weights, "body").items()}
+    given |= {f"{name}_l0_reverse": tensor for name, tensor in cell_weights(weights, "reverse").items()}
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths.long(), enforce_sorted=False)
+    outputs, _ = functional_call(module, given, (packed,))
+    return torch.nn.utils.rnn.pad_packed_sequence(outputs, total_length=len(x))[0]
+
+
 def ctc(**options: Any) -> Callable[..., Any]:
     """The loss by PyTorch, with its own names of the options."""
 
@@ -88,6 +125,20 @@ LONG = np.array([[1, 2, 2, 4, -1], [3, 3, 3, -1, -1], [5, -1, -1, -1, -1], [-1, 
 TIGHT = np.array([[1, 1, 2], [2, 1, 3]])
 
 RECORDINGS = [
+    Recording(
+        "Recurrent",
+        "PyTorch's cell",
+        [(5, 2, 3), (2, D)],
+        cell,
+        {**BODY, "inputs": ["x", "h0"], "states": {"h": {"next": "h_new", "start": "h0"}}},
+    ),
+    Recording(
+        "Recurrent",
+        "both ways, by lengths",
+        [(5, 3, 2), np.array([2, 5, 3])],
+        both_ways,
+        {**BODY, "inputs": ["x", "n"], "lengths": "n", "bidirectional": True, "states": {"h": {"next": "h_new"}}},
+    ),
     *rows("LSTM", lstm, 2),
     *rows("GRU", gru, 1),
     *rows("RNN", rnn, 1),

@@ -29,6 +29,7 @@ class AbsVal(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch("sign", bottoms[0], like_blob=True)],
             reads_tops=(),
             in_place=True,

@@ -31,6 +31,7 @@ class BNLL(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch("slope", bottoms[0], like_blob=True)],
             reads_bottoms=(),
             reads_tops=(0,),

@@ -42,6 +42,7 @@ class Clip(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch(name, bottoms[0], "bool", like_blob=True) for name in ("passes", "below")],
             reads_tops=(),
             in_place=True,

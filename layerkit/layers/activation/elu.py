@@ -35,6 +35,7 @@ class ELU(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[
                 Scratch("positive", bottoms[0], "bool", like_blob=True),
                 Scratch("below", bottoms[0], like_blob=True),

@@ -36,7 +36,7 @@ class Exp(Layer):
         shift: float = Field(0.0, description="What is added to the scaled input.")
 
     def plan(self, *bottoms: Shape) -> Plan:
-        return Plan(tops=[bottoms[0]], reads_bottoms=(), reads_tops=(0,), in_place=True)
+        return Plan(tops=[bottoms[0]], reads_bottoms=(), reads_tops=(0,), in_place=True, by_rows=True)
 
     @property
     def exponent(self) -> tuple[float, float]:

@@ -45,6 +45,7 @@ class GELU(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[
                 Scratch("share", bottoms[0], keep=True, like_blob=True),
                 Scratch("slope", bottoms[0], like_blob=True),

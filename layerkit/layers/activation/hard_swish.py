@@ -29,6 +29,7 @@ class HardSwish(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[
                 Scratch("share", bottoms[0], like_blob=True),
                 Scratch("slope", bottoms[0], like_blob=True),

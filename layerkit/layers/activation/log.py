@@ -45,6 +45,7 @@ class Log(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch("argument", bottoms[0], like_blob=True)],
             reads_tops=(),
             in_place=True,

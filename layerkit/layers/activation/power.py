@@ -38,6 +38,7 @@ class Power(Layer):
         linear = self._constant or self.params.power == 1
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[] if linear else [Scratch("slope", bottoms[0], like_blob=True)],
             reads_bottoms=() if linear else (0,),
             reads_tops=(),

@@ -36,6 +36,7 @@ class ReLU(Layer):
         from_output = slope >= 0
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[
                 Scratch("positive", bottoms[0], "bool", like_blob=True),
                 *([Scratch("slope", bottoms[0], like_blob=True)] if slope else []),

@@ -27,6 +27,7 @@ class ReLU6(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch(name, bottoms[0], "bool", like_blob=True) for name in ("passes", "below")],
             reads_bottoms=(),
             reads_tops=(0,),

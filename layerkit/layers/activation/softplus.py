@@ -38,6 +38,7 @@ class Softplus(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[
                 Scratch("curve", bottoms[0], like_blob=True),
                 Scratch("straight", bottoms[0], "bool", like_blob=True),

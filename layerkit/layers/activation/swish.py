@@ -36,6 +36,7 @@ class Swish(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         return Plan(
             tops=[bottoms[0]],
+            by_rows=True,
             scratch=[Scratch(name, bottoms[0], like_blob=True) for name in ("share", "slope")],
             reads_tops=(),
             in_place=True,

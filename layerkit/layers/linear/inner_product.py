@@ -51,6 +51,7 @@ class InnerProduct(Layer):
             scratch=[Scratch("dx", (math.prod(lead), k))],
             reads_bottoms=(0,),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.layer import Bottoms, Scratch, Tops, Weight
 from layerkit.layers.activation.logistic import logistic
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts
+from layerkit.layers.recurrent.recurrence import Recurrence, RecurrenceParams, parts
 from layerkit.registry import register
 
 
 @register
-class GRU(Recurrent):
+class GRU(Recurrence):
     """Gated recurrent unit: a state of which each step keeps a share z, and replaces the rest.
 
         ar, az, an = x[t] W_xh^T + b_h + static W_xh_static^T      (D numbers each)
@@ -39,7 +39,7 @@ class GRU(Recurrent):
     Source: Cho et al. 2014 (arXiv:1406.1078), in the form of torch.nn.GRU; bottoms and tops as in Caffe's LSTM.
     """
 
-    class Params(RecurrentParams):
+    class Params(RecurrenceParams):
         """Parameters of GRU."""
 
     bottoms = (2, 4)

@@ -9,12 +9,12 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.layer import Scratch
 from layerkit.layers.activation.logistic import logistic
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams, parts
+from layerkit.layers.recurrent.recurrence import Recurrence, RecurrenceParams, parts
 from layerkit.registry import register
 
 
 @register
-class LSTM(Recurrent):
+class LSTM(Recurrence):
     """Long short-term memory: recurrence through a cell that gates protect.
 
         i, f, o, g = x[t] W_xc^T + b_c + static W_xc_static^T + cont[t] h[t-1] W_hc^T     (D numbers each)
@@ -37,7 +37,7 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber 1997, with Gers et al.'s forget gate; Caffe's lstm_layer.cpp.
     """
 
-    class Params(RecurrentParams):
+    class Params(RecurrenceParams):
         """Parameters of LSTM."""
 
     bottoms = (2, 5)

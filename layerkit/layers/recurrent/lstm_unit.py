@@ -10,6 +10,7 @@ from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.layers.activation.logistic import logistic
+from layerkit.layers.recurrent.recurrence import parts
 from layerkit.registry import register
 
 
@@ -54,13 +55,14 @@ class LSTMUnit(Layer):
             gradients=(True, True, False),
             reads_bottoms=(2,),
             reads_tops=(),
+            by_rows=len(cell) > 1,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         gates, carried, tanh_c = self.scratch.gates, self.scratch.carried, self.scratch.tanh_c
         np.multiply(bottom[0].data, bottom[2].data[..., np.newaxis], out=carried)
         gates[...] = bottom[1].data
-        i, f, o, g = np.split(gates, 4, axis=-1)  # views, (..., D) each
+        i, f, o, g = parts(gates, 4)  # views, (..., D) each
         for gate in (i, f, o):
             logistic(gate, out=gate)
         np.tanh(g, out=g)
@@ -70,7 +72,7 @@ class LSTMUnit(Layer):
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         dc, part, tanh_c = self.scratch.dc, self.scratch.part, self.scratch.tanh_c
-        i, f, o, g = np.split(self.scratch.gates, 4, axis=-1)
+        i, f, o, g = parts(self.scratch.gates, 4)
         np.square(tanh_c, out=dc)
         np.subtract(1, dc, out=dc)
         dc *= o
@@ -80,7 +82,7 @@ class LSTMUnit(Layer):
             np.multiply(dc, f, out=part)
             np.multiply(part, bottom[2].data[..., np.newaxis], out=bottom[0].diff)
         if propagate_down[1]:
-            di, df, do, dg = np.split(bottom[1].diff, 4, axis=-1)
+            di, df, do, dg = parts(bottom[1].diff, 4)
             for gate, diff, by, factor in (
                 (i, di, dc, g),
                 (f, df, dc, self.scratch.carried),

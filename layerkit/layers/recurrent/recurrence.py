@@ -1,4 +1,4 @@
-"""Recurrent: what RNN, LSTM and GRU have in common. Each of them says what one step computes, forward and backward."""
+"""Recurrence: what RNN, LSTM and GRU have in common. Each of them says what one step computes, forward and backward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, State, Tops, Weight
 
 
-class RecurrentParams(LayerParams):
+class RecurrenceParams(LayerParams):
     """Parameters of RNN, LSTM and GRU."""
 
     num_output: int = Field(gt=0, description="Numbers in each state and each output, D.")
@@ -26,7 +26,7 @@ class RecurrentParams(LayerParams):
     )
 
 
-class Recurrent(Layer):
+class Recurrence(Layer):
     """Base of layers that go through T steps of N sequences. A step gets G numbers, D (num_output) for each gate:
 
         gates[t] = x[t] W_x^T + b + static W_static^T           for all steps at once
@@ -38,7 +38,7 @@ class Recurrent(Layer):
     no gradient goes back into them (truncated backpropagation). A smaller batch leaves those of the others as they are.
     """
 
-    Params = RecurrentParams
+    Params = RecurrenceParams
     hidden: ClassVar[tuple[str, ...]] = ("h",)
     """What is handed from step to step, (N, D) each. The first is what is multiplied with W_h."""
     gates: ClassVar[int] = 1

@@ -9,12 +9,12 @@ import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Plan, Scratch, Tops, Weight
-from layerkit.layers.recurrent.recurrence import Recurrent, RecurrentParams
+from layerkit.layers.recurrent.recurrence import Recurrence, RecurrenceParams
 from layerkit.registry import register
 
 
 @register
-class RNN(Recurrent):
+class RNN(Recurrence):
     """Simple recurrent network: each step mixes its input with the state of the step before.
 
         h[t] = tanh(x[t] W_xh^T + b_h + static W_xh_static^T + cont[t] h[t-1] W_hh^T)
@@ -35,7 +35,7 @@ class RNN(Recurrent):
     Source: Elman 1990; Caffe's rnn_layer.cpp and recurrent_layer.cpp.
     """
 
-    class Params(RecurrentParams):
+    class Params(RecurrenceParams):
         """Parameters of RNN."""
 
     bottoms = (2, 4)

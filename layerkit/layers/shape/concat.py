@@ -61,18 +61,19 @@ class Concat(Layer):
             tops=[(*before, sum(shape[axis] for shape in bottoms), *after)],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         np.concatenate([each.data for each in bottom], self._axis, out=top[0].data)
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
-        dy = np.moveaxis(top[0].diff, self._axis, 0)
-        start = 0
+        dy, axis, start = top[0].diff, self._axis, 0
+        before = (slice(None),) * (axis % dy.ndim)
         for each, asked in zip(bottom, propagate_down, strict=True):
-            end = start + each.shape[self._axis]
+            end = start + each.shape[axis]
             if asked:
-                np.moveaxis(each.diff, self._axis, 0)[...] = dy[start:end]
+                np.copyto(each.diff, dy[(*before, slice(start, end))])
             start = end
 
     jvp = affine

@@ -56,6 +56,7 @@ class Slice(Layer):
             tops=[(*shape[:axis], end - start, *shape[axis + 1 :]) for start, end in pairwise(edges)],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def _edges(self, shape: Shape, axis: int) -> list[int]:
@@ -79,11 +80,11 @@ class Slice(Layer):
         return edges
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        x = np.moveaxis(bottom[0].data, self._axis, 0)
-        start = 0
+        x, axis, start = bottom[0].data, self._axis, 0
+        before = (slice(None),) * (axis % x.ndim)
         for each in top:
-            end = start + each.shape[self._axis]
-            np.moveaxis(each.data, self._axis, 0)[...] = x[start:end]
+            end = start + each.shape[axis]
+            np.copyto(each.data, x[(*before, slice(start, end))])
             start = end
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:

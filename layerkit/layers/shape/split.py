@@ -30,7 +30,8 @@ class Split(Layer):
     tops = (1, None)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        return Plan(tops=[bottoms[0]] * self.num_tops, reads_bottoms=(), reads_tops=(), in_place=True)
+        tops = [bottoms[0]] * self.num_tops
+        return Plan(tops=tops, reads_bottoms=(), reads_tops=(), in_place=True, by_rows=True)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         for each in top:

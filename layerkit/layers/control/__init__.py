@@ -1,0 +1,1 @@
+"""Layers that decide which layers run, and how often."""
