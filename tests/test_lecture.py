@@ -14,6 +14,7 @@ README = (FOLDER / "lecture" / "README.md").read_text(encoding="utf-8")
 IN_ORDER = (
     *("linear_classifier", "gradient_descent", "mini_batches", "least_squares", "sigmoid_perceptron", "two_layers"),
     *("three_layers", "sum_times", "two_paths", "many_inputs", "gates", "branch", "sigmoid_layer"),
+    "recurrent_cell",
 )
 
 
@@ -46,14 +47,13 @@ def numbers(blobs, field="data"):
 def test_the_readme_leads_through_all_of_them_in_order():
     linked = re.findall(r"^\d+\. .*\]\((?:\.\./)?(\w+)\.yaml\)", README, re.MULTILINE)
     assert sorted(path.stem for path in (FOLDER / "lecture").glob("*.yaml")) == sorted(IN_ORDER)
-    assert [name for name in linked if name != "alexnet"] == list(IN_ORDER)
-    assert linked[-1] == "alexnet"
+    assert linked == [*IN_ORDER, "alexnet", "ntm_copy"]
     assert max(map(len, README.splitlines())) <= 120
 
 
 def test_the_commands_of_the_readme_run(command):
     commands = re.findall(r"^ +layerkit (.+)$", README, re.MULTILINE)
-    assert len(commands) == len(IN_ORDER) + 1
+    assert len(commands) == len(IN_ORDER) + 2
     for line in commands:
         verb, file, *_ = line.split()
         if verb == "train":  # such a line of a file's own comments is tried with all others
@@ -340,6 +340,44 @@ def test_the_sigmoid_layer_is_its_gates(capsys):
     net.backward(slow=[[1]])
     diffs = numbers({name: net.blobs[name] for name in ("below", "power", "minus", "a")}, "diff")
     assert diffs == pytest.approx({"below": -0.5344, "power": -0.5344, "minus": -0.1966, "a": 0.1966}, abs=1e-4)
+
+
+def test_a_recurrent_cell_remembers_less_in_each_step(capsys):
+    space, shown = told("recurrent_cell", capsys)
+    h = [np.tanh(0.5)]
+    h += [np.tanh(0.8 * h[0]), np.tanh(0.8 * np.tanh(0.8 * h[0]))]
+    back = [1 - h[2] ** 2]  # of h[2] by what its tanh is taken of, then by that of the step before, and so on
+    back += [back[0] * 0.8 * (1 - h[1] ** 2)]
+    back += [back[1] * 0.8 * (1 - h[0] ** 2)]
+    np.testing.assert_allclose(space["net"].blobs["h"].data.ravel(), h, rtol=1e-6)
+    np.testing.assert_allclose(space["net"].blobs["x"].diff.ravel(), np.multiply(0.5, back[::-1]), rtol=1e-5)
+    weights = space["net"].params["h"]
+    assert weights["body/i2h.weight"].diff.item() == pytest.approx(back[2], rel=1e-5)  # x is 1 in the first step only
+    assert weights["body/h2h.weight"].diff.item() == pytest.approx(back[1] * h[0] + back[0] * h[1], rel=1e-5)
+    printed = [float(number) for number in re.findall(r"\d\.\d+", shown)]
+    assert printed == pytest.approx([0.4621, 0.3537, 0.2757, 0.2034, 0.3234, 0.4620], abs=5e-5)
+
+
+GIVEN = {
+    "linear_classifier": "image=[[56,231,24,2]],label=1",
+    "sum_times": "x=-2,y=5,z=-4",
+    "two_paths": "x1=2,x2=3",
+    "many_inputs": "x=0.1",
+    "gates": "x=3,y=-4,z=2,w=-1",
+    "branch": "x=3,y=-4,z=2",
+    "sigmoid_layer": "x=[[-1,-2]]",
+    "recurrent_cell": "x=[[[1]],[[0]],[[0]]]",
+}
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_each_can_be_drawn_and_stepped_through(command, name):
+    given = ["--input", GIVEN[name]] if name in GIVEN else []
+    outputs = ["--output", "slow"] if name == "sigmoid_layer" else []
+    answer = command("trace", f"configs/lecture/{name}.yaml", *given, *outputs)
+    assert answer.status == 0, answer.err
+    assert "upstream x local = product" in answer.out
+    assert command("draw", f"configs/lecture/{name}.yaml", "-o", f"{name}.svg").status == 0
 
 
 # -- alexnet ---------------------------------------------------------------------------------------------------------
