@@ -67,6 +67,36 @@ def test_its_first_command_and_what_it_tells_to_do_next(command, capsys):
     assert numbers[1] > 0.9
 
 
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        ("summary configs/mlp.yaml", 6),  # the last one depends on the machine
+        ("check configs/mlp.yaml --gradients", 2),
+        ("trace configs/lecture/sum_times.yaml --input x=-2,y=5,z=-4", None),
+        ("data info digits", None),
+    ],
+)
+def test_its_tour_shows_what_is_printed(command, line, columns):
+    shown = README.split(f"    $ layerkit {line}\n")[1].split("\n\n\n")[0]
+    shown = re.match(r"(?:    (?!\$).*\n|\n(?=    ))+", shown)[0].splitlines()
+    answer = command(*line.split())
+    assert answer.status == 0
+    printed = [_cells(each, columns) for each in answer.out.splitlines()]
+    for each in shown:
+        assert _cells(each.strip(), columns) in printed, each
+
+
+def _cells(line: str, count: int | None) -> list[str]:
+    return re.split(r"  +", line.strip())[:count]
+
+
+def test_its_tour_has_ten_commands_that_are_there():
+    tour = README.split("## A tour\n")[1].split("\n## ")[0]
+    told = re.findall(r"^    \$ layerkit (\w+)", tour, re.MULTILINE)
+    assert len(told) == 11
+    assert {*told} <= {*typer.main.get_command(app).commands}
+
+
 def test_its_python_runs(folder, capsys, monkeypatch):
     monkeypatch.setattr(registry, "_types", dict(registry._types))
     space = {}
