@@ -200,7 +200,7 @@ def check_in_place(case: Case) -> None:
 
 
 def check_by_rows(case: Case) -> None:
-    """Where the plan says that the layer acts row by row, two batches run as one: the rows in reverse, and as they are."""
+    """Where the plan says that the layer acts row by row, two batches run as one: the rows in reverse, and then not."""
     with prepare(case) as lone:
         if not lone.plan.by_rows or not all(blob.shape for blob in lone.bottom):
             return
