@@ -8,7 +8,7 @@ generators. A layer that draws at random draws what it will draw in the next for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -113,7 +113,7 @@ class Point:
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
         self._scratch = {id(node.layer): self._scratch_of(node) for node in self.nodes}
-        put_back = remember(self.graph.nodes)
+        put_back = remember(_with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
                 tops = [Blob(shape, self.dtype) for shape in node.plan.tops]
@@ -279,3 +279,11 @@ class Point:
             if weight.learned and slot.key in moved:
                 weights[weight.name] = moved[slot.key].reshape(weight.shape)
         return bottoms, weights
+
+
+def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes, with those inside their layers' bodies."""
+    for node in nodes:
+        yield node
+        for body in node.layer.bodies.values():
+            yield from (inner for _, inner in body.nodes())

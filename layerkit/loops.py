@@ -59,9 +59,11 @@ class RunningLoop:
         self.seed, self.dtype, self.engine = maker.seed, maker.dtype, maker.engine
         self.store = WeightStore(graph.nodes, self.dtype, self._generator, given=given)
         """The body's weights, which are the layer's."""
-        self.gradients = {
-            key: np.zeros(slot.shape, self.dtype) for key, slot in self.store.slots.items() if slot.trained
+        learned = {
+            f"{node.name}.{weight.name}" for node in graph.nodes for weight in node.plan.weights if weight.learned
         }
+        slots = {key: slot for key, slot in self.store.slots.items() if key in learned}
+        self.gradients = {key: np.zeros(slot.shape, self.dtype) for key, slot in slots.items()}
         self._pieces: dict[tuple[int, int], Piece] = {}
         self._unrolled: dict[int, Unrolled] = {}
         for node in graph.nodes:

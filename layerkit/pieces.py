@@ -18,12 +18,13 @@ import numpy as np
 from layerkit.blob import Array, Blob, aligned
 from layerkit.differentiation import Key, Point
 from layerkit.engines import Engine, Run, adding
-from layerkit.graph import Ref, plan_backward
+from layerkit.graph import Node, Ref, plan_backward
 from layerkit.graph.units import Unit, UnitStep
 from layerkit.graph.unrolling import Unrolled, begin, start
 from layerkit.layer import Layer
 from layerkit.passes import BackwardPass, Binding, Ready, forward_steps, make_ready, name_layer
 from layerkit.runners import Runners, rest
+from layerkit.spec import ParamSpec
 from layerkit.weights import WeightStore
 
 
@@ -170,9 +171,8 @@ class Piece:
     def _bind(self, seeds: frozenset[Ref], wanted: frozenset[Ref], asked: frozenset[str]) -> BackwardPass:
         nodes = self.graph.nodes
         steps, late = [], dict[str, dict[int, frozenset[str]]]()
-        for index, down, learned in plan_backward(nodes, seeds, wanted):
+        for index, down, own in plan_backward([self._learning(node, asked) for node in nodes], seeds, wanted):
             name = nodes[index].name
-            own = frozenset(weight for weight in learned if self._keys[name, weight] in asked)
             if own and name in self._made.deferred:
                 late.setdefault(name, {})[index] = own
                 own = frozenset()
@@ -185,6 +185,11 @@ class Piece:
         for name, there in late.items():
             ready.steps.append(self._late(name, there))
         return ready
+
+    def _learning(self, node: Node, asked: Collection[str]) -> Node:
+        """The node as one of which just the weights that are asked for learn."""
+        rates = [float(self._keys[node.name, weight.name] in asked) for weight in node.plan.weights]
+        return replace(node, params=tuple(ParamSpec(lr_mult=rate) for rate in rates))
 
     def _late(self, name: str, there: Mapping[int, frozenset[str]]) -> Ready:
         """The gradients of a layer's weights, for the rows of all steps at once."""

@@ -66,7 +66,7 @@ class Runners:
         for name, blob in store.params[node.name].items() if node.plan.weights else ():
             slot = self._slots[node.name, name]
             blobs[name] = blob
-            if slot.trained:
+            if slot.key in self._gradients:
                 diff = aligned(math.prod(blob.shape), self.dtype).reshape(blob.shape)
                 self.bytes += diff.nbytes
                 blobs[name] = WeightBlob.stamped(blob.stamp or Stamp(), blob.values, diff)

@@ -17,6 +17,7 @@ from layerkit import graph
 from layerkit.report.drawing import dot, lettering, order, svg
 from layerkit.report.drawing import html as page
 from layerkit.report.drawing import picture as pictures
+from layerkit.report.drawing.bodies import opened
 from layerkit.report.drawing.grid import Place
 from layerkit.report.drawing.layout import arrange
 from layerkit.report.drawing.ranks import longest_path
@@ -89,7 +90,7 @@ def test_every_layer_and_every_edge_is_there_and_nothing_overlaps(name):
     net = shipped(name)
     for direction, expand in (("LR", False), ("LR", True), ("TB", True)):
         drawn = Drawn(net, direction, expand)
-        _expect_all(net, drawn, expand)
+        _expect_all(opened(net) if expand else net, drawn, expand)
         _expect_no_overlap(drawn)
 
 
@@ -379,3 +380,19 @@ def test_png_says_what_it_lacks(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     said = "drawing PNG needs the package resvg-py, which is not installed: pip install 'layerkit[plot]'\n"
     assert command("draw", "configs/mlp.yaml", "-o", "net.png") == (2, "", said)
+
+
+def test_bodies_are_unfolded_with_blocks():
+    """The layers of a body stand in a frame, read what their layer reads, and have its weights; a state has no edge."""
+    net = shipped("lstm_body")
+    folded, unfolded = pictures.of(net), pictures.of(net, expand=True)
+    names = [box.name for box in unfolded.boxes]
+    assert [name for name in names if name.startswith("lstm")] == [
+        *("lstm/from_x", "lstm/from_h", "lstm/gates", "lstm/parts", "lstm/cell", "lstm"),
+    ]
+    edges = {(names[edge.source], names[edge.target]) for edge in unfolded.edges}
+    assert edges >= {("x", "lstm/from_x"), ("lstm/from_h", "lstm/gates"), ("lstm/cell", "lstm"), ("lstm", "scores")}
+    assert ("x", "lstm") not in edges
+    assert {box.frames for box in unfolded.boxes if box.name.startswith("lstm/")} == {("lstm",)}
+    weights = [sum(part.weights for box in each.boxes for part in box.parts) for each in (folded, unfolded)]
+    assert weights == [2642, 2642]

@@ -302,3 +302,31 @@ def test_what_depends_on_no_state_runs_once_for_all_steps() -> None:
     (piece,) = loop.pieces([STEPS])
     count = [node.name for node in piece.graph.nodes]
     assert (count.count("i2h"), count.count("h2h"), count.count("sum"), count.count("y")) == (1, STEPS, STEPS, 1)
+
+
+def test_a_frozen_weight_of_a_body_stays_and_yet_has_a_derivative() -> None:
+    frozen = [product("i2h", "x", UNITS, param=[{"lr_mult": 0}, {}]), *cell()[1:]]
+    net, free = net_of(simple(frozen), {"x": X.shape}), net_of(simple(), {"x": X.shape})
+    lent(net, free, {name: name for name in net.params["rnn"].names})
+    assert net.flat.data.size == free.flat.data.size - UNITS * WIDTH
+    dy = np.random.default_rng(2).normal(size=(STEPS, ROWS, UNITS))
+    for each in (net, free):
+        each.forward(x=X)
+        each.backward(rnn=dy)
+    bias, name = "body/i2h.bias", "rnn.body/i2h.weight"
+    np.testing.assert_allclose(net.params["rnn"][bias].diff, free.params["rnn"][bias].diff, atol=1e-12)
+    np.testing.assert_allclose(net.vjp(rnn=dy)[name], free.params["rnn"]["body/i2h.weight"].diff, atol=1e-12)
+
+
+def test_both_modes_agree_for_one_draw_of_a_dropout() -> None:
+    net = net_of(
+        simple([*cell(), {"name": "drop", "type": "Dropout", "bottom": "h_new"}], outputs=["drop"]), {"x": X.shape}
+    )
+    net.forward(x=X)
+    rng = np.random.default_rng(6)
+    along = {name: rng.normal(size=blob.shape) for name, blob in net.params["rnn"].items()}
+    u, v = rng.normal(size=(STEPS, ROWS, UNITS)), rng.normal(size=X.shape)
+    moved = net.jvp({f"rnn.{name}": tangent for name, tangent in along.items()}, x=v)["rnn"]
+    back = net.vjp(rnn=u)
+    right = np.vdot(back["x"], v) + sum(np.vdot(back[f"rnn.{name}"], tangent) for name, tangent in along.items())
+    assert np.vdot(u, moved) == pytest.approx(right, rel=1e-10)

@@ -30,7 +30,9 @@ def draw(
     direction: Annotated[
         Literal["LR", "TB"], typer.Option("--direction", help="The flow: left to right, or top to bottom.")
     ] = "LR",
-    expand: Annotated[bool, typer.Option("--expand", help="Unfold blocks: draw every layer in them.")] = False,
+    expand: Annotated[
+        bool, typer.Option("--expand", help="Unfold blocks and bodies: draw every layer in them.")
+    ] = False,
     assignments: options.Assignments = None,
     allow_python: options.AllowPython = False,
 ) -> None:

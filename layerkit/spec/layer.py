@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,6 +120,12 @@ class LayerSpec(Strict):
     def replace(self, **changes: Any) -> LayerSpec:
         """A copy with other values."""
         return self.model_copy(update=changes)
+
+    def renamed(self, name: str, uses: tuple[Use, ...]) -> LayerSpec:
+        """A copy with another name, as if these uses of blocks had made it."""
+        copy = self.replace(name=name)
+        copy._source = dataclasses.replace(self._source, uses=uses)
+        return copy
 
     def present(self, state: NetState) -> bool:
         """Whether the layer is there in this state: one `include` is met, or no `exclude`."""

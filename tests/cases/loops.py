@@ -69,7 +69,8 @@ def _end(given, params, n):
 
 
 def recurrent(name, bottoms, no_zero_rows="axis 0 is time in x and sequences elsewhere", **params):
-    fields = {"body": CELL, "states": {"h": {"next": "h_new"}}, "outputs": ["h_new"], **params}
+    names = [f"x{i}" for i in range(len(bottoms))]
+    fields = {"body": CELL, "states": {"h": {"next": "h_new"}}, "outputs": ["h_new"], "inputs": names, **params}
     no_gradient = "the gradient is cut off on purpose" if "truncate" in params else ""
     tops = len(fields["outputs"])
     return Case(
@@ -92,10 +93,8 @@ CASES = [
     recurrent("plain", [(5, 2, 3)], ""),
     recurrent("rows of maps", [(5, 2, 3, 4)], ""),
     recurrent("maps", [(5, 2, 3, 4, 2)], ""),
-    recurrent("one step", [(1, 3, 2)], ""),
     recurrent("shape given", [(5, 2, 3)], "", states={"h": {"next": "h_new", "shape": [UNITS]}}),
     recurrent("cont", [(5, 2, 3), CONT], "", cont="x1", carry=True),
-    recurrent("learned", [(5, 2, 3), CONT], "", cont="x1", states=LEARNED),
     recurrent("learned, reverse", [(5, 2, 3), CONT], "", cont="x1", states=LEARNED, reverse=True),
     recurrent("from a bottom", [(5, 2, 3), (2, UNITS)], states={"h": {"next": "h_new", "start": "x1"}}),
     recurrent("lengths", [(5, 2, 3), LENGTHS], lengths="x1", outputs=["h_new", *LAST]),

@@ -14,6 +14,7 @@ from layerkit.blob import shape_text
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.table import rows, total
 from layerkit.registry import family
+from layerkit.report.drawing.bodies import opened
 from layerkit.report.drawing.parts import Part, part
 
 _STRIPS = ("activation", "normalization")
@@ -93,7 +94,8 @@ class Picture:
 
 
 def of(graph: Graph, *, expand: bool = False) -> Picture:
-    """The picture of a graph; with `expand`, blocks are unfolded."""
+    """The picture of a graph; with `expand`, blocks and bodies are unfolded."""
+    graph = opened(graph) if expand else graph
     nodes = graph.nodes
     groups = [node.name for node in nodes] if expand else _folded(nodes)
     members: dict[str, list[int]] = {}
