@@ -1,4 +1,4 @@
-"""`layerkit log` and `train --tensorboard`: the record as tables, as CSV, and for TensorBoard."""
+"""`layerkit plot --table` and `train --tensorboard`: the record as tables, as CSV, and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_how_a_run_ended_is_one_line(tmp_path: Path, kind: str, fields: dict[str
 
 def test_it_prints_both_tables(command) -> None:
     assert command("train", "configs/mlp.yaml", *SHORT).status == 0
-    answer = command("log", "mlp")
+    answer = command("plot", "mlp", "--table")
     assert (answer.status, answer.err) == (0, "")
     train, test = answer.out.split("\ntest:\n")
     titles = "iteration seconds lr loss mean loss samples/s gradient norm weight norm"
@@ -108,12 +108,12 @@ def test_it_prints_both_tables(command) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["0", "10", "20"]
     assert lines[-1] == "finished at iteration 20"
     for way in ("runs/mlp", "runs/mlp/events.jsonl"):
-        assert command("log", way) == answer
+        assert command("plot", way, "--table") == answer
 
 
 def test_it_writes_csv_files(command) -> None:
     command("train", "configs/mlp.yaml", *SHORT)
-    answer = command("log", "mlp", "--csv", "out.csv")
+    answer = command("plot", "mlp", "--csv", "out.csv")
     assert (answer.status, answer.out) == (0, "")
     assert answer.err == "out.train.csv: 2 rows\nout.test.csv: 3 rows\nfinished at iteration 20\n"
     log = events.read("runs/mlp/events.jsonl")
@@ -126,16 +126,16 @@ def test_it_writes_csv_files(command) -> None:
 
 def test_a_run_without_tests_has_one_table(command, folder: Path) -> None:
     record(folder / "runs" / "short" / "events.jsonl", *(entry for entry in RUN if entry[0] != "test"))
-    assert "test:" not in command("log", "short").out
-    command("log", "short", "--csv", "short")
+    assert "test:" not in command("plot", "short", "--table").out
+    command("plot", "short", "--csv", "short")
     assert [path.name for path in folder.glob("short.*")] == ["short.train.csv"]
 
 
 def test_what_is_no_run_is_one_sentence(command) -> None:
-    answer = command("log", "nothing")
+    answer = command("plot", "nothing", "--table")
     tried = f"neither {Path('nothing/events.jsonl')} nor {Path('runs/nothing/events.jsonl')} exists"
     assert answer == (2, "", f"there is no record of a run: {tried}\n")
-    answer = command("log", "configs/mlp.yaml")
+    answer = command("plot", "configs/mlp.yaml", "--table")
     assert answer.status == 2
     assert answer.err == "configs/mlp.yaml is not an event log of layerkit: its first line does not say so\n"
 
@@ -222,7 +222,7 @@ def test_debug_info_becomes_curves_too() -> None:
 
 def test_written_while_training_and_afterwards_it_is_the_same(command, folder: Path) -> None:
     assert command("train", "configs/mlp.yaml", *SHORT, "--tensorboard", "live") == (0, "", "")
-    answer = command("log", "mlp", "--tensorboard", "later")
+    answer = command("plot", "mlp", "--tensorboard", "later")
     assert answer == (0, "", "to look at it: tensorboard --logdir later\nfinished at iteration 20\n")
     assert curves(folder / "live") == curves(folder / "later")
     assert [step for step, _ in curves(folder / "live")["test/accuracy"]] == [0, 10, 20]
@@ -247,7 +247,7 @@ def test_without_the_package_it_is_one_sentence(command, monkeypatch: pytest.Mon
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     sentence = "files for TensorBoard need the package tensorboardX, which is missing: pip install 'layerkit[plot]'\n"
-    assert command("log", "mlp", "--tensorboard", "board") == (2, "", sentence)
+    assert command("plot", "mlp", "--tensorboard", "board") == (2, "", sentence)
     assert command("train", "configs/mlp.yaml", *SHORT, "--tensorboard", "board") == (2, "", sentence)
     assert not Path("runs/mlp-2").exists()
 
@@ -261,7 +261,7 @@ def test_packages_for_curves_are_imported_only_when_asked_for() -> None:
 def test_a_folder_that_cannot_be_used_is_one_sentence(command, folder: Path) -> None:
     command("train", "configs/mlp.yaml", *SHORT)
     (folder / "file").write_text("")
-    answer = command("log", "mlp", "--tensorboard", "file")
+    answer = command("plot", "mlp", "--tensorboard", "file")
     assert answer == (2, "", "cannot write a file for TensorBoard to 'file': File exists\n")
 
 
@@ -276,7 +276,7 @@ def test_training_goes_on_where_curves_cannot_be_written(
     assert answer.status == 0
     assert answer.err == (
         "note: cannot write a file for TensorBoard to 'board': No space left on device; training goes on without, and "
-        "`layerkit log` can write it later\n"
+        "`layerkit plot` can write it later\n"
     )
     assert events.read("runs/mlp/events.jsonl")[-1]["reason"] == "finished"
 
@@ -312,6 +312,13 @@ def test_readers_pass_over_what_they_do_not_know(command, folder: Path, value: A
     for kind in ("start", "display", "test", "debug_info", "lr", "stop", "error", "anew"):
         for field in ("lr", "samples_per_s", "samples", "grad_norm", "forward", "update", "norms", "reason", "message"):
             log.emit(kind, 1, **{field: value})
-    assert command("log", "log").status == 0
-    assert command("log", "log", "--csv", "table").status == 0
-    assert command("log", "log", "--tensorboard", "board").status == 0
+    assert command("plot", "log", "--table").status == 0
+    assert command("plot", "log", "--csv", "table").status == 0
+    assert command("plot", "log", "--tensorboard", "board").status == 0
+
+
+def test_numbers_are_of_one_run(command, folder):
+    for arguments in (["--table", "-o", "x.png"], ["--csv", "x"]):
+        answer = command("plot", "one", "two", *arguments)
+        assert (answer.status, answer.out) == (2, "")
+        assert answer.err == "--table, --csv and --tensorboard go with one run, and without -o\n"

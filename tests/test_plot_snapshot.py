@@ -376,7 +376,7 @@ BAD: list[tuple[list[str], str]] = [
     (["tiny.safetensors"], "of a snapshot there is no picture made of characters; name a file, as in: -o filters.png"),
     (["tiny.safetensors", "mlp", "-o", "a.png"], "a snapshot is drawn alone, without other snapshots"),
     (["tiny.safetensors", "--smooth", "3", "-o", "a.png"],
-     "--metrics, --x, --smooth and --log go with runs, and this is a snapshot"),
+     "go with runs, not a snapshot"),
     (["mlp", "--filters"], "--filters goes with a snapshot, whose name ends in .safetensors"),
     (["mlp", "--class", "3"], "--class goes with a snapshot, whose name ends in .safetensors"),
     (["tiny.safetensors", "--blob", "relu", "--saliency", "-o", "a.png"],

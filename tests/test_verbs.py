@@ -48,7 +48,7 @@ def test_every_verb_is_in_the_readme():
 
 @pytest.fixture
 def asked(command):
-    """`asked("log run")` runs a command, after a short run into the folder `run` if it speaks of that."""
+    """`asked("plot run --table")` runs a command, after a short run into the folder `run` if it speaks of that."""
 
     def answer(line):
         if " run" in line:
@@ -72,7 +72,7 @@ def train(command):
         ("check configs/mlp.yaml --phase predict", "name: mlp"),
         ("summary configs/mlp.yaml", "layer "),
         ("time configs/mlp.yaml --iterations 1 --json", "{"),
-        ("log run", ""),
+        ("plot run --table", ""),
         ("new", "alexnet "),
         ("layers", "activation:"),
         ("layers ReLU", "ReLU (activation): "),
@@ -100,7 +100,7 @@ def test_data_goes_to_standard_output_and_is_plain_text(asked, monkeypatch, line
         ("convert configs/mlp.yaml -o net.prototxt", "wrote net.prototxt"),
         ("data convert moons a.npz --part test", "wrote a.npz"),
         ("predict run/iter_2.safetensors digits --blob fc1 -o a.npz", "wrote a.npz"),
-        ("log run --csv tables", "tables.train.csv: 2 rows"),
+        ("plot run --csv tables", "tables.train.csv: 2 rows"),
     ],
 )
 def test_messages_go_to_standard_error(asked, line, said):

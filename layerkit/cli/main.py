@@ -17,7 +17,6 @@ from layerkit.cli.convert import convert
 from layerkit.cli.doctor import doctor
 from layerkit.cli.draw import draw
 from layerkit.cli.layers import layers
-from layerkit.cli.log import log
 from layerkit.cli.new import new
 from layerkit.cli.plot import plot
 from layerkit.cli.predict import predict
@@ -92,7 +91,7 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-for _verb in (train, sweep, test, predict, check, summary, draw, trace, plot, time, log, convert):
+for _verb in (train, sweep, test, predict, check, summary, draw, trace, plot, time, convert):
     app.command(no_args_is_help=True)(_guarded(_verb))
 app.command()(_guarded(new))
 app.command()(_guarded(doctor))

@@ -1,4 +1,4 @@
-"""`layerkit plot`: curves of runs, and pictures of what a snapshot has learned."""
+"""`layerkit plot`: curves and tables of runs, and pictures of what a snapshot has learned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from layerkit.cli import folders, options
+from layerkit.cli import folders, options, record
 
 if TYPE_CHECKING:
     from layerkit.report.plotting.panels import Plot
@@ -48,6 +48,14 @@ def plot(
         bool | None,
         typer.Option("--log/--linear", help="Runs: logarithmic axes, or none; left out: where numbers span decades."),
     ] = None,
+    table: Annotated[bool, typer.Option("--table", help="A run: its displays and tests as tables.")] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="A run: write these to FILE.train.csv and FILE.test.csv."),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="A run: write a file for TensorBoard to DIR.")
+    ] = None,
     filters: Annotated[bool, typer.Option("--filters", help="Snapshot: the first convolution's filters.")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="Snapshot: a histogram of each weight.")] = False,
     layer: Annotated[
@@ -74,7 +82,9 @@ def plot(
     """Plot runs, or a snapshot.
 
     Curves of one or several runs: the loss, what tests say, the learning rate, the norm of the gradients. The runs may
-    still go on. Without -o they are drawn with characters on standard output.
+    still go on. Without -o they are drawn with characters on standard output. Of one run the same numbers are printed
+    by --table; --csv writes them, in columns that begin as those of Caffe's parse_log.py; and what --tensorboard wrote
+    is shown by `tensorboard --logdir DIR`.
 
     Of a snapshot: filters and histograms of weights; or, with --input, a blob, or the saliency of an image.
 
@@ -88,6 +98,11 @@ def plot(
     choice = snapshots.Choice(filters, weights, layer, blob, saliency, wanted, given, part)
     if not any(target.endswith(".safetensors") for target in targets):
         choice.refuse()
+        if table or csv is not None or tensorboard is not None:
+            if len(targets) > 1 or output is not None:
+                raise UsageError("--table, --csv and --tensorboard go with one run, and without -o")
+            record.show(targets[0], csv, tensorboard)
+            return
         names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
         arranged = _read(targets, across, names, smooth, log)
         if output is None:
@@ -97,8 +112,10 @@ def plot(
         return
     if len(targets) > 1:
         raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
-    if (metrics, across, smooth, log) != (None, "iteration", 1, None):
-        raise UsageError("--metrics, --x, --smooth and --log go with runs, and this is a snapshot")
+    if (metrics, across, smooth, log, table, csv, tensorboard) != (None, "iteration", 1, None, False, None, None):
+        raise UsageError(
+            "--metrics, --x, --smooth, --log, --table, --csv and --tensorboard go with runs, not a snapshot"
+        )
     if output is None:
         raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
     path, stdin = Path(targets[0]), sys.stdin.buffer

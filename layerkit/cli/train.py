@@ -76,7 +76,7 @@ def train(
     With --find-lr nothing is trained for good: the learning rate grows until the loss diverges, and a table, a plot and
     the rate at which the loss fell fastest are printed. The whole table goes to runs/NAME-find-lr/find_lr.csv.
 
-    `layerkit log` shows the event log as tables, and writes it as CSV or for TensorBoard.
+    `layerkit plot` draws the event log, shows it as tables, and writes it as CSV or for TensorBoard.
 
     Example: layerkit train configs/mlp.yaml --set solver.base_lr=0.05
     """
@@ -194,7 +194,7 @@ def _drawing(board: Board | None, solver: Solver, progress: Progress) -> Iterato
             board.take(event)
         except DataError as error:
             lost = True
-            progress.note(f"note: {error}; training goes on without, and `layerkit log` can write it later")
+            progress.note(f"note: {error}; training goes on without, and `layerkit plot` can write it later")
 
     solver.events.listen(take)
     try:

@@ -1,4 +1,4 @@
-"""A run's record as two tables, of displays and of tests: printed by `layerkit log`, and written as CSV."""
+"""A run's record as two tables, of displays and of tests: printed by `layerkit plot --table`, and written as CSV."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""`layerkit log`: what a run has recorded, as tables, as CSV, or for TensorBoard."""
+"""What a run has recorded, as tables, as CSV, or for TensorBoard."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -23,27 +22,10 @@ _WORDS = {
 """Titles of the CSV -> titles in print, which fold between words."""
 
 
-def log(
-    run: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help="A run's folder, its name in runs, or an event log.", show_default=False),
-    ],
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Write FILE.train.csv and FILE.test.csv instead of printing."),
-    ] = None,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option("--tensorboard", metavar="DIR", help="Write a file for TensorBoard to DIR instead of printing."),
-    ] = None,
-) -> None:
-    """Print the displays and tests of a run as tables.
+def show(run: str, csv: Path | None, tensorboard: Path | None) -> None:
+    """Print the displays and tests of a run as tables; or write them to FILE.train.csv and FILE.test.csv, to a folder.
 
-    The run may still go on. The columns begin as those of Caffe's parse_log.py; --csv writes the same ones. TensorBoard
-    shows what --tensorboard wrote with `tensorboard --logdir DIR`; `layerkit train --tensorboard DIR` writes it while
-    training.
-
-    Example: layerkit log runs/mlp --csv mlp
+    Raises UsageError where there is no such run.
     """
     from layerkit import events
     from layerkit.report.log import cells, how_it_ended, tables
