@@ -115,7 +115,7 @@ def test_what_was_written_comes_back_or_is_named(case, tmp_path):
     try:
         back = net_in(path)
     except (ConfigError, DataError):
-        assert case.layer_type.__name__ not in COMES_BACK
+        assert case.layer_type.__name__ not in COMES_BACK or case.no_zero_rows  # of any batch, but for these
         return
     compare(back.forward(**{name: x for name, x in inputs.items() if name in back.inputs}), wanted)
 

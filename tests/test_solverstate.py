@@ -76,7 +76,7 @@ def test_interrupted_and_gone_on_is_uninterrupted(solver_file, command, setting:
 
     files = f"s_iter_{BEFORE}.caffemodel{ending}", f"s_iter_{BEFORE}.solverstate{ending}"
     answer = command("convert", path, *(files if ending else files[1:]), "-o", "run.yaml")
-    assert answer.out.splitlines() == [
+    assert answer.err.splitlines() == [
         "wrote run.yaml",
         "wrote run.safetensors (4 of 4 weights)",
         f"wrote run.state.safetensors (after {BEFORE} updates)",

@@ -19,6 +19,7 @@ FREE = {
     "blocks": "so have blocks",
     "states": "and a loop's states",
     "results": "and a formula's results",
+    "weights": "and its weights",
 }
 """Mappings whose keys are free; a typo there shows where the right name is used."""
 

@@ -62,7 +62,9 @@ def _boxes_by_class(here: Here, loc: Value, conf: Value, given: Value, labels: l
     wide = [here.op("Unsqueeze", each, [2]) for each in (priors, variances)]  # (1, P, 1, 4)
     if not p.variance_encoded_in_target:
         offsets = here.op("Mul", offsets, wide[1])
-    boxes = here.op("Transpose", _decoded(here, p.code_type, wide[0], offsets), perm=[0, 2, 1, 3])  # (N, classes, P, 4)
+    boxes = _decoded(here, p.code_type, wide[0], offsets)
+    boxes = here.op("Clip", boxes, 0.0, 1.0) if p.clip else boxes
+    boxes = here.op("Transpose", boxes, perm=[0, 2, 1, 3])  # (N, classes, P, 4)
     chosen = labels if classes > 1 else [0] * len(labels)
     boxes = here.op("Reshape", here.op("Gather", boxes, chosen, axis=1), [-1, count, 4])
     scores = here.op("Transpose", here.op("Reshape", conf, [-1, count, p.num_classes]), perm=[0, 2, 1])
