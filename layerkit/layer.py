@@ -133,8 +133,8 @@ class Plan:
     """Of a `dynamic` layer: whether they may outgrow `tops`, by `top[i].resize`; no memory is shared then."""
     bodies: Sequence[Body] = ()
     by_rows: bool = False
-    """Whether row i of each top, along axis 0, is a function of row i of the bottoms alone and of the weights, so that
-    several batches may run as one."""
+    """Whether row i of each top, along axis 0, is a function of row i of the bottoms alone and of the weights, and
+    `forward` changes no statistic, so that several batches may run as one."""
 
 
 class Layer:

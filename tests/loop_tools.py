@@ -54,7 +54,8 @@ def check_gradients(
     seeds = {name: rng.normal(size=value.shape) for name, value in outputs.items()}
     found = {name: diff.copy() for name, diff in net.backward(**seeds).items()}
     arrays = {name: value for name, value in given.items() if name not in steady}
-    owned = {name: blob for name, blob in net.params["rnn"].items() if f"rnn.{name}" in net.flat.slots}
+    trained = {key.removeprefix("rnn.") for key, slot in net.flat.slots.items() if slot.trained}
+    owned = {name: blob for name, blob in net.params["rnn"].items() if name in trained}
     arrays |= {f"weight {name}": blob.data for name, blob in owned.items()}
     found |= {f"weight {name}": blob.diff.copy() for name, blob in owned.items()}
     for name, array in arrays.items():

@@ -1,6 +1,5 @@
 """The checks catch layers that break their contract, and let the right ones through."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -356,19 +355,6 @@ def test_in_place_lie_is_caught(cls, message):
         checks.check_in_place(halves(cls))
     for check in set(CHECKS) - {checks.check_in_place}:
         check(halves(cls))
-
-
-def test_a_layer_that_looks_at_other_rows_is_caught():
-    class Centred(Halve):
-        def plan(self, *bottoms):
-            return replace(super().plan(*bottoms), by_rows=True)
-
-        def forward(self, bottom, top):
-            top[0].data[...] = bottom[0].data - bottom[0].data[:1]
-
-    case = Case(Centred, "broken", [(2, 3)], no_formula="only its rows are looked at")
-    with pytest.raises(CheckFailed, match=r"of two batches as one: top 0"):
-        checks.check_by_rows(case)
 
 
 def test_nan_for_zero_rows_is_caught():

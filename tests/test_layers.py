@@ -21,6 +21,14 @@ NO_CASES = {
 IN_PARTS = ("Convolution", "Deconvolution", "DepthwiseConvolution", "Im2col", "Pooling", "SPP", "Unpooling", "Upsample")
 """Types that go through a few images at a time, as many as a buffer holds."""
 
+MIXING = {
+    *("BatchReindex", "Filter", "ROIPooling"),  # an index says which rows
+    *("DetectionOutput", "PriorBox", "Proposal"),  # their tops have other rows, or one
+    *("GRU", "LSTM", "RNN", "Recurrent"),  # axis 0 is that of steps
+    *("Cond", "Repeat"),  # as their bodies do
+}
+"""Types, none of them a loss, a metric or a source, that never act row by row."""
+
 TYPES = [name for name in layer_types() if family(name) != "plug-in"]
 LENGTHS = (2, 6, 4, 5, 3)
 
@@ -74,6 +82,11 @@ class TestType:
         covered = {prepare(case).bottom[0].data.ndim for case in rows}
         accepted = {axes for axes in range(len(LENGTHS) + 1) if any(accepts(case, axes) for case in rows)}
         assert accepted - covered == set(), f"no row of {name} has a bottom 0 of so many axes"
+
+    def test_acts_row_by_row_where_it_can(self, name):
+        rows = [case for case in CASES if case.layer_type is layer_class(name)]
+        never = name in MIXING or layer_class(name).loss or layer_class(name).metric or family(name) == "data"
+        assert any(prepare(case).plan.by_rows for case in rows) != (never or name in NO_CASES)
 
     def test_every_parameter_is_described(self, name):
         for field, info in layer_class(name).Params.model_fields.items():

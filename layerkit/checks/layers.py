@@ -192,24 +192,29 @@ def check_in_place(case: Case) -> None:
 
 
 def check_by_rows(case: Case) -> None:
-    """Where the plan says that the layer acts row by row, two batches run as one: rows in reverse, and as they are."""
+    """Where the plan says that the layer acts row by row, rows of several batches run as one, and no statistic changes.
+
+    The one batch has the rows in reverse, and then row 0 as often as there are rows.
+    """
     with prepare(case) as lone:
         if not lone.plan.by_rows or not all(blob.shape for blob in lone.bottom):
             return
         want = lone.forward()
-        twice = [np.concatenate([blob.data[::-1], blob.data]) for blob in lone.bottom]
+        for name, before in lone.statistics.items():
+            _compare(f"{case}: statistic {name!r}", lone.blob(name).data, before, 0, "before forward, as by rows")
+        several = [_in_reverse_and_first(blob.data) for blob in lone.bottom]
         weights = {name: blob.data for name, blob in lone.layer.weights.items()}
-        tops = [(*top.shape[1:],) for top in lone.top]
-    with prepare(replace(case, bottoms=twice, weights=weights)) as both:
-        got = both.forward()
-        for i, rest in enumerate(tops):
-            label = f"top {i}"
-            one = want[label].reshape(-1, *rest)
-            whole = np.concatenate([one[::-1], one])
-            if got[label].shape != whole.shape:
-                shapes = f"{shape_text(got[label].shape)}, not {shape_text(whole.shape)}"
+    with prepare(replace(case, bottoms=several, weights=weights)) as lone:
+        for label, got in lone.forward().items():
+            whole = _in_reverse_and_first(np.atleast_1d(want[label]))
+            if got.shape != whole.shape:
+                shapes = f"{shape_text(got.shape)}, not {shape_text(whole.shape)}"
                 raise CheckFailed(f"{case}: of two batches as one {label} is {shapes}: it does not act row by row")
-            _compare(f"{case}: of two batches as one: {label}", got[label], whole, EXACT * _largest(whole), "alone")
+            _compare(f"{case}: of two batches as one: {label}", got, whole, EXACT * _largest(whole), "alone")
+
+
+def _in_reverse_and_first(rows: Array) -> Array:
+    return np.concatenate([rows[::-1], np.repeat(rows[:1], len(rows), axis=0)])
 
 
 def check_jvp(case: Case) -> None:

@@ -67,9 +67,10 @@ def unroll(body: Graph, given: Body, steps: int) -> Unrolled:
 
 
 def _steady(node: Node) -> bool:
-    """Whether a layer does the same each time it runs."""
+    """Whether a layer does the same each time it runs. One that acts row by row changes no statistic."""
     plan = node.plan
-    return not (plan.random or plan.state or plan.bodies or any(not weight.learned for weight in plan.weights))
+    changes = any(not weight.learned for weight in plan.weights) and not plan.by_rows
+    return not (plan.random or plan.state or plan.bodies or changes)
 
 
 @dataclass

@@ -43,6 +43,7 @@ class Dropout(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=not self._training,
         )
 
     @property

@@ -51,6 +51,7 @@ class PReLU(Layer):
             ],
             reads_tops=(),
             in_place=True,
+            by_rows=True,
         )
 
     def _slope(self, x: Array) -> Array:

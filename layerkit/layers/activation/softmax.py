@@ -40,6 +40,7 @@ class Softmax(Layer):
             reads_bottoms=(),
             reads_tops=(0,),
             in_place=True,
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

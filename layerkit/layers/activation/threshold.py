@@ -28,7 +28,7 @@ class Threshold(Layer):
         threshold: float = Field(0.0, description="What a value must exceed to become 1.")
 
     def plan(self, *bottoms: Shape) -> Plan:
-        return Plan(tops=[bottoms[0]], gradients=(False,), reads_bottoms=(), reads_tops=())
+        return Plan(tops=[bottoms[0]], gradients=(False,), reads_bottoms=(), reads_tops=(), by_rows=True)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         np.greater(bottom[0].data, self.params.threshold, out=top[0].data)

@@ -95,6 +95,7 @@ class MultiHeadAttention(Layer):
             gradients=[i in parts for i in range(len(bottoms))],
             reads_bottoms=sorted(set(parts)),
             reads_tops=(),
+            by_rows=not self._drops,
         )
 
     def _check(self, x: Shape, keys: Shape, values: Shape, mask: Shape | None) -> None:

@@ -63,6 +63,7 @@ class PositionalEmbedding(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=len(x) > 2,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -17,6 +17,7 @@ from layerkit.layers.expression.nodes import Graph, Node
 from layerkit.layers.expression.primitives import PRIMITIVES
 from layerkit.layers.expression.program import Key, Program
 from layerkit.layers.expression.reading import Formula, is_name
+from layerkit.layers.expression.rows import by_rows
 from layerkit.registry import register
 
 KEPT_PROGRAMS = 8
@@ -124,6 +125,7 @@ class Expression(Layer):
             gradients=[found["bottom", i] is not None for i in range(len(bottoms))],
             reads_bottoms=program.reads_bottoms,
             reads_tops=program.reads_tops,
+            by_rows=program.by_rows,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
@@ -159,12 +161,28 @@ class Expression(Layer):
         return self._made[key]
 
     def _compile(self, shapes: Sequence[Shape]) -> Program:
+        graph, leaves, results = self._nodes(shapes)
+        return Program(graph, leaves, results, by_rows=self._by_rows(shapes, results))
+
+    def _nodes(self, shapes: Sequence[Shape]) -> tuple[Graph, dict[Key, Node], list[Node]]:
+        """A graph, its bottoms and weights, and the tops. Raises ExpressionError where a formula means nothing."""
         graph = Graph(PRIMITIVES)
         bottoms = [graph.leaf(("bottom", i), shape) for i, shape in enumerate(shapes)]
         declared = self.params.weights.items()
         weights = {name: graph.leaf(("weight", name), tuple(each.shape)) for name, each in declared}
         leaves: dict[Key, Node] = {node.value: node for node in (*bottoms, *weights.values())}
-        return Program(graph, leaves, self.results(graph, bottoms, weights))
+        return graph, leaves, self.results(graph, bottoms, weights)
+
+    def _by_rows(self, shapes: Sequence[Shape], results: Sequence[Node]) -> bool:
+        """Whether the formulas work row by row: those for these shapes, and for one row more."""
+        heads = {shape[:1] for shape in shapes}
+        if len(heads) > 1 or () in heads:
+            return False
+        rows = shapes[0][0]
+        try:
+            return by_rows(results, rows) and by_rows(self._nodes([(rows + 1, *s[1:]) for s in shapes])[2], rows + 1)
+        except ExpressionError:  # a length that the formula gives fits these shapes only
+            return False
 
     def results(self, graph: Graph, bottoms: Sequence[Node], weights: Mapping[str, Node]) -> list[Node]:
         """The tops as nodes of a graph. Raises ExpressionError where a formula means nothing."""

@@ -89,8 +89,10 @@ class Step(NamedTuple):
 class Program:
     """The primitives of a formula and of its gradient, for bottoms and weights of certain shapes."""
 
-    def __init__(self, graph: Graph, leaves: Mapping[Key, Node], results: Sequence[Node]):
+    def __init__(self, graph: Graph, leaves: Mapping[Key, Node], results: Sequence[Node], *, by_rows: bool):
         self.graph, self.leaves, self.results = graph, leaves, list(results)
+        self.by_rows = by_rows
+        """Whether each row of the results is made of the same rows of the bottoms."""
         self.forward_order = ancestors(self.results)
         diffs = [graph.leaf(("diff", i), node.shape) for i, node in enumerate(self.results)]
         found = gradients(list(zip(self.results, diffs, strict=True)), list(leaves.values()))

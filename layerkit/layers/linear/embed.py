@@ -56,6 +56,7 @@ class Embed(Layer):
             gradients=(False,),
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=True,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

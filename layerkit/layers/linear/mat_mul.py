@@ -56,6 +56,7 @@ class MatMul(Layer):
                 if (*[1] * (len(lead) + 2 - len(shape)), *shape[:-2]) != lead
             ],
             reads_tops=(),
+            by_rows=len(a) == len(b) > 2 and a[0] == b[0],
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -82,6 +82,7 @@ class BatchNorm(Layer):
             reads_bottoms=(),
             reads_tops=() if self.global_statistics or affine else (0,),
             in_place=True,
+            by_rows=self.global_statistics,
         )
 
     @property

@@ -10,7 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, Weight
-from layerkit.layers.shape.stretch import small_shape, stretched, sum_to
+from layerkit.layers.shape.stretch import along_rows, small_shape, stretched, sum_to
 from layerkit.registry import register
 from layerkit.tangents import affine
 
@@ -53,6 +53,7 @@ class Bias(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=along_rows(bias, p.axis, bottoms[0]) == (len(bottoms) == 2),
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

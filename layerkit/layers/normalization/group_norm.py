@@ -64,6 +64,7 @@ class GroupNorm(Layer):
             reads_bottoms=(),
             reads_tops=() if affine else (0,),
             in_place=True,
+            by_rows=True,
         )
 
     def _grouped(self, x: Array) -> Array:

@@ -67,6 +67,7 @@ class LRN(Layer):
             reads_bottoms=(0,),
             reads_tops=(),
             in_place=True,
+            by_rows=True,
         )
 
     @property

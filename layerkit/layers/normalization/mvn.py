@@ -56,6 +56,7 @@ class MVN(Layer):
             reads_bottoms=(),
             reads_tops=(0,) if divides else (),
             in_place=True,
+            by_rows=True,
         )
 
     def _axes(self, count: int) -> tuple[int, ...]:

@@ -60,6 +60,7 @@ class Normalize(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=True,
         )
 
     def _axes(self, count: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from layerkit.blob import Shape
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
-from layerkit.layers.shape.stretch import small_shape, stretched, sum_to
+from layerkit.layers.shape.stretch import along_rows, small_shape, stretched, sum_to
 from layerkit.registry import register
 from layerkit.tangents import affine
 
@@ -48,6 +48,7 @@ class Scale(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         p, x = self.params, bottoms[0]
         scale = small_shape(bottoms, p.axis, p.num_axes)
+        along = along_rows(scale, p.axis, x)
         weights = [Weight("scale", scale, p.filler)] if len(bottoms) == 1 else []
         if p.bias_term:
             weights.append(Weight("bias", scale, p.bias_filler))
@@ -57,6 +58,7 @@ class Scale(Layer):
             scratch=[Scratch("product", x, like_blob=True)],
             reads_tops=(),
             in_place=True,
+            by_rows=along == (len(bottoms) == 2) and not (along and p.bias_term),
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

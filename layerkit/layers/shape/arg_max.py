@@ -47,18 +47,18 @@ class ArgMax(Layer):
         if p.axis is None:
             if not shape:
                 raise ShapeError("without an axis the bottom must have samples, but it is a scalar", "bottom")
-            length = math.prod(shape[1:])
+            rows, length = True, math.prod(shape[1:])
             top = (shape[0], 2 if p.out_max_val else 1, p.top_k, *(1 for _ in shape[3:]))
         else:
             axis = canonical_axis(p.axis, shape)
-            length = shape[axis]
+            rows, length = axis != 0, shape[axis]
             top = (*shape[:axis], p.top_k, *shape[axis + 1 :])
         if p.top_k > length:
             where = "in a sample" if p.axis is None else f"along axis {p.axis}"
             raise ShapeError(
                 f"top_k {p.top_k} is more than the {length} values {where} of {shape_text(shape)}", "top_k"
             )
-        return Plan(tops=[top], gradients=(False,), reads_bottoms=(), reads_tops=())
+        return Plan(tops=[top], gradients=(False,), reads_bottoms=(), reads_tops=(), by_rows=rows)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, y, p = bottom[0].data, top[0].data, self.params

@@ -44,7 +44,13 @@ class Axpy(Layer):
                 f"bottom 0 must have a number for each channel of bottom 1, {shape_text(x)}, but it is {shape_text(a)}",
                 "bottom",
             )
-        return Plan(tops=[x], scratch=[Scratch("product", x, like_blob=True)], reads_bottoms=(0, 1), reads_tops=())
+        return Plan(
+            tops=[x],
+            scratch=[Scratch("product", x, like_blob=True)],
+            reads_bottoms=(0, 1),
+            reads_tops=(),
+            by_rows=True,
+        )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         a, x, y = (each.data for each in bottom)

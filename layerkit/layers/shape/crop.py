@@ -64,7 +64,13 @@ class Crop(Layer):
                     f"{shape_text(x)}",
                     "offset",
                 )
-        return Plan(tops=[(*x[:axis], *like[axis:])], gradients=(True, False), reads_bottoms=(), reads_tops=())
+        return Plan(
+            tops=[(*x[:axis], *like[axis:])],
+            gradients=(True, False),
+            reads_bottoms=(),
+            reads_tops=(),
+            by_rows=axis != 0,
+        )
 
     def _part(self, x: Shape, like: Shape) -> tuple[slice, ...]:
         """The part of x, a slice an axis."""

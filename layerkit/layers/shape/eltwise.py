@@ -72,7 +72,7 @@ class Eltwise(Layer):
             reads_bottoms=range(len(bottoms)) if product else (),
             reads_tops=(0,) if product and not p.stable_prod_grad else (),
             in_place=bottoms[0] == shape,
-            by_rows=all(each == shape for each in bottoms),
+            by_rows=all(len(each) == len(shape) and each[:1] == shape[:1] for each in bottoms),
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

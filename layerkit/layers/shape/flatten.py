@@ -42,6 +42,7 @@ class Flatten(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=start > 0 or end == 1,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -65,7 +65,7 @@ class Pad(Layer):
                 raise ShapeError(f"{p.mode} needs {needs} along axis {i} of {shape_text(x)}", "pad")
         top = tuple(before + length + behind for length, (before, behind) in zip(x, sides, strict=True))
         scratch = [] if p.mode == "CONSTANT" else [Scratch("folded", top, like_blob=True)]
-        return Plan(tops=[top], scratch=scratch, reads_bottoms=(), reads_tops=())
+        return Plan(tops=[top], scratch=scratch, reads_bottoms=(), reads_tops=(), by_rows=not any(sides[0]))
 
     def _sides(self, axes: int) -> list[tuple[int, int]]:
         """How many elements come before and behind, for each axis."""

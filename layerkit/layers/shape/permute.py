@@ -47,7 +47,9 @@ class Permute(Layer):
         shape = bottoms[0]
         for axis in self.params.order:
             canonical_axis(axis, shape, "order")
-        return Plan(tops=[tuple(shape[axis] for axis in self._order(len(shape)))], reads_bottoms=(), reads_tops=())
+        order = self._order(len(shape))
+        top = tuple(shape[axis] for axis in order)
+        return Plan(tops=[top], reads_bottoms=(), reads_tops=(), by_rows=order[:1] == [0])
 
     def _order(self, axes: int) -> list[int]:
         named = self.params.order

@@ -43,11 +43,13 @@ class Reduction(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         x = bottoms[0]
         reads = self.params.operation in ("ASUM", "SUMSQ")
+        axis = canonical_axis(self.params.axis, x)
         return Plan(
-            tops=[x[: canonical_axis(self.params.axis, x)]],
+            tops=[x[:axis]],
             scratch=[Scratch("terms", x, like_blob=True)] if reads else [],
             reads_bottoms=(0,) if reads else (),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -57,11 +57,13 @@ class Reshape(Layer):
             raise ShapeError(
                 f"num_axes {p.num_axes} from axis {start} on are more than {shape_text(x)} has", "num_axes"
             )
+        lengths = self._lengths(x, start, end)
         return Plan(
-            tops=[(*x[:start], *self._lengths(x, start, end), *x[end:])],
+            tops=[(*x[:start], *lengths, *x[end:])],
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            by_rows=start > 0 or (end > 0 and p.shape[:1] in ([0], [-1]) and lengths[0] == x[0]),
         )
 
     def _lengths(self, x: Shape, start: int, end: int) -> list[int]:

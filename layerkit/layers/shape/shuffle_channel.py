@@ -42,7 +42,7 @@ class ShuffleChannel(Layer):
             raise ShapeError(
                 f"the {channels} channels of {shape_text(shape)} do not make {group} equal groups", "group"
             )
-        return Plan(tops=[shape], reads_bottoms=(), reads_tops=())
+        return Plan(tops=[shape], reads_bottoms=(), reads_tops=(), by_rows=True)
 
     def _grouped(self, x: Array) -> Array:
         """A view by group and channel of a group: (N, G, C/G, ...)."""

@@ -26,7 +26,7 @@ class Silence(Layer):
     tops = (0, 0)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        return Plan(tops=[], reads_bottoms=(), reads_tops=())
+        return Plan(tops=[], reads_bottoms=(), reads_tops=(), by_rows=True)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         pass

@@ -36,6 +36,11 @@ def small_shape(bottoms: Sequence[Shape], axis: int, num_axes: int) -> Shape:
     return small
 
 
+def along_rows(small: Shape, axis: int, x: Shape) -> bool:
+    """Whether `small`, which lies along axes of x from `axis` on, lies along the first."""
+    return bool(small) and canonical_axis(axis, x) == 0
+
+
 def stretched(small: Array, axis: int, x: Array) -> Array:
     """A view of `small`, which lies along axes of x from `axis` on, with axes of length 1 behind: it stretches to x."""
     if not small.ndim:

@@ -42,6 +42,7 @@ class Tile(Layer):
             tops=[(*shape[:axis], shape[axis] * p.tiles, *shape[axis + 1 :])],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -43,7 +43,7 @@ class Im2col(Layer):
             raise ShapeError(f"axis {self.params.axis} leaves no spatial axes of {shape_text(shape)}", "axis")
         windows = self._windows(shape)
         top = (*shape[:axis], shape[axis] * math.prod(windows.kernel), *windows.count)
-        return Plan(tops=[top], reads_bottoms=(), reads_tops=())
+        return Plan(tops=[top], reads_bottoms=(), reads_tops=(), by_rows=axis != 0)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         windows = self._windows(bottom[0].shape)

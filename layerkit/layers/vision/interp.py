@@ -62,6 +62,7 @@ class Interp(Layer):
             gradients=(True, False)[: len(bottoms)],
             reads_bottoms=(),
             reads_tops=(),
+            by_rows=True,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

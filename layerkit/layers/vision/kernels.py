@@ -91,6 +91,7 @@ class SlidingKernels(Layer):
                 Scratch("weight_part", kernels),
             ],
             reads_tops=(),
+            by_rows=axis != 0,
         )
 
     jvp = affine

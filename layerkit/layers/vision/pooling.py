@@ -92,6 +92,7 @@ class Pooling(Layer):
             random=self._rule == "STOCHASTIC",
             reads_bottoms=reads,
             reads_tops=reads,
+            by_rows=self._rule != "STOCHASTIC",
         )
 
     @property

@@ -68,6 +68,7 @@ class SPP(Layer):
             random=plans[0].random,
             reads_bottoms=plans[0].reads_bottoms,
             reads_tops=plans[0].reads_tops,
+            by_rows=plans[0].by_rows,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

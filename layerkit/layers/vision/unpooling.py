@@ -77,6 +77,7 @@ class Unpooling(Layer):
             gradients=(True, False)[: len(bottoms)],
             reads_bottoms={1} if masked else (),
             reads_tops=(),
+            by_rows=True,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -62,6 +62,7 @@ class Upsample(Layer):
             gradients=(True, False)[: len(bottoms)],
             reads_bottoms={1} if masked else (),
             reads_tops=(),
+            by_rows=True,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
