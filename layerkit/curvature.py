@@ -17,7 +17,7 @@ from layerkit.layer import Bottoms, Layer, Tops
 from layerkit.layers.expression.formulas import formula_of
 from layerkit.tangents import affine, lent_weights
 
-CHOOSING = frozenset({"Pooling", "SPP"})
+CHOOSING = frozenset({"Eltwise", "Pooling", "SPP"})
 """Types that may be linear as long as they choose the same elements, as a maximum does; see `chooses`."""
 
 Parts = tuple[list[Array | None], dict[str, Array]]
@@ -47,9 +47,12 @@ def curvature(
 def chooses(layer: Layer) -> bool:
     """Whether a layer only chooses and averages elements, so that its backward pass does not change near by.
 
-    All pooling does but the stochastic in tests, which weighs each element by its size.
+    All pooling does but the stochastic in tests, which weighs each element by its size; of Eltwise the MAX does.
     """
-    return type(layer).__name__ in CHOOSING and (layer.params.pool != "STOCHASTIC" or layer.phase == "train")
+    name = type(layer).__name__
+    if name == "Eltwise":
+        return bool(layer.params.operation == "MAX")
+    return name in CHOOSING and (layer.params.pool != "STOCHASTIC" or layer.phase == "train")
 
 
 def _of_affine(

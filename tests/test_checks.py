@@ -1,6 +1,5 @@
 """The checks catch layers that break their contract, and let the right ones through."""
 
-
 import numpy as np
 import pytest
 

@@ -44,6 +44,18 @@ layers:
   - {name: gru, type: GRU, bottom: [lstm, cont], num_output: 3, weight_filler: xavier}
   - {name: rnn, type: RNN, bottom: [gru, cont], num_output: 2, weight_filler: xavier}
 """
+NORMAL = """
+layers:
+  - {name: in, type: Input, top: [data, label], shape: [[2, 4, 3, 5], [2]]}
+  - {name: across, type: LRN, bottom: data, local_size: 3, alpha: 0.6}
+  - {name: groups, type: GroupNorm, num_groups: 2}
+  - {name: within, type: LRN, bottom: data, norm_region: WITHIN_CHANNEL, local_size: 3, alpha: 2}
+  - {name: even, type: MVN}
+  - {name: norm, type: Normalize, channel_shared: false, scale_filler: {value: 4}}
+  - {name: larger, type: Eltwise, operation: MAX, bottom: [groups, norm]}
+  - {name: fc, type: InnerProduct, num_output: 3, weight_filler: xavier}
+  - {name: loss, type: SoftmaxWithLoss, bottom: [fc, label], loss_weight: 0.5}
+"""
 WITHOUT = {"MultiHeadAttention", "Python"}
 """Types that have gradients, but no forward mode yet."""
 
@@ -157,8 +169,9 @@ def test_a_stopped_gradient_stops_in_both_modes() -> None:
     assert net.jvp({"mix.v": np.ones((3, 5))})["loss"] == 0
 
 
-def test_the_hessian_is_symmetric_and_the_slope_of_gradients() -> None:
-    net = filled(MIXED)
+@pytest.mark.parametrize("layers", [MIXED, NORMAL], ids=["mixed", "normalizing"])
+def test_the_hessian_is_symmetric_and_the_slope_of_gradients(layers: str) -> None:
+    net = filled(layers)
     v, w, step = directions(net), directions(net, 7), 1e-5
     before = state_of(net)
     product, other = net.hvp(v), net.hvp(w)
@@ -167,7 +180,7 @@ def test_the_hessian_is_symmetric_and_the_slope_of_gradients() -> None:
     assert dots[0] == pytest.approx(dots[1], rel=1e-11)
     ends = []
     for sign in (1, -1):
-        moved = filled(MIXED)
+        moved = filled(layers)
         for key, slot in moved.flat.slots.items():
             slot.blob.data[...] += sign * step * v[key]
         moved.blobs["data"].data[...] += sign * step * v["data"]
@@ -192,8 +205,8 @@ def test_what_has_no_derivative_is_refused_by_name() -> None:
     net = filled(attention)
     with pytest.raises(LayerkitError, match=r"layer 'a' \(MultiHeadAttention\).* has no forward-mode rule"):
         net.jvp(x=np.ones((2, 3, 4)))
-    net = filled("layers: [{type: Input, top: x, shape: [2, 3, 4]}, {name: n, type: LRN}]")
-    with pytest.raises(UsageError, match=r"layer 'n' \(LRN\): there is no second derivative"):
+    net = filled("layers: [{type: Input, top: x, shape: [2, 3, 4]}, {name: n, type: GELU}]")
+    with pytest.raises(UsageError, match=r"layer 'n' \(GELU\): there is no second derivative"):
         net.hvp({"x": np.ones((2, 3, 4))}, {"n": np.ones((2, 3, 4))})
     with pytest.raises(UsageError, match="the net has no loss"):
         net.hvp(x=np.ones((2, 3, 4)))

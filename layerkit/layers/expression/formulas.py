@@ -5,6 +5,7 @@ They serve where a layer's second derivative is wanted, and the tests compare ea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ def formula_of(layer: Layer, bottom: Bottoms, top: Tops) -> LayerFormula | None:
         return LayerFormula(bottoms, weights, layer.results(graph, bottoms, weights), leaves)
     assert written is not None
     text, given = written
-    names: dict[str, Node] = {**weights, **dict(zip("xyz", bottoms, strict=False))}
+    names: dict[str, Node] = {**weights, **{_called(i): node for i, node in enumerate(bottoms)}}
     for name, value in given.items():
         names[name] = graph.leaf(("value", name), np.shape(value))
         leaves["value", name] = np.asarray(value, bottom[0].dtype)
@@ -97,6 +98,11 @@ def formula_of(layer: Layer, bottom: Bottoms, top: Tops) -> LayerFormula | None:
 
 Written = tuple[str, Values]
 Writer = Callable[[Layer, Bottoms], Written | None]
+
+
+def _called(bottom: int) -> str:
+    """What a bottom is called in formulas."""
+    return "xyz"[bottom] if bottom < 3 else f"x{bottom}"
 
 
 def _by(text: str, **params: str) -> Writer:
@@ -158,8 +164,8 @@ def _euclidean(layer: Layer, bottom: Bottoms) -> Written:
 
 
 def _eltwise(layer: Layer, bottom: Bottoms) -> Written | None:
-    p, names = layer.params, "xyz"[: len(bottom)]
-    if p.operation == "MAX" or len(bottom) > 3:
+    p, names = layer.params, [_called(i) for i in range(len(bottom))]
+    if p.operation == "MAX":
         return None
     if p.operation == "PROD":
         return " * ".join(names), {}
@@ -176,6 +182,43 @@ def _rms_norm(layer: Layer, bottom: Bottoms) -> Written:
     p, ndim = layer.params, bottom[0].data.ndim
     text = f"x / sqrt(mean(x ** 2, axis={tuple(range(p.axis % ndim, ndim))}, keepdims=True) + eps)"
     return f"{text} * scale" if p.affine else text, {"eps": p.eps}
+
+
+def _group_norm(layer: Layer, bottom: Bottoms) -> Written:
+    p, shape = layer.params, bottom[0].shape
+    grouped = (shape[0], p.num_groups, shape[1] // p.num_groups, *shape[2:])
+    text = _standardized(f"reshape(x, {grouped})", tuple(range(2, len(grouped))))
+    text, along = f"reshape({text}, {shape})", (shape[1], *[1] * (len(shape) - 2))
+    return f"{text} * reshape(scale, {along}) + reshape(bias, {along})" if p.affine else text, {"eps": p.eps}
+
+
+def _mvn(layer: Layer, bottom: Bottoms) -> Written:
+    p, x = layer.params, bottom[0].data
+    axes = layer._axes(x.ndim)  # type: ignore[attr-defined]
+    centred = f"(x - mean(x, axis={axes}, keepdims=True))"
+    if not p.normalize_variance:
+        return centred, {}
+    variance = f"mean({centred} ** 2, axis={axes}, keepdims=True)"  # 0 where all values are equal, as one alone is
+    return f"{centred} / (sqrt(max({variance}, least)) + eps)", {"eps": p.eps, "least": np.finfo(x.dtype).tiny}
+
+
+def _normalize(layer: Layer, bottom: Bottoms) -> Written:
+    p, x = layer.params, bottom[0].data
+    axes = layer._axes(x.ndim)  # type: ignore[attr-defined]
+    scale = "scale" if p.channel_shared else f"reshape(scale, {(x.shape[1], *[1] * (x.ndim - 2))})"
+    return f"x / sqrt(sum(x ** 2, axis={axes}, keepdims=True) + eps) * {scale}", {"eps": p.eps}
+
+
+def _lrn(layer: Layer, bottom: Bottoms) -> Written:
+    """The sum over a window is a product with a matrix, 1 near the diagonal and else 0, along each axis of it."""
+    p, shape = layer.params, bottom[0].shape
+    axes, alpha_n = layer._window(shape)  # type: ignore[attr-defined]
+    total, given = "x ** 2", {"k": p.k if p.norm_region == "ACROSS_CHANNELS" else 1.0, "a": alpha_n}
+    for axis in axes:
+        i, three = np.arange(shape[axis]), (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        given[f"near{axis}"] = abs(i - i[:, np.newaxis]) <= p.local_size // 2
+        total = f"reshape(near{axis} @ reshape({total}, {three}), {shape})"
+    return f"x * (k + a * {total}) ** ({-p.beta!r})", given
 
 
 def _batch_norm(layer: Layer, bottom: Bottoms) -> Written:
@@ -213,9 +256,13 @@ FORMULAS: dict[str, Writer] = {
     "EuclideanLoss": _euclidean,
     "Exp": _exp,
     "GELU": _gelu,
+    "GroupNorm": _group_norm,
     "HardSwish": _by("where(x < -3, 0, where(x > 3, x, x * (x + 3) / 6))"),
+    "LRN": _lrn,
     "LayerNorm": _layer_norm,
     "Log": _log,
+    "MVN": _mvn,
+    "Normalize": _normalize,
     "PReLU": _prelu,
     "Power": _power,
     "RMSNorm": _rms_norm,
