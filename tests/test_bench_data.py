@@ -225,10 +225,10 @@ def test_workers_are_numbers_from_1_on(bench, capsys):
 
 
 def test_a_side_that_fails_is_a_fault_and_the_others_go_on(bench):
-    session, process = part("data.session"), part("process")
+    process = part("process")
 
     def measure(name):
         raise process.SideError(f"{name} has no disk")
 
-    assert session.attempt(measure, "mnist") == {"fault": "mnist has no disk"}
-    assert session.attempt(dict) == {}
+    assert process.attempt(measure, "mnist") == {"fault": "mnist has no disk"}
+    assert process.attempt(dict) == {}

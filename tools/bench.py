@@ -3,8 +3,10 @@
 
     python tools/bench.py --nets mlp,lenet --quick
     python tools/bench.py data --rows mnist,jpeg_train
+    python tools/bench.py loops --rows lstm_256,lstm_64
 
-PyTorch is needed for this script only. It exits with status 2 for a wrong use, 1 where a side failed.
+The last measures layerkit's loops beside its own layers; PyTorch is needed for the others only. It exits with status 2
+for a wrong use, 1 where a side failed.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ from bench import machine, nets, session, table  # noqa: E402 (found through the
 from bench.data import rows  # noqa: E402
 from bench.data import session as data_session  # noqa: E402
 from bench.data import table as data_table  # noqa: E402
-from bench.process import SideError  # noqa: E402
+from bench.loops import cells  # noqa: E402
+from bench.loops import session as loops_session  # noqa: E402
+from bench.loops import table as loops_table  # noqa: E402
+from bench.process import SideError, attempt  # noqa: E402
 from bench.sides import QUICK, SIDES  # noqa: E402
 
 ROUNDS, QUICK_ROUNDS = 11, 3
@@ -42,8 +47,9 @@ NEEDED = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the tables."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    measure, parser = (_data, _data_parser()) if given[:1] == ["data"] else (_nets, _parser())
-    options = parser.parse_args(given[1:] if measure is _data else given)
+    parts = {"data": (_data, _data_parser), "loops": (_loops, _loops_parser)}
+    measure, parser = parts.get(given[0] if given else "", (_nets, _parser))
+    options = parser().parse_args(given if measure is _nets else given[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that workers end and files go
     try:
         return measure(options)
@@ -88,17 +94,28 @@ def _data(options: argparse.Namespace) -> int:
     }
     with tempfile.TemporaryDirectory(prefix="layerkit-bench-") as made:
         for name in chosen:
-            measured = data_session.attempt(data_session.measure_row, name, options.workers, count, Path(made), _say)
+            measured = attempt(data_session.measure_row, name, options.workers, count, Path(made), _say)
             results["rows"][name] = measured
             _keep(results, options)
         for name in trained:
-            measured = data_session.attempt(
-                data_session.measure_waiting, name, QUICK_ROUNDS, options.threads, Path(made), _say
-            )
+            measured = attempt(data_session.measure_waiting, name, QUICK_ROUNDS, options.threads, Path(made), _say)
             results["waiting"][name] = measured
             _keep(results, options)
     _show(data_table.markdown(results), options)
     return 1 if any(found.get("fault") for what in ("rows", "waiting") for found in results[what].values()) else 0
+
+
+def _loops(options: argparse.Namespace) -> int:
+    """Recurrent cells as bodies. Raises ValueError for a wrong use."""
+    chosen = _chosen("row", options.rows, cells.ROWS)
+    count = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    results: dict[str, Any] = {"machine": machine.describe(options.threads), "rounds": count, "rows": {}}
+    with tempfile.TemporaryDirectory(prefix="layerkit-bench-") as made:
+        for name in chosen:
+            results["rows"][name] = attempt(loops_session.measure_row, name, count, options.threads, Path(made), _say)
+            _keep(results, options)
+    _show(loops_table.markdown(results), options)
+    return 1 if any(found["fault"] for found in results["rows"].values()) else 0
 
 
 def _keep(results: Mapping[str, Any], options: argparse.Namespace) -> None:
@@ -128,6 +145,16 @@ def _data_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", help=f"what is read, with commas: {','.join(rows.ROWS)} (default: all)")
     parser.add_argument("--nets", help=f"nets to train, with commas: {','.join(data_session.NETS)} (default: all)")
     parser.add_argument("--workers", type=_numbers, default=[1, 2], help="workers, with commas (default: 1,2)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
+    return _with_common(parser)
+
+
+def _loops_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench.py loops",
+        description="Measure recurrent cells that are written out as bodies beside the built-in layers.",
+    )
+    parser.add_argument("--rows", help=f"cells, with commas: {','.join(cells.ROWS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
     return _with_common(parser)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,3 +95,11 @@ class Process:
         if error is not None:
             self._process.kill()  # it may be in the middle of something long
         self.close()
+
+
+def attempt(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What is measured, or the `fault` that a side has."""
+    try:
+        return measure(*arguments)
+    except SideError as error:
+        return {"fault": str(error)}

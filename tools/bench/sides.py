@@ -51,4 +51,22 @@ READERS = {
     )
 }
 """The sides that read data."""
-EVERY = {**SIDES, REFERENCE.name: REFERENCE, WITNESS.name: WITNESS, **READERS}
+_LOOPER = "bench.loops.worker"
+LOOPERS = {
+    side.name: side
+    for engine in ("onednn", "numpy")
+    for side in (
+        Side(f"{engine}-layer", f"{engine}, layer", "layerkit", {"engine": engine, "body": False}, _LOOPER),
+        Side(f"{engine}-body", f"{engine}, body", "layerkit", {"engine": engine, "body": True}, _LOOPER),
+    )
+}
+"""The sides that run recurrent cells."""
+LOOP_REFERENCE = Side(
+    "loop-reference", "layer, float64", "layerkit", {"engine": "numpy", "body": False, "dtype": "float64"}, _LOOPER
+)
+EVERY = {
+    **{side.name: side for side in (REFERENCE, WITNESS, LOOP_REFERENCE)},
+    **SIDES,
+    **READERS,
+    **LOOPERS,
+}

@@ -158,14 +158,14 @@ def _short(side: str) -> str:
 
 
 def _ms(times: Mapping[str, Any], side: str, work: str) -> str:
-    return _digits(times[side][work]["median"]) if side in times else NONE
+    return digits(times[side][work]["median"]) if side in times else NONE
 
 
 def _both(times: Mapping[str, Any], side: str, work: str) -> str:
-    return f"{_ms(times, side, work)} ({_digits(times[side][work]['min'])})" if side in times else NONE
+    return f"{_ms(times, side, work)} ({digits(times[side][work]['min'])})" if side in times else NONE
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Three significant digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
@@ -176,6 +176,12 @@ def _number(value: float | None, digits: int) -> str:
 
 def _times(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}x"
+
+
+def in_rounds(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """How many times as long another side takes in the same round: the median round, the worst and the best."""
+    found = [their / our for our, their in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(found):.2f}x ({min(found):.2f}-{max(found):.2f})"
 
 
 def foreign(load: Iterable[float | None]) -> str:

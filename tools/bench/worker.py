@@ -75,24 +75,9 @@ class Worker:
         return {}
 
     def run(self, work: str, seconds: float) -> dict[str, Any]:
-        """Run for so many seconds, and say how many a run took on average.
-
-        The first run counts only where it takes all the time. The clock ends a turn, and not a count of runs, for on a
-        busy machine a run can take a hundred times as long as the one before.
-        """
-        function, clock = self._works[work], time.perf_counter
+        """Run for so many seconds, and say how many a run took on average."""
         self._net.enter(work == "train")
-        gc.collect()
-        begun = clock()
-        function()
-        once = clock() - begun
-        if once >= seconds:
-            return {"seconds": once}
-        count, begun = 0, clock()
-        while (taken := clock() - begun) < seconds:
-            function()
-            count += 1
-        return {"seconds": taken / count}
+        return timed(self._works[work], seconds)
 
     def loss(self) -> dict[str, Any]:
         """The loss of the last training step."""
@@ -108,6 +93,26 @@ class Worker:
             multiply()
             best = min(best, time.perf_counter() - begun)
         return {"gflops": 2 * PRODUCT**3 / best / 1e9}
+
+
+def timed(function: Callable[[], Any], seconds: float) -> dict[str, Any]:
+    """Call a function for so many seconds, and say how many a call took on average.
+
+    The first call counts only where it takes all the time. The clock ends a turn, and not a count of calls, for on a
+    busy machine a call can take a hundred times as long as the one before.
+    """
+    clock = time.perf_counter
+    gc.collect()
+    begun = clock()
+    function()
+    once = clock() - begun
+    if once >= seconds:
+        return {"seconds": once}
+    count, begun = 0, clock()
+    while (taken := clock() - begun) < seconds:
+        function()
+        count += 1
+    return {"seconds": taken / count}
 
 
 def _layerkit_side() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from bench import rounds
 from bench.data import agree, made
 from bench.data.rows import ROWS
-from bench.process import Process, SideError
+from bench.process import Process
 from bench.sides import READERS
 
 TURN = 1.0
@@ -60,11 +60,3 @@ def measure_waiting(name: str, count: int, threads: int, folder: Path, say: Say)
             config = str(CONFIGS / f"{name}.yaml")
             found.append(process.ask("waiting", config=config, layer=layer, source=source, seconds=TRAINED))
     return {what: statistics.median(each[what] for each in found) for what in ("step_s", "share")}
-
-
-def attempt(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What is measured, or the `fault` that a side has."""
-    try:
-        return measure(*arguments)
-    except SideError as error:
-        return {"fault": str(error)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.data.rows import ROWS
 from bench.data.session import NETS
-from bench.table import NONE, foreign, head, table
+from bench.table import NONE, foreign, head, in_rounds, table
 
 Results = Mapping[str, Any]
 
@@ -28,12 +28,6 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def lead(turns: Results, side: str) -> str:
-    """How many times as long torch takes as a side in the same round: the median round, the worst and the best."""
-    found = [theirs / ours for ours, theirs in zip(turns[side], turns["torch"], strict=True)]
-    return f"{statistics.median(found):.2f}x ({min(found):.2f}-{max(found):.2f})"
-
-
 def _rows(rows: Results) -> Iterator[list[str]]:
     for name, found in rows.items():
         row = ROWS[name]
@@ -47,7 +41,7 @@ def _rows(rows: Results) -> Iterator[list[str]]:
                 str(row.batch),
                 workers,
                 *(f"{1 / statistics.median(seconds):,.0f}" for seconds in turns.values()),
-                *(lead(turns, side) for side in ("threads", "processes")),
+                *(in_rounds(turns[side], turns["torch"]) for side in ("threads", "processes")),
                 foreign(measured["foreign"]),
             ]
 
