@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, Self
 
@@ -214,6 +215,20 @@ class Layer:
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         """Overwrite `bottom[i].diff` where `propagate_down[i]`, and the diffs of the weights in `self.asked`."""
         raise LayerkitError(f"{type(self).__name__} has no backward pass")
+
+    def bound_forward(self, bottom: Bottoms, top: Tops) -> Callable[[], None]:
+        """`forward` of blobs that stay where they are; where it looks up much, a layer may do that here, once."""
+        return partial(self.forward, bottom, top)
+
+    def bound_backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> Callable[[], None]:
+        """`backward` likewise, for the weights that are in `self.asked` now."""
+        asked = self.asked
+
+        def run() -> None:
+            self.asked = asked
+            self.backward(top, propagate_down, bottom)
+
+        return run
 
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]

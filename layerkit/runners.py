@@ -157,7 +157,7 @@ class _Part:
         """A function that writes the tops."""
         if isinstance(self.runs, Kernel):
             return self.runs.forward(bottom, top)
-        return bind(self.runs.forward, bottom, top)
+        return self.runs.bound_forward(bottom, top)
 
     def backward(
         self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
@@ -180,15 +180,11 @@ class _Part:
     def _backward(
         self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
     ) -> Run:
-        runs, names = self.runs, frozenset(asked[0])
+        runs = self.runs
         if isinstance(runs, Kernel):
             return runs.backward(top, propagate_down, bottom, asked)
-
-        def run() -> None:
-            runs.asked = names
-            runs.backward(top, propagate_down, bottom)
-
-        return run
+        runs.asked = frozenset(asked[0])
+        return runs.bound_backward(top, propagate_down, bottom)
 
 
 class _Free:

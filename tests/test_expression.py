@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import layerkit as lk
+from layerkit.checks import Case, prepare
 from layerkit.errors import ConfigError, ExpressionError
 from layerkit.layers.expression.building import FUNCTIONS, build
 from layerkit.layers.expression.derivatives import gradients
@@ -311,3 +312,29 @@ def test_a_formula_has_bounds() -> None:
     for name, text in doubling.items():  # as a tree it would have 3^60 nodes
         names[name] = build(Formula(text), names, graph)
     assert len(graph.nodes) < 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("Expression", {"expr": "tanh(x @ w) * 2", "names": ["x"], "weights": {"w": {"shape": [4, 2]}}}),
+        ("InnerProduct", {"num_output": 2, "bias_term": False}),  # which does as every layer does
+    ],
+)
+def test_bound_passes_read_what_the_blobs_hold_when_they_run(kind: str, params: dict[str, object]) -> None:
+    case = Case(kind, "bound", [(3, 4)], params, no_formula="what is bound is compared with what is not")
+    with prepare(case) as lone:
+        layer, (x,), (y,) = lone.layer, lone.bottom, lone.top
+        (weight,) = layer.weights.names
+        forward = layer.bound_forward([x], [y])
+        layer.asked = frozenset([weight])
+        backward = layer.bound_backward([y], [True], [x])
+        layer.asked = frozenset()
+        x.data[...] += 1
+        forward()
+        got = y.data.copy()
+        backward()
+        diffs = [x.diff.copy(), layer.weights[weight].diff.copy()]
+        np.testing.assert_array_equal(got, lone.forward()["top 0"])
+        for diff, want in zip(diffs, lone.backward([0, weight]).values(), strict=True):
+            np.testing.assert_array_equal(diff, want)

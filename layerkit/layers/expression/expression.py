@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -129,12 +129,18 @@ class Expression(Layer):
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        self._at(bottom).forward(bottom, self._weight_values(), self.scratch, top)
+        self.bound_forward(bottom, top)()
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
+        self.bound_backward(top, propagate_down, bottom)()
+
+    def bound_forward(self, bottom: Bottoms, top: Tops) -> Callable[[], None]:
+        return self._at(bottom).forward(bottom, self._weight_values(), self.scratch, top)
+
+    def bound_backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> Callable[[], None]:
         diffs: dict[Key, Array] = {("bottom", i): bottom[i].diff for i, down in enumerate(propagate_down) if down}
         diffs |= {("weight", name): self.weights[name].diff for name in self.asked}
-        self._at(bottom).backward(top, bottom, self._weight_values(), self.scratch, diffs)
+        return self._at(bottom).backward(top, bottom, self._weight_values(), self.scratch, diffs)
 
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]

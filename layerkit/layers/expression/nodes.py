@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Primitive:
     shape: Callable[..., Shape]
     """`shape(*shapes, **settings)`: the result's. Raises ExpressionError where the arguments do not fit."""
     forward: Callable[..., Any]
-    """`forward(out, *arguments, **settings)` writes the value; of a `view` it returns it."""
+    """`forward(*arguments, out=out, **settings)` writes the value; of a `view` it returns it, without `out`."""
     vjp: Sequence[Rule | None]
     """Of each argument: from `g`, the gradient of y, that of the argument, before what stretched is summed up again."""
     jvp: Sequence[Rule | None]
@@ -186,16 +187,17 @@ def ancestors(nodes: Iterable[Node], stop: Callable[[Node], bool] = lambda node:
     return [found[index] for index in sorted(found)]
 
 
-def compute(node: Node, arguments: Sequence[Array], out: Array | None, work: Array | None) -> Array:
-    """The value of a primitive, written to `out`; both arrays as the primitive needs them."""
+def bound(
+    node: Node, arguments: Sequence[Array], out: Array | None, work: Array | None
+) -> tuple[Array, Callable[[], None] | None]:
+    """Where the value of a primitive lies, and what writes it to `out`; nothing needs to write a view."""
     primitive = node.primitive
     assert primitive is not None
     if primitive.view:
-        view: Array = primitive.forward(*arguments, **node.settings)
-        return view
+        return primitive.forward(*arguments, **node.settings), None
     assert out is not None
-    primitive.forward(out, *arguments, *([] if work is None else [work]), **node.settings)
-    return out
+    given = arguments if work is None else [*arguments, work]
+    return out, partial(primitive.forward, *given, out=out, **node.settings)
 
 
 def evaluate(wanted: Sequence[Node], leaves: Mapping[Any, Array], dtype: np.dtype[Any]) -> list[Array]:
@@ -208,7 +210,9 @@ def evaluate(wanted: Sequence[Node], leaves: Mapping[Any, Array], dtype: np.dtyp
             continue
         out = None if primitive.view else np.empty(node.shape, bool if primitive.logical else dtype)
         work = None if node.room is None else np.empty(node.room, dtype)
-        values[node.index] = compute(node, [values[each.index] for each in node.arguments], out, work)
+        values[node.index], run = bound(node, [values[each.index] for each in node.arguments], out, work)
+        if run is not None:
+            run()
     return [values[node.index] for node in wanted]
 
 
@@ -216,7 +220,7 @@ def _folded(primitive: Primitive, numbers: Sequence[float]) -> float:
     """A primitive of constants, computed once and for all."""
     out = np.empty((), np.float64)
     with np.errstate(all="ignore"):
-        primitive.forward(out, *(np.asarray(number) for number in numbers))
+        primitive.forward(*(np.asarray(number) for number in numbers), out=out)
     return float(out)
 
 

@@ -22,31 +22,22 @@ from layerkit.layers.expression.nodes import F, Node, Primitive
 from layerkit.layers.shape.stretch import sum_to
 
 
-def _ufunc(function: Any) -> Any:
-    """A numpy function that writes where it is told to."""
-
-    def forward(out: Array, *arguments: Array) -> None:
-        function(*arguments, out=out)
-
-    return forward
-
-
-def _where(out: Array, condition: Array, a: Array, b: Array) -> None:
+def _where(condition: Array, a: Array, b: Array, out: Array) -> None:
     np.copyto(out, b)
     np.copyto(out, a, where=condition)
 
 
-def _max(out: Array, x: Array, axis: tuple[int, ...]) -> None:
+def _max(x: Array, out: Array, axis: tuple[int, ...]) -> None:
     np.max(x, axis, out=out, keepdims=True, initial=-np.inf)
 
 
-def _softmax(out: Array, x: Array, row: Array, axis: tuple[int, ...]) -> None:
-    _max(row, x, axis)
+def _softmax(x: Array, row: Array, out: Array, axis: tuple[int, ...]) -> None:
+    _max(x, row, axis)
     np.exp(np.subtract(x, row, out=out), out=out)  # the largest becomes exp(0), so nothing overflows
     np.divide(out, np.sum(out, axis, keepdims=True, out=row), out=out)
 
 
-def _reshape(out: Array, x: Array, shape: Shape) -> None:
+def _reshape(x: Array, out: Array, shape: Shape) -> None:
     out.reshape(x.shape, copy=False)[...] = x
 
 
@@ -68,38 +59,38 @@ def _turned(x: Node) -> Node:
 
 def _comparison(function: Any, asks: bool = False, count: int = 2) -> Primitive:
     none = [None] * count
-    return Primitive(shapes.broadcast, _ufunc(function), vjp=none, jvp=none, logical=True, asks=asks)
+    return Primitive(shapes.broadcast, function, vjp=none, jvp=none, logical=True, asks=asks)
 
 
 PRIMITIVES: dict[str, Primitive] = {
     # -- arithmetic: arguments stretch
     "add": Primitive(
         shapes.broadcast,
-        _ufunc(np.add),
+        np.add,
         vjp=[lambda g, y, a, b: g, lambda g, y, a, b: g],
         jvp=[lambda t, y, a, b: t, lambda t, y, a, b: t],
     ),
     "subtract": Primitive(
         shapes.broadcast,
-        _ufunc(np.subtract),
+        np.subtract,
         vjp=[lambda g, y, a, b: g, lambda g, y, a, b: -g],
         jvp=[lambda t, y, a, b: t, lambda t, y, a, b: -t],
     ),
     "multiply": Primitive(
         shapes.broadcast,
-        _ufunc(np.multiply),
+        np.multiply,
         vjp=[lambda g, y, a, b: g * b, lambda g, y, a, b: g * a],
         jvp=[lambda t, y, a, b: t * b, lambda t, y, a, b: t * a],
     ),
     "divide": Primitive(
         shapes.broadcast,
-        _ufunc(np.divide),
+        np.divide,
         vjp=[lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)],
         jvp=[lambda t, y, a, b: t / b, lambda t, y, a, b: -(t * y / b)],
     ),
     "power": Primitive(  # to the power b: where a is 0, y does not change with b
         shapes.broadcast,
-        _ufunc(np.power),
+        np.power,
         vjp=[
             lambda g, y, a, b: g * b * F.power(a, b - 1),
             lambda g, y, a, b: g * y * F.log(F.where(F.equal(a, 0), 1, a)),
@@ -111,13 +102,13 @@ PRIMITIVES: dict[str, Primitive] = {
     ),
     "maximum": Primitive(
         shapes.broadcast,
-        _ufunc(np.maximum),
+        np.maximum,
         vjp=[lambda g, y, a, b: F.where(a > b, g, 0), lambda g, y, a, b: F.where(a > b, 0, g)],
         jvp=[lambda t, y, a, b: F.where(a > b, t, 0), lambda t, y, a, b: F.where(a > b, 0, t)],
     ),
     "minimum": Primitive(
         shapes.broadcast,
-        _ufunc(np.minimum),
+        np.minimum,
         vjp=[lambda g, y, a, b: F.where(b > a, g, 0), lambda g, y, a, b: F.where(b > a, 0, g)],
         jvp=[lambda t, y, a, b: F.where(b > a, t, 0), lambda t, y, a, b: F.where(b > a, 0, t)],
     ),
@@ -128,47 +119,35 @@ PRIMITIVES: dict[str, Primitive] = {
         jvp=[None, lambda t, y, c, a, b: F.where(c, t, 0), lambda t, y, c, a, b: F.where(c, 0, t)],
     ),
     # -- functions of one argument, element by element
-    "negative": Primitive(shapes.same, _ufunc(np.negative), vjp=[lambda g, y, x: -g], jvp=[lambda t, y, x: -t]),
-    "square": Primitive(
-        shapes.same, _ufunc(np.square), vjp=[lambda g, y, x: g * (x * 2)], jvp=[lambda t, y, x: t * (x * 2)]
-    ),
-    "sqrt": Primitive(
-        shapes.same, _ufunc(np.sqrt), vjp=[lambda g, y, x: g / (y * 2)], jvp=[lambda t, y, x: t / (y * 2)]
-    ),
-    "sin": Primitive(
-        shapes.same, _ufunc(np.sin), vjp=[lambda g, y, x: g * F.cos(x)], jvp=[lambda t, y, x: t * F.cos(x)]
-    ),
-    "cos": Primitive(
-        shapes.same, _ufunc(np.cos), vjp=[lambda g, y, x: -(g * F.sin(x))], jvp=[lambda t, y, x: -(t * F.sin(x))]
-    ),
-    "tan": Primitive(
-        shapes.same, _ufunc(np.tan), vjp=[lambda g, y, x: g * (y * y + 1)], jvp=[lambda t, y, x: t * (y * y + 1)]
-    ),
+    "negative": Primitive(shapes.same, np.negative, vjp=[lambda g, y, x: -g], jvp=[lambda t, y, x: -t]),
+    "square": Primitive(shapes.same, np.square, vjp=[lambda g, y, x: g * (x * 2)], jvp=[lambda t, y, x: t * (x * 2)]),
+    "sqrt": Primitive(shapes.same, np.sqrt, vjp=[lambda g, y, x: g / (y * 2)], jvp=[lambda t, y, x: t / (y * 2)]),
+    "sin": Primitive(shapes.same, np.sin, vjp=[lambda g, y, x: g * F.cos(x)], jvp=[lambda t, y, x: t * F.cos(x)]),
+    "cos": Primitive(shapes.same, np.cos, vjp=[lambda g, y, x: -(g * F.sin(x))], jvp=[lambda t, y, x: -(t * F.sin(x))]),
+    "tan": Primitive(shapes.same, np.tan, vjp=[lambda g, y, x: g * (y * y + 1)], jvp=[lambda t, y, x: t * (y * y + 1)]),
     "tanh": Primitive(
-        shapes.same, _ufunc(np.tanh), vjp=[lambda g, y, x: g * (1 - y * y)], jvp=[lambda t, y, x: t * (1 - y * y)]
+        shapes.same, np.tanh, vjp=[lambda g, y, x: g * (1 - y * y)], jvp=[lambda t, y, x: t * (1 - y * y)]
     ),
-    "exp": Primitive(shapes.same, _ufunc(np.exp), vjp=[lambda g, y, x: g * y], jvp=[lambda t, y, x: t * y]),
-    "log": Primitive(shapes.same, _ufunc(np.log), vjp=[lambda g, y, x: g / x], jvp=[lambda t, y, x: t / x]),
+    "exp": Primitive(shapes.same, np.exp, vjp=[lambda g, y, x: g * y], jvp=[lambda t, y, x: t * y]),
+    "log": Primitive(shapes.same, np.log, vjp=[lambda g, y, x: g / x], jvp=[lambda t, y, x: t / x]),
     "sigmoid": Primitive(
         shapes.same,
-        lambda out, x: logistic(x, out),
+        logistic,
         vjp=[lambda g, y, x: g * (y * (1 - y))],
         jvp=[lambda t, y, x: t * (y * (1 - y))],
     ),
     "relu": Primitive(
         shapes.same,
-        lambda out, x: np.maximum(x, 0, out=out),
+        lambda x, out: np.maximum(x, 0, out=out),
         vjp=[lambda g, y, x: g * (y > 0)],
         jvp=[lambda t, y, x: t * (y > 0)],
     ),
-    "abs": Primitive(
-        shapes.same, _ufunc(np.abs), vjp=[lambda g, y, x: g * F.sign(x)], jvp=[lambda t, y, x: t * F.sign(x)]
-    ),
-    "sign": Primitive(shapes.same, _ufunc(np.sign), vjp=[None], jvp=[None]),
+    "abs": Primitive(shapes.same, np.abs, vjp=[lambda g, y, x: g * F.sign(x)], jvp=[lambda t, y, x: t * F.sign(x)]),
+    "sign": Primitive(shapes.same, np.sign, vjp=[None], jvp=[None]),
     # -- several values become one: along the axes, which keep length 1
     "sum": Primitive(
         shapes.reduced,
-        lambda out, x, axis: np.sum(x, axis, out=out, keepdims=True),
+        lambda x, out, axis: np.sum(x, axis, out=out, keepdims=True),
         vjp=[lambda g, y, x, axis: F.stretch(g, shape=x.shape)],
         jvp=[lambda t, y, x, axis: F.sum(t, axis=axis)],
     ),
@@ -186,12 +165,12 @@ PRIMITIVES: dict[str, Primitive] = {
         work=shapes.reduced,
     ),
     "cumulative": Primitive(  # sums of all up to each place of one axis
-        shapes.same, lambda out, x, axis: np.cumsum(x, axis[0], out=out), vjp=[None], jvp=[None]
+        shapes.same, lambda x, out, axis: np.cumsum(x, axis[0], out=out), vjp=[None], jvp=[None]
     ),
     # -- products of matrices, which are the last two axes; those before stretch
     "matmul": Primitive(
         shapes.product,
-        _ufunc(np.matmul),
+        np.matmul,
         vjp=[lambda g, y, a, b: g @ _turned(b), lambda g, y, a, b: _turned(a) @ g],
         jvp=[lambda t, y, a, b: t @ b, lambda t, y, a, b: a @ t],
     ),
@@ -219,12 +198,12 @@ PRIMITIVES: dict[str, Primitive] = {
     ),
     "total": Primitive(  # the opposite: sums over what was stretched
         shapes.given,
-        lambda out, x, shape: sum_to(x, out),
+        lambda x, out, shape: sum_to(x, out),
         vjp=[lambda g, y, x, shape: F.stretch(g, shape=x.shape)],
         jvp=[lambda t, y, x, shape: F.total(t, shape=shape)],
     ),
     # -- true or false
-    "number": Primitive(shapes.same, lambda out, x: np.copyto(out, x), vjp=[None], jvp=[None], asks=True),
+    "number": Primitive(shapes.same, lambda x, out: np.copyto(out, x), vjp=[None], jvp=[None], asks=True),
     "greater": _comparison(np.greater),
     "greater_equal": _comparison(np.greater_equal),
     "less": _comparison(np.less),

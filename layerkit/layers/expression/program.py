@@ -7,8 +7,9 @@ So do those of the backward pass, which is a formula as well: the gradient that 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ import numpy as np
 from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Scratch, Tops
 from layerkit.layers.expression.derivatives import gradients, tangents
-from layerkit.layers.expression.nodes import Graph, Node, ancestors, compute, evaluate
+from layerkit.layers.expression.nodes import Graph, Node, ancestors, bound, evaluate
 
+Run = Callable[[], None]
 Key = tuple[str, Any]
 """What a leaf is: `("bottom", 0)`, `("weight", "w")`, the gradient `("diff", 0)` of a top, or a `("tangent", ...)`."""
 
@@ -135,14 +137,15 @@ class Program:
             ),
         ]
 
-    def forward(self, bottom: Bottoms, weights: Mapping[str, Array], scratch: SimpleNamespace, top: Tops) -> None:
-        """Write the tops."""
+    def forward(self, bottom: Bottoms, weights: Mapping[str, Array], scratch: SimpleNamespace, top: Tops) -> Run:
+        """A function that writes the tops."""
         values = self._given(bottom, weights)
         outs = {index: top[i].data for index, i in self._tops.items()}
-        self._run(self._forward_steps, values, outs, scratch)
+        calls = self._bind(self._forward_steps, values, outs, scratch)
         for i, node in enumerate(self.results):
             if self._tops.get(node.index) != i:
-                top[i].data[...] = values[node.index]
+                calls.append(partial(np.copyto, top[i].data, values[node.index]))
+        return _in_turn(calls)
 
     def backward(
         self,
@@ -151,8 +154,8 @@ class Program:
         weights: Mapping[str, Array],
         scratch: SimpleNamespace,
         diffs: Mapping[Key, Array],
-    ) -> None:
-        """Write the gradients that are asked for, each by its bottom's or weight's key."""
+    ) -> Run:
+        """A function that writes the gradients that are asked for, each by its bottom's or weight's key."""
         values = self._given(bottom, weights)
         values |= {index: getattr(scratch, name) for index, name in self._kept.items()}
         values |= {index: top[i].data for index, i in self._tops.items()}
@@ -163,13 +166,12 @@ class Program:
         asked = frozenset(wanted)
         if asked not in self._backward_steps:
             self._backward_steps[asked] = self._steps(self._backward(list(wanted.values())))
-        self._run(self._backward_steps[asked], values, outs, scratch)
+        calls = self._bind(self._backward_steps[asked], values, outs, scratch)
         for key, diff in diffs.items():
             node = wanted.get(key)
-            if node is None:
-                diff[...] = 0
-            elif node.index not in outs:
-                diff[...] = values[node.index]
+            if node is None or node.index not in outs:
+                calls.append(partial(np.copyto, diff, 0 if node is None else values[node.index]))
+        return _in_turn(calls)
 
     def jvp(
         self, bottom: Bottoms, weights: Mapping[str, Array], given: Mapping[Key, Array], top_tangent: Sequence[Array]
@@ -235,10 +237,11 @@ class Program:
             steps.append(Step(node, tuple(each.index for each in node.arguments), kept, out, work))
         return steps
 
-    def _run(
+    def _bind(
         self, steps: Sequence[Step], values: dict[int, Array], outs: Mapping[int, Array], scratch: SimpleNamespace
-    ) -> None:
-        """Compute the nodes in order, each in its place."""
+    ) -> list[Run]:
+        """What computes the nodes, in order, each in its place; these are added to `values`."""
+        calls: list[Run] = []
         for node, arguments, kept, room, work in steps:
             out = outs.get(node.index)
             if out is None and kept is not None:
@@ -246,7 +249,18 @@ class Program:
             elif out is None and room is not None:
                 out = room.within(scratch)
             given = [values[index] for index in arguments]
-            values[node.index] = compute(node, given, out, None if work is None else work.within(scratch))
+            values[node.index], run = bound(node, given, out, None if work is None else work.within(scratch))
+            if run is not None:
+                calls.append(run)
+        return calls
+
+
+def _in_turn(calls: Sequence[Run]) -> Run:
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
 
 
 def _room(place: int, shape: Shape) -> Room:
