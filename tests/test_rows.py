@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cases import CASES
 from loop_tools import ROWS, SPREAD, STEPS, check_gradients, lent, net_of, simple
 
 from layerkit import checks
 from layerkit.checks import Case, CheckFailed, prepare
+from layerkit.checks.case import Prepared
 from layerkit.engines import missing
 from layerkit.layer import Bottoms, Layer, Plan, Tops, Weight
 
@@ -178,3 +180,61 @@ def test_a_body_of_many_kinds_of_layers_runs_all_steps_at_once_but_for_what_the_
         np.testing.assert_allclose(whole, apart, atol=10 * allowed, err_msg=name)
     if engine == "float64":
         check_gradients(nets[1], {"x": IMAGES.copy()})
+
+
+def test_every_type_that_acts_row_by_row_runs_once_in_a_body_and_gives_what_it_gives_step_by_step() -> None:
+    done: set[str] = set()
+    for case in CASES:
+        if case.type not in done and case.bottoms:
+            with prepare(case) as lone:
+                if _could_run_once(lone):
+                    _compare_with_steps(lone)
+                    done.add(str(case.type))
+    assert len(done) > 50
+
+
+def _could_run_once(lone: Prepared) -> bool:
+    heads = {blob.shape[:1] for blob in (*lone.bottom, *lone.top)}
+    return lone.plan.by_rows and len(heads) == 1 and bool(lone.top) and min(heads) > (1,)
+
+
+def _compare_with_steps(lone: Prepared) -> None:
+    """A layer in the body of a loop, beside a state that it does not read, and alone in each step."""
+    rng, steps, case = np.random.default_rng(0), 3, lone.case
+    bottoms, tops = [f"x{i}" for i in range(len(lone.bottom))], [f"y{i}" for i in range(len(lone.top))]
+    inner = {"name": "inner", "type": case.type, "bottom": bottoms, "top": tops, **case.params}
+    state = {"name": "h_new", "type": "Power", "bottom": "h"}
+    more = {"states": {"h": {"next": "h_new", "shape": [2]}}, "top": [f"all_{top}" for top in tops]}
+    shapes = {name: (steps, *blob.shape) for name, blob in zip(bottoms, lone.bottom, strict=True)}
+    net = net_of(simple([state, inner], bottom=bottoms, outputs=tops, **more), shapes, phase=case.phase)
+    own = {name: net.params["rnn"][f"body/inner.{name}"] for name in lone.layer.weights.names}
+    for name, blob in own.items():
+        blob.data[...] = lone.layer.weights[name].data
+    values = [np.stack([rng.permutation(blob.data) for _ in range(steps)]) for blob in lone.bottom]
+    seeds = [rng.normal(size=(steps, *blob.shape)) for blob in lone.top]
+
+    got = [array.copy() for array in net.forward(**dict(zip(bottoms, values, strict=True))).values()]
+    piece = next(net.layers["rnn"].bodies["body"].pieces([2]))
+    assert [node.name for node in piece.graph.nodes].count("inner") == 1, str(case)
+    diffs = net.backward(**dict(zip(more["top"], seeds, strict=True))) if lone.requests else {}
+    sums = {name: np.zeros(blob.shape) for name, blob in own.items() if name in lone.requests}
+
+    def equal(found: np.ndarray, want: np.ndarray) -> None:
+        np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-11, err_msg=str(case))
+
+    for step in range(steps):
+        for blob, value in zip(lone.bottom, values, strict=True):
+            blob.data[...] = value[step]
+        for blob, seed in zip(lone.top, seeds, strict=True):
+            blob.diff[...] = seed[step]
+        for found, want in zip(got, lone.forward().values(), strict=True):
+            equal(found[step], want)
+        if lone.requests:
+            lone.backward(lone.requests)
+        for request in lone.requests:
+            if isinstance(request, str):
+                sums[request] += lone.blob(request).diff
+            else:
+                equal(diffs[bottoms[request]][step], lone.blob(request).diff)
+    for name, want in sums.items():
+        equal(own[name].diff, want)
