@@ -19,12 +19,9 @@ def markdown(results: Results) -> str:
         "cell", "batch", "units", "engine", "forward, ms: layer", "body", "body by layer",
         "with backward, ms: layer", "body", "body by layer", "at most", "cores others used: median, most",
     ]  # fmt: skip
+    top = head(results["machine"], f"{results['rounds']} rounds, medians.")
     title = f"**Recurrent cells over {STEPS} steps: bodies beside the built-in layers**"
-    return f"{head(results['machine'], _how(results))}\n\n{title}\n\n{table(heads, _rows(results['rows']))}\n"
-
-
-def _how(results: Results) -> str:
-    return f"{results['rounds']} rounds, medians."
+    return f"{top}\n\n{title}\n\n{table(heads, _rows(results['rows']))}\n"
 
 
 def _rows(rows: Results) -> Iterator[list[str]]:
