@@ -179,7 +179,7 @@ def _times(value: float | None) -> str:
 
 
 def in_rounds(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """How many times as long another side takes in the same round: the median round, the worst and the best."""
+    """How many times as long another side takes in the same round: the median round, the least and the most."""
     found = [their / our for our, their in zip(ours, theirs, strict=True)]
     return f"{statistics.median(found):.2f}x ({min(found):.2f}-{max(found):.2f})"
 
