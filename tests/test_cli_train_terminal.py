@@ -25,7 +25,7 @@ def test_the_bar_advances_with_every_event(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     with Progress(Path("runs/x")) as progress:
-        task = progress._bar.tasks[0]
+        task = progress._shown.tasks[0]
         progress.show({"event": "start", "iter": 0, "name": "x", "weights": 1, "max_iter": 20, "seed": 0})
         assert (task.description, task.completed, task.total) == (" 0/20", 0, 20)
         progress.show({"event": "test", "iter": 10, "outputs": {}, "samples": 1})
