@@ -57,7 +57,7 @@ class Cond(Layer):
     bottoms = (2, None)
     tops = (1, None)
 
-    def _inputs(self, count: int) -> tuple[dict[str, int], int]:
+    def reads(self, count: int) -> tuple[dict[str, int], int]:
         """What the bodies read, by name, and the position of the condition. Raises ShapeError."""
         names = names_of(self.params.inputs, self.bottom_names, count)
         at = take(self.params.condition, names, "condition")
@@ -67,7 +67,7 @@ class Cond(Layer):
         p = self.params
         if self.num_tops != len(p.outputs):
             raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
-        inputs, at = self._inputs(len(bottoms))
+        inputs, at = self.reads(len(bottoms))
         rows = self._rows(bottoms, inputs, at)
         shapes = {name: ((1, *bottoms[i][1:]) if p.by == "sample" else bottoms[i]) for name, i in inputs.items()}
         bodies, made = [], []
@@ -105,7 +105,7 @@ class Cond(Layer):
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         for _, rows, piece in self._pieces(bottom):
-            for name, i in self._inputs(len(bottom))[0].items():
+            for name, i in self.reads(len(bottom))[0].items():
                 piece.give(name, bottom[i].data[rows])
             piece.forward()
             for output, blob in zip(self.params.outputs, top, strict=True):
@@ -113,7 +113,7 @@ class Cond(Layer):
 
     def _pieces(self, bottom: Bottoms) -> Iterator[tuple[str, Any, Any]]:
         """The bodies that run, each with its rows and with what runs them."""
-        chosen = bottom[self._inputs(len(bottom))[1]].data != 0
+        chosen = bottom[self.reads(len(bottom))[1]].data != 0
         for name, mask in ((THEN, chosen), (OTHERWISE, ~chosen)):
             count = int(np.count_nonzero(mask))
             if count:
@@ -121,7 +121,7 @@ class Cond(Layer):
                 yield name, rows, next(self.bodies[name].pieces([count]))
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
-        inputs = {name: i for name, i in self._inputs(len(bottom))[0].items() if propagate_down[i]}
+        inputs = {name: i for name, i in self.reads(len(bottom))[0].items() if propagate_down[i]}
         for name in (THEN, OTHERWISE):
             self.bodies[name].clear()
         for i in inputs.values():
@@ -143,7 +143,7 @@ class Cond(Layer):
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:
-        inputs, _ = self._inputs(len(bottom))
+        inputs, _ = self.reads(len(bottom))
         moving = {name: tangent for name, i in inputs.items() if (tangent := bottom_tangent[i]) is not None}
         for tangent in top_tangent:
             tangent[...] = 0
