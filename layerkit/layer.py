@@ -87,6 +87,10 @@ class Loop:
     """Where a state may begin anew in any row (`cont`): those that then begin with a value of their own, not zeros."""
     holds: bool = False
     """Whether a state may stay as it is in any row (`alive`)."""
+    runs: int = 1
+    """How often the body runs in a pass, at the most."""
+    instead: bool = False
+    """Whether each run takes the place of one of the layer's other bodies."""
 
 
 @dataclass(frozen=True)

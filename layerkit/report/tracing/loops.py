@@ -122,11 +122,11 @@ class _Walk:
     def _enter(self, prefix: str, state: str, before: int | None, i: int) -> int:
         """A state as it enters a run: what the run before left, as far as `cont` lets it go on."""
         name, truncate = prefix + state, self.way.truncate
-        begun = before is None
+        goes_on = self.cont is None or bool((self.cont[i] == 1).all())
+        stops = before is not None and truncate is not None and i % truncate == 0
         if before is None:
-            before = self._start(name, state)
-        stops = not begun and truncate is not None and i % truncate == 0
-        if self.cont is None or bool((self.cont[i] == 1).all()):
+            before = self._start(name if goes_on else f"{name}.start", state)
+        if self.cont is None or goes_on:
             return stopped(self.reader, self.node, name, before) if stops else before
         shape = self._shape(state)
         going = self.cont[i].reshape(-1, *[1] * (len(shape) - 1)).astype(self.reader.steps.dtype)
