@@ -219,6 +219,12 @@ class Layer:
         """Overwrite `bottom[i].diff` where `propagate_down[i]`, and the diffs of the weights in `self.asked`."""
         raise LayerkitError(f"{type(self).__name__} has no backward pass")
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        """Have bodies make what passes need beforehand: a forward one, and unless None, backward with what is `asked`.
+
+        Only layers with bodies that run again and again have anything to do.
+        """
+
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:

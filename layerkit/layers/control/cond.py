@@ -104,6 +104,15 @@ class Cond(Layer):
                 raise ShapeError(f"a bottom of {here} has not as many samples as the condition, {there}", "bottom", i)
         return bottoms[at][0] if bottoms[at] else 1
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        inputs, at = self.reads(len(bottoms))
+        rows = self._rows(bottoms, inputs, at) if self.params.by == "sample" else 1
+        for name in (THEN, OTHERWISE):  # as if all samples went through each
+            piece = next(self.bodies[name].pieces([rows]))
+            if propagate_down is not None:
+                wanted = [inner for inner, i in inputs.items() if propagate_down[i]]
+                piece.prepare(self.params.outputs, (), wanted, (), (), [*self._asked(name)])
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         for _, rows, piece in self._pieces(bottom):
             for name, i in self.reads(len(bottom))[0].items():

@@ -97,6 +97,10 @@ class Repeat(Layer):
             bodies=[plan.body],
         )
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        (way,) = self.ways(bottoms)
+        way.prepare(propagate_down)
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         (way,) = self.ways([blob.shape for blob in bottom])
         self._undo = way.forward(bottom, [blob.data for blob in top])

@@ -117,6 +117,10 @@ class Recurrent(Layer):
             bodies=[plan.body for plan in plans],
         )
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        for way in self.ways(bottoms):
+            way.prepare(propagate_down)
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         ways = self.ways([blob.shape for blob in bottom])
         self._undo = [way.forward(bottom, self._halves([blob.data for blob in top], i)) for i, way in enumerate(ways)]

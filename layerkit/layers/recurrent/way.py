@@ -12,6 +12,7 @@ import numpy as np
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Body, Bottoms, Layer, Scratch, State, Weight
+from layerkit.layers.recurrent.asked import Asked
 from layerkit.layers.recurrent.roles import LEARNED, OutputParams, Roles, StateParams
 from layerkit.layers.recurrent.step_shapes import plan_step
 
@@ -246,6 +247,19 @@ class Way:
             if len(rows):
                 yield step - first, rows
 
+    def prepare(self, down: Sequence[bool] | None) -> None:
+        """Make the pieces, and unless None what a backward pass to those bottoms takes.
+
+        As many as there are at the most, where it depends on data how many run.
+        """
+        for i, piece in enumerate(self._pieces()):
+            if down is not None:
+                asked, last = Asked(self, down), i == len(self.spans) - 1
+                everywhere = self.roles.lengths is not None or self.until is not None or last
+                outputs = {output.blob for output in self.outputs if output.take == "all" or everywhere}
+                ends = [] if last else asked.starts(i + 1)
+                piece.prepare(outputs, ends, asked.inputs, asked.starts(i), asked.begins, asked.weights)
+
     # -- forward mode ----------------------------------------------------------------------------------------------
 
     def jvp(
@@ -302,11 +316,8 @@ class Way:
 
         `tops` are the diffs of the outputs.
         """
-        loop, weights, inside = self._loop, self.layer.weights, f"{self.name}/"
-        own = {name.removeprefix(inside): name for name in self.layer.asked if name.startswith(inside)}
-        learned = [s for s, each in self.states.items() if each.start == LEARNED]
-        asked = [s for s in learned if self.learned_start(s) in self.layer.asked]
-        for state in asked:
+        loop, weights, asked = self._loop, self.layer.weights, Asked(self, down)
+        for state in asked.learned:
             weights[self.learned_start(state)].diff[...] = 0
         loop.clear()
         now = loop.remember() if self.one_memory else None
@@ -316,11 +327,11 @@ class Way:
             if self.one_memory and i < len(ran) - 1:
                 undo[i]()
                 self._run(piece, bottom, i)
-            begins = [s for s in asked if self.roles.cont is not None]
-            starts = [s for s in self.states if (self.truncate is None and i > 0) or self._wants_start(s, down, i)]
-            wanted = [name for part in (self.roles.sliced, self.roles.static) for name, j in part.items() if down[j]]
-            piece.backward(self._seeds(tops, span, ran[-1][0][1]), ends, wanted, starts, begins, own)
-            self._collect(piece, diffs, span, wanted, begins)
+            starts = asked.starts(i)
+            piece.backward(
+                self._seeds(tops, span, ran[-1][0][1]), ends, asked.inputs, starts, asked.begins, asked.weights
+            )
+            self._collect(piece, diffs, span, asked.inputs, asked.begins)
             if i == 0:
                 self._collect_starts(piece, diffs, starts)
             ends = {}
@@ -329,14 +340,7 @@ class Way:
                 ends[state][...] = piece.start_diff(state)
         if now is not None:
             now()
-        loop.take({key: weights[name].diff for key, name in own.items() if key in loop.gradients})
-
-    def _wants_start(self, state: str, down: Sequence[bool], i: int) -> bool:
-        """Whether somebody wants the gradient of what a state starts as."""
-        if i > 0 or self.carry:
-            return False
-        start = self.roles.starts.get(state)
-        return down[start] if start is not None else self.learned_start(state) in self.layer.asked
+        loop.take({key: weights[name].diff for key, name in asked.weights.items() if key in loop.gradients})
 
     def _seeds(self, tops: Sequence[Array], span: Span, steps: int) -> dict[str, Array]:
         """The diffs of a piece's outputs, (steps, rows...), where so many steps ran in all."""
