@@ -9,7 +9,7 @@ from layerkit.layer import Layer, Plan, Weight
 from layerkit.registry import _types, register
 from layerkit.report.gradients import examine
 
-NAMES = {"cont", "learned, reverse", "from a bottom", "both ways", "static", "recomputed", "until", "learned", "then",
+NAMES = {"cont", "learned, reverse", "from a bottom", "both ways", "until", "learned", "then",
          "by sample"}  # fmt: skip
 
 

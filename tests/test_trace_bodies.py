@@ -221,7 +221,7 @@ def test_by_sample_each_row_goes_through_its_own_body():
 
 # -- against the layers themselves ---------------------------------------------------------------------------------
 
-ALIKE = {"rows of maps", "shape given", "by sample, maps", "by sample, columns", "by sample, volumes", "blocks"}
+ALIKE = {"rows of maps", "maps", "shape given", "by sample, maps", "by sample, columns", "by sample, volumes", "blocks"}
 """Cases that differ in what has nothing to do with runs."""
 
 
