@@ -144,7 +144,7 @@ values, in topological order
   f[1]/twice   Power = 12
   f[2]/twice   Power = 24
   f[3]/twice   Power = 48
-  f[15]/twice  12 runs as one; --steps shows more = 196608
+  f[15]/twice  12 runs, see --steps = 196608
   f[16]/twice  Power = 393216
   f[17]/twice  Power = 786432
   f[18]/twice  Power = 1.57286e+06
@@ -177,7 +177,7 @@ def test_the_page_goes_through_the_steps_and_back():
     boxes = [box.name for box in given.boxes]
     assert [name for name in boxes if name.endswith("/h_new")] == [f"f[{t}]/h_new" for t in (0, 1, 28, 29)]
     assert boxes.count("f[2..27]") == 1
-    assert next(line for line in said if line.startswith("f[27]/h_new = 26 runs as one; --steps shows more = "))
+    assert next(line for line in said if line.startswith("f[27]/h_new = 26 runs, see --steps = "))
     ways = [said.index(f"f[{t}]/h_new → f[{t}]/a") for t in (29, 28, 1, 0)]
     assert ways == sorted(ways)
     assert said.index("f[27]/h_new → f[1]/h_new") in range(ways[1], ways[2])

@@ -64,7 +64,7 @@ class Runs:
         ends = [*self._begins[1:], len(steps.steps)]
         first, last = sorted((self.numbers[hidden[0]], self.numbers[hidden[-1]]))
         name = f"{self.name}[{first}..{last}]"
-        group = Group(name, f"{len(hidden)} runs as one; --steps shows more", family(self.node.spec.type))
+        group = Group(name, f"{len(hidden)} runs, see --steps", family(self.node.spec.type))
         steps.group(self._begins[hidden[0]], ends[hidden[-1]], group)
         behind = len(steps.steps)
         joined = [
