@@ -27,9 +27,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from layerkit.fillers import Filler
-    from layerkit.layer import Body, Layer, LayerParams, Metric, Plan, SampleInfo, Scratch, SourceLayer, State, Weight
+    from layerkit.layer import Body, Layer, LayerParams, Metric, Plan, Scratch, SourceLayer, State, Weight
     from layerkit.net import Net
     from layerkit.registry import layer_class, layer_types, register
+    from layerkit.samples import SampleInfo
     from layerkit.snapshot import load
     from layerkit.solver import Solver
 

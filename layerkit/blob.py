@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, overload
 
 import numpy as np
@@ -41,6 +41,18 @@ def aligned(size: int, dtype: npt.DTypeLike = np.float32) -> Array:
     room = np.zeros(size * item + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     return room[start : start + size * item].view(dtype)
+
+
+def extent(arrays: Iterable[Array]) -> int:
+    """Bytes that arrays take up together: of those that are views of one array, from the first to the last."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for array in arrays:
+        if array.size:
+            low, high = np.lib.array_utils.byte_bounds(array)
+            whole = id(array if array.base is None else array.base)
+            first, last = bounds.get(whole, (low, high))
+            bounds[whole] = min(first, low), max(last, high)
+    return int(sum(last - first for first, last in bounds.values()))
 
 
 def laid_out(whole: Array, shape: Shape, channels_last: bool) -> Array:

@@ -116,16 +116,21 @@ class Point:
         put_back = remember(_with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
-                tops = [Blob(shape, self.dtype) for shape in node.plan.tops]
-                self.blobs.update(zip(node.tops, tops, strict=True))
-                if not node.bottoms and not node.plan.weights:
-                    for ref in node.tops:
-                        self.blobs[ref] = Blob.of(np.array(net.blobs[ref.name].data, self.dtype, order="C"))
-                    continue
-                with self.lent(node) as layer:
-                    layer.forward(self._bottoms(node), tops)
+                self._run(node)
+            self.advance = remember(_with_bodies(self.graph.nodes))
+            """Puts states, generators and statistics to what the layers left; they are now as they were before."""
         finally:
             put_back()
+
+    def _run(self, node: Node) -> None:
+        tops = [Blob(shape, self.dtype) for shape in node.plan.tops]
+        self.blobs.update(zip(node.tops, tops, strict=True))
+        if not node.bottoms and not node.plan.weights and node.tops[0].name in self.net.blobs:
+            for ref in node.tops:
+                self.blobs[ref] = Blob.of(np.array(self.net.blobs[ref.name].data, self.dtype, order="C"))
+            return
+        with self.lent(node) as layer:
+            layer.forward(self._bottoms(node), tops)
 
     # -- names -----------------------------------------------------------------------------------------------------
 

@@ -19,12 +19,12 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, PrivateAttr
 
 from layerkit.blob import Array, Blob, Shape, Weights, shape_text
 from layerkit.errors import LayerkitError, Mark, ShapeError, Use
 from layerkit.fields import Strict
 from layerkit.fillers import Filler
+from layerkit.samples import SampleInfo
 
 Bottoms = Sequence[Blob]
 Tops = Sequence[Blob]
@@ -88,6 +88,10 @@ class Loop:
     """Where a state may begin anew in any row (`cont`): those that then begin with a value of their own, not zeros."""
     holds: bool = False
     """Whether a state may stay as it is in any row (`alive`)."""
+    runs: int = 1
+    """How often the body runs in a pass, at the most."""
+    instead: bool = False
+    """Whether each run takes the place of one of the layer's other bodies."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,12 @@ class Layer:
 
         return run
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        """Have bodies make what passes need beforehand: a forward one, and unless None, backward with what is `asked`.
+
+        Only layers with bodies that run again and again have anything to do.
+        """
+
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:
@@ -325,38 +335,6 @@ class Metric(Layer):
     def reset(self) -> None:
         """Forget what was counted."""
         self.state.total[...] = 0
-
-
-class SampleInfo(Strict):
-    """What someone who has only a snapshot must know of a sample; it serves `net.predict`."""
-
-    shape: list[int] = Field(description="Shape of one sample as the net gets it, without the batch axis.")
-    raw_shape: list[int] | None = Field(
-        None, description="Shape as the source stores it, 0 for a height or width that may be any; None: as `shape`."
-    )
-    transform: list[dict[str, Any]] = Field([], description="What is done first, in this order.")
-    crop_size: int = Field(0, ge=0, description="Side of the square that is cut out of the middle; 0 uses all.")
-    scale: float = Field(1.0, description="What each value is multiplied by, after the mean is subtracted.")
-    mean_value: list[float] = Field([], description="What is subtracted: one value, or one a channel.")
-    mean_shape: list[int] = Field([], description="Shape of the mean image that is subtracted; empty: there is none.")
-    channel_order: Literal["RGB", "BGR"] = Field("RGB", description="Order of three channels in the net's input.")
-    class_names: list[str] = Field([], description="Names of the classes, by label.")
-    table: dict[str, Any] | None = Field(
-        None, description="Of samples of a table: its columns, their categories and means, so that others are read so."
-    )
-
-    _mean_image: Array | None = PrivateAttr(None)
-
-    @property
-    def mean_image(self) -> Array | None:
-        """What is subtracted pixel by pixel before the crop, (C, H, W). It is an array, and so no part of the dump."""
-        return self._mean_image
-
-    def with_mean_image(self, image: Array) -> SampleInfo:
-        """The same with a mean image."""
-        info = self.model_copy(update={"mean_shape": list(image.shape)})
-        info._mean_image = image
-        return info
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from layerkit.blob import Array, Blob, Weights
 from layerkit.engines import Engine, Run
-from layerkit.graph import Graph, Node, Ref
+from layerkit.graph import Graph, Node, Ref, Step
 from layerkit.graph.unrolling import Unrolled, unroll
 from layerkit.layer import Body, Generators, Plan
 from layerkit.passes import remember
@@ -46,6 +46,17 @@ class Bodies:
         return RunningLoop(graph, body, own, prefix, self)
 
 
+def prepare(graph: Graph, steps: Iterable[Step]) -> None:
+    """Have the layers' bodies make what a forward pass takes, and a backward pass of these steps."""
+    backward = {step.node: step for step in steps}
+    for i, node in enumerate(graph.nodes):
+        if node.layer.bodies:
+            step = backward.get(i)
+            node.layer.asked = step.asked if step is not None else frozenset()
+            shapes = [graph.shapes[ref] for ref in node.bottoms]
+            node.layer.prepare(shapes, step.propagate_down if step is not None else None)
+
+
 class RunningLoop:
     """A layer's body at run time, where it runs again and again.
 
@@ -66,6 +77,7 @@ class RunningLoop:
         self.gradients = {key: np.zeros(slot.shape, self.dtype) for key, slot in slots.items()}
         self._pieces: dict[tuple[int, int], Piece] = {}
         self._unrolled: dict[int, Unrolled] = {}
+        self._first = True
         for node in graph.nodes:
             layer = node.layer
             layer.weights = self.store.params[node.name]
@@ -78,7 +90,7 @@ class RunningLoop:
     def another(self) -> RunningLoop:
         """The same body with pieces and gradients of its own."""
         other = copy.copy(self)
-        other._pieces = {}
+        other._pieces, other._first = {}, False
         other.gradients = {key: np.zeros_like(array) for key, array in self.gradients.items()}
         return other
 
@@ -112,8 +124,11 @@ class RunningLoop:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the pieces' blobs and work arrays, and of the gradients."""
-        return sum(piece.bytes for piece in self._pieces.values()) + sum(a.nbytes for a in self.gradients.values())
+        """Bytes of the pieces' blobs and work arrays, and of the gradients; those of further bodies too."""
+        own = sum(array.nbytes for array in self.gradients.values())
+        if self._first:  # others have the same nodes
+            own += sum(body.bytes for node in self.graph.nodes for body in node.layer.bodies.values())
+        return own + sum(piece.bytes for piece in self._pieces.values())
 
     def pieces(self, steps: Sequence[int], *, one_memory: bool = False) -> Iterator[Piece]:
         """Pieces of so many steps each, each made when it is first needed.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from layerkit.blob import Array, Blob, aligned
+from layerkit.blob import Array, Blob, aligned, extent
 from layerkit.differentiation import Key, Point
 from layerkit.engines import Engine, Run, adding
 from layerkit.graph import Node, Ref, plan_backward
@@ -57,8 +57,9 @@ class Piece:
     @property
     def bytes(self) -> int:
         """Bytes of blobs and work arrays."""
-        own = {id(array): array for blob in self.blobs.values() for array in blob.arrays if array.base is None}
-        return sum(array.nbytes for array in own.values()) + self._made.bytes
+        blobs = [*self.blobs.values(), *self._binding.parts.values()]
+        inside: int = sum(body.bytes for node in self.graph.nodes for body in node.layer.bodies.values())
+        return extent(array for blob in blobs for array in blob.arrays) + self._made.bytes + inside
 
     # -- what goes in and comes out ----------------------------------------------------------------------------------
 
@@ -131,11 +132,8 @@ class Piece:
         for state, diff in ends.items():
             ref = self.unrolled.ends[state]
             seeds[ref] = seeds[ref] + diff if ref in seeds else diff  # two states may be one blob
-        wanted = frozenset([*map(Ref, inputs), *map(start, starts), *map(begin, begins)])
-        key = (frozenset(seeds), wanted, frozenset(asked))
-        if key not in self._passes:
-            self._passes[key] = self._bind(*key)
-        ready = self._passes[key]
+        wanted = _wanted(inputs, starts, begins)
+        ready = self._pass(frozenset(seeds), wanted, frozenset(asked))
         ready.run(seeds)
         for ref in wanted:  # no layer of the pass makes them
             diff = self.blobs[ref].diff
@@ -143,6 +141,19 @@ class Piece:
                 diff[...] = seeds.get(ref, 0)
             elif ref in seeds:
                 diff += seeds[ref]
+
+    def prepare(
+        self,
+        outputs: Collection[str],
+        ends: Collection[str],
+        inputs: Collection[str],
+        starts: Collection[str],
+        begins: Collection[str],
+        asked: Collection[str],
+    ) -> None:
+        """Make what `backward` takes, with diffs of these outputs and of these states after the last step."""
+        seeds = {*(self.unrolled.outputs[name] for name in outputs), *(self.unrolled.ends[state] for state in ends)}
+        self._pass(frozenset(seeds), _wanted(inputs, starts, begins), frozenset(asked))
 
     def jvp(
         self,
@@ -168,6 +179,13 @@ class Piece:
         outputs = {name: self._by_step(point.of(moved, ref)) for name, ref in self.unrolled.outputs.items()}
         return outputs, {state: point.of(moved, ref) for state, ref in self.unrolled.ends.items()}
 
+    def _pass(self, seeds: frozenset[Ref], wanted: frozenset[Ref], asked: frozenset[str]) -> BackwardPass:
+        """The backward pass, made when it is first asked for, with all memory that it takes."""
+        key = (seeds, wanted, asked)
+        if key not in self._passes:
+            self._passes[key] = self._bind(*key)
+        return self._passes[key]
+
     def _bind(self, seeds: frozenset[Ref], wanted: frozenset[Ref], asked: frozenset[str]) -> BackwardPass:
         nodes = self.graph.nodes
         steps, late = [], dict[str, dict[int, frozenset[str]]]()
@@ -179,12 +197,25 @@ class Piece:
             if any(down) or own or index in late.get(name, ()):
                 steps.append(UnitStep(index, down, (own,)))
         ready = make_ready(self._binding, steps, partial=False, seeded=True)
+        self._make_room(steps, wanted)
         for step in ready.steps:
             step.before = [top for top in step.before if not top.written or top.ref in seeds]
             step.calls = [call for call in step.calls if call is not rest]
         for name, there in late.items():
             ready.steps.append(self._late(name, there))
         return ready
+
+    def _make_room(self, steps: Collection[UnitStep], wanted: Collection[Ref]) -> None:
+        """Ask for the diffs that a pass writes or reads, so that they are there, and have further bodies do so."""
+        refs = {*wanted}
+        for step in steps:
+            node = self.graph.nodes[step.unit]
+            refs |= {*node.tops, *(ref for ref, goes in zip(node.bottoms, step.propagate_down, strict=True) if goes)}
+            if node.plan.bodies:
+                (node.layer.asked,) = map(frozenset, step.asked)
+                node.layer.prepare([self.blobs[ref].shape for ref in node.bottoms], step.propagate_down)
+        for blob in (*(self.blobs[ref] for ref in refs), *self._binding.parts.values()):
+            _ = blob.diff  # asking makes it
 
     def _learning(self, node: Node, asked: Collection[str]) -> Node:
         """The node as one of which just the weights that are asked for learn."""
@@ -197,6 +228,11 @@ class Piece:
         absent = [i for i, node in enumerate(self.graph.nodes) if node.name == name and i not in there]
         clear = [bind(self.blobs[ref].diff.fill, 0) for i in absent for ref in self.graph.nodes[i].tops]
         return Ready(self.graph.nodes[index].layer, index, [*clear, self._made.deferred[name](asked)])
+
+
+def _wanted(inputs: Collection[str], starts: Collection[str], begins: Collection[str]) -> frozenset[Ref]:
+    """The blobs whose diffs a backward pass is to write."""
+    return frozenset([*map(Ref, inputs), *map(start, starts), *map(begin, begins)])
 
 
 def _lay_out(unrolled: Unrolled, engine: Engine, dtype: np.dtype[Any]) -> dict[Ref, Blob]:

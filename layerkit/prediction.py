@@ -14,8 +14,8 @@ from layerkit.datasets.files.tables.learned import Learned
 from layerkit.datasets.transforms import of_info, shape_words
 from layerkit.errors import ConfigError, DataError, LayerkitError, ShapeError, SnapshotError, UnknownNameError
 from layerkit.given import as_array
-from layerkit.layer import SampleInfo
 from layerkit.registry import layer_class
+from layerkit.samples import SampleInfo
 from layerkit.spec import load_run
 
 

@@ -30,9 +30,9 @@ from layerkit.blob import Array
 from layerkit.errors import ConfigError, DataError, LayerkitError, SnapshotError
 from layerkit.fields import Strict
 from layerkit.given import Keep
-from layerkit.layer import SampleInfo
 from layerkit.net import Net
 from layerkit.policies import PlateauState
+from layerkit.samples import SampleInfo
 from layerkit.spec import RunSpec
 from layerkit.threads import count as threads_in_force
 from layerkit.updaters import Updater

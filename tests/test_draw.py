@@ -396,3 +396,21 @@ def test_bodies_are_unfolded_with_blocks():
     assert {box.frames for box in unfolded.boxes if box.name.startswith("lstm/")} == {("lstm",)}
     weights = [sum(part.weights for box in each.boxes for part in box.parts) for each in (folded, unfolded)]
     assert weights == [2642, 2642]
+
+
+def test_a_folded_body_tells_what_is_in_it():
+    box = next(box for box in pictures.of(shipped("lstm_body")).boxes if box.name == "lstm")
+    assert box.lines == ("Recurrent", "32 x 5 layers")
+    lines = box.tooltip.splitlines()
+    assert [line for line in lines if line.startswith("body: ")] == [
+        "body: from_x (InnerProduct) 96", "body: from_h (InnerProduct) 96", "body: gates (Eltwise) SUM",
+        "body: parts (Slice)", "body: cell (Expression)",
+    ]  # fmt: skip
+    power = {"type": "Power", "bottom": "x"}
+    then, otherwise = [{"name": "y", **power}], [{"name": "a", **power}, {"name": "y", "type": "Power"}]
+    cond = {"name": "f", "type": "Cond", "bottom": ["x", "c"], "condition": "c", "outputs": "y", "then": then,
+            "otherwise": otherwise}  # fmt: skip
+    sources = [{"name": "x", "type": "Input", "shape": [2, 3]}, {"name": "c", "type": "Input", "shape": [1]}]
+    drawn = pictures.of(graph.load({"layers": [*sources, cond]}, ["train"])[1]["train"])
+    assert drawn.boxes[-1].lines == ("Cond", "1 or 2 layers")
+    assert "otherwise: a (Power)" in drawn.boxes[-1].tooltip

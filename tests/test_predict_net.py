@@ -9,7 +9,8 @@ from phase_tools import DIGITS, built, trees
 from layerkit import registry
 from layerkit.errors import ConfigError
 from layerkit.graph import as_tree, load
-from layerkit.layer import Layer, LayerParams, Plan, SampleInfo, SourceLayer
+from layerkit.layer import Layer, LayerParams, Plan, SourceLayer
+from layerkit.samples import SampleInfo
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from layerkit.datasets.transforms import (
 )
 from layerkit.errors import DataError, ShapeError
 from layerkit.fields import Tagged
-from layerkit.layer import SampleInfo
+from layerkit.samples import SampleInfo
 
 ALL = [
     {"type": "affine", "degrees": 20, "translate": 0.2},

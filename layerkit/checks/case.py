@@ -15,9 +15,10 @@ import numpy.typing as npt
 from layerkit import engines
 from layerkit.blob import Array, Blob, Shape, Weights, laid_out, shape_text
 from layerkit.errors import LayerkitError, ShapeError, UsageError
-from layerkit.graph import Graph, plan_alone
+from layerkit.graph import Graph, Node, plan_alone
 from layerkit.layer import Body, Generators, Layer, Plan
 from layerkit.loops import Bodies
+from layerkit.passes import remember
 from layerkit.registry import layer_class
 
 LayerType = type[Layer]
@@ -86,6 +87,12 @@ class Prepared:
         self.requests: list[Request] = [*bottoms, *learned]
         """Every diff that can be asked for."""
         self.statistics = {w.name: layer.weights[w.name].data.copy() for w in plan.weights if not w.learned}
+        self._restore_inside = remember(self.inside)
+
+    @property
+    def inside(self) -> list[Node]:
+        """The layers in the layer's bodies, as nodes."""
+        return [node for body in self.layer.bodies.values() for _, node in body.nodes()]
 
     def __enter__(self) -> Prepared:
         self.layer.open()
@@ -107,6 +114,7 @@ class Prepared:
             state[...] = 0
         for name, values in self.statistics.items():
             self.layer.weights[name].data[...] = values
+        self._restore_inside()
         for scratch in vars(self.layer.scratch).values():
             poison(scratch)
 
@@ -215,12 +223,17 @@ def prepare(
         setattr(layer.scratch, each.name, laid_out(whole, each.shape, channels_last and each.like_blob))
     for state in plan.state:
         setattr(layer.state, state.name, np.zeros(state.shape, state.dtype or dtype))
-    bodies = Bodies(seed, np.dtype(dtype), engines.choose("numpy"), _no_single_run)
-    layer.bodies = bodies(layer.name, plan, graphs, layer.weights)
+    lend_bodies(layer, plan, graphs, seed, dtype)
     top = [Blob(shape, dtype, channels_last=channels_last) for shape in plan.tops]
     for blob in top:
         blob.diff[...] = _single(rng.normal(size=blob.shape))
     return Prepared(case, layer, plan, bottom, top)
+
+
+def lend_bodies(layer: Layer, plan: Plan, graphs: Mapping[str, Graph], seed: int, dtype: npt.DTypeLike) -> None:
+    """Give a lone layer its bodies, over the weights that it has. Raises UsageError for one that runs once."""
+    bodies = Bodies(seed, np.dtype(dtype), engines.choose("numpy"), _no_single_run)
+    layer.bodies = bodies(layer.name, plan, graphs, layer.weights)
 
 
 def _no_single_run(graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str) -> Any:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerkit.blob import Array, Blob, Shape, Weights
-from layerkit.checks.case import Case, CheckFailed, Prepared, Request
+from layerkit.checks.case import Case, CheckFailed, Prepared, Request, lend_bodies
 from layerkit.checks.probing import Probe, gradient_probes, jvp_probe
 from layerkit.errors import LayerkitError
 from layerkit.graph import Graph, Node, Ref
 from layerkit.graph.effort import of_node
 from layerkit.layer import Generators, Layer, SourceLayer
+from layerkit.layers.control.cond import Cond
+from layerkit.layers.recurrent.recurrent import Recurrent
 
 SAMPLES = 3
 """Length of axis 0 of the samples that a net is checked with: its batch, or the steps of a sequence."""
@@ -48,8 +50,11 @@ def unchecked(node: Node) -> str | None:
         return "reads samples"
     if node.layer.uses_files:
         return "reads or writes files"
-    if node.bodies:
+    if any(body.loop is None for body in node.plan.bodies):
         return "has a net inside; check its layers in a file of their own"
+    cut_off = _cut_off(node)
+    if cut_off is not None:
+        return f"{cut_off} stops its gradient on purpose; check it without"
     learned = any(weight.learned for weight in node.plan.weights)
     if not node.bottoms and not learned:
         return "has neither bottoms nor weights that learn"
@@ -65,7 +70,7 @@ def probes(graph: Graph, node: Node) -> list[Probe]:
     """
     shapes = [graph.shapes[ref] for ref in node.bottoms]
     requests = _requests(graph, node)
-    elements = sum(map(math.prod, [*shapes, *node.plan.tops]))
+    elements = sum(map(math.prod, [*shapes, *node.plan.tops])) + _inside(node)
     spend = _SPEND // (1 + of_node(graph, node) + _PASSES * elements)
     found: list[Probe] = []
     failed: CheckFailed | None = None
@@ -77,12 +82,40 @@ def probes(graph: Graph, node: Node) -> list[Probe]:
             except CheckFailed as error:  # labels or values that the layer refuses
                 failed = failed or error
                 continue
-        found = again if ahead is None else [*again, ahead]
-        if any(probe.numeric and abs(probe.analytic) < HUGE for probe in found):
+        before = found if isinstance(node.layer, Cond) and seed == 1 else []  # of the body that the first point chose
+        found = [*before, *again, *([] if ahead is None else [ahead])]
+        both = seed > 0 or not isinstance(node.layer, Cond)
+        if both and any(probe.numeric and abs(probe.analytic) < HUGE for probe in found):
             return found
     if failed is not None and not found:
         raise failed
     return found
+
+
+def _inside(node: Node) -> int:
+    """Elements of all blobs in a layer's bodies, each time that these run."""
+    total = 0
+    for body in node.plan.bodies:
+        graph = node.bodies[body.name]
+        once = sum(map(math.prod, graph.shapes.values())) + sum(map(_inside, graph.nodes))
+        total += once * (body.loop.runs if body.loop is not None else 1)
+    return total
+
+
+def _cut_off(node: Node) -> str | None:
+    """What keeps a gradient back in a layer's bodies that differences would see."""
+    for body in node.plan.bodies:
+        truncate = getattr(node.layer.params, "truncate", None)
+        if truncate is not None and body.loop is not None and body.loop.runs > truncate:
+            return "truncate"
+        for inner in node.bodies[body.name].nodes:
+            able = inner.plan.gradients or [True] * len(inner.bottoms)
+            if any(can and not goes for can, goes in zip(able, inner.spec.propagate_down or able, strict=True)):
+                return f"propagate_down of {inner.name!r} in its body"
+            found = _cut_off(inner)
+            if found is not None:
+                return found
+    return None
 
 
 def place(
@@ -99,6 +132,10 @@ def place(
         _blob(_apart(shape, rng, span) if i in requests else np.ones(shape) if seed % 2 else _classes(shape, rng))
         for i, shape in enumerate(shapes)
     ]
+    if isinstance(layer, Recurrent) and layer.params.lengths is not None:
+        (way, *_) = layer.ways(shapes)
+        if way.roles.lengths is not None:  # else ones and zeros, with which no state would go on
+            bottom[way.roles.lengths].data[...] = way.steps - np.arange(way.rows) % way.steps
     blobs = {}
     for weight in node.plan.weights:
         half = 0.5 / math.sqrt(max(1, math.prod(weight.shape[1:])))
@@ -109,6 +146,7 @@ def place(
         setattr(layer.scratch, scratch.name, np.zeros(scratch.shape, scratch.dtype or np.float64))
     for state in node.plan.state:
         setattr(layer.state, state.name, np.zeros(state.shape, state.dtype or np.float64))
+    lend_bodies(layer, node.plan, node.bodies, 0, np.float64)
     top = [Blob(shape, np.float64) for shape in node.plan.tops]
     for blob in top:
         blob.diff[...] = rng.normal(size=blob.shape)

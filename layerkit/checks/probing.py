@@ -68,7 +68,8 @@ def gradient_probes(lone: Prepared, requests: Sequence[Request], spend: int) -> 
 def jvp_probe(lone: Prepared, requests: Sequence[Request]) -> Probe | None:
     """The dot-product test of a layer's forward mode, <u, J v> = <J' u, v>; None where it has none, or is too large."""
     blobs = [*lone.bottom, *lone.layer.weights, *lone.top]
-    if type(lone.layer).jvp is Layer.jvp or sum(blob.count for blob in blobs) > JVP_ELEMENTS:
+    layers = [lone.layer, *(node.layer for node in lone.inside)]
+    if any(type(layer).jvp is Layer.jvp for layer in layers) or sum(blob.count for blob in blobs) > JVP_ELEMENTS:
         return None
     rng = np.random.default_rng(4)
     with np.errstate(all="ignore"):

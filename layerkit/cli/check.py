@@ -113,13 +113,13 @@ def _check_metrics(run: RunSpec, graphs: Mapping[str, Graph]) -> None:
 def _print_memory(graphs: Mapping[str, Graph], run: RunSpec) -> None:
     """Plan each phase's net, and print where its bytes go; a test net's weights are those of the train net."""
     from layerkit.net import Net
+    from layerkit.report.memory import prepare
 
     train: Net | None = None
     for phase, built in graphs.items():
         net = Net.from_graph(built, engine=run.engine, keep=(), share=train)
         train = train or net
-        if net.trains:
-            net.program.backward_from_losses()  # so that what the engine needs for it counts
+        prepare(net)
         table.show_bytes(net, f"{phase}: ", without=() if net is train else ("weights",))
 
 

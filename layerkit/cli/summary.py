@@ -27,8 +27,8 @@ def summary(
     """Print a net's layers with shapes, weights and costs.
 
     Multiply-adds are those of a forward pass over the batch; activations are the bytes of what a layer writes, with
-    gradients while training. Weights that several layers share count once, with the first of these layers. A terminal
-    that is too narrow gets fewer columns.
+    gradients while training. A body counts for each time that it runs, and with all that it keeps. Weights that several
+    layers share count once, with the first of these layers. A terminal that is too narrow gets fewer columns.
 
     Example: layerkit summary configs/lenet.yaml
     """

@@ -39,6 +39,9 @@ def trace(
         typer.Option("-o", metavar="PATH", help="A picture instead of a text: .svg, .png, or .html to step through."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a text.")] = False,
+    shown: Annotated[
+        int, typer.Option("--steps", metavar="N", min=0, help="Most steps of a loop to show; 0: a loop is one step.")
+    ] = 8,
     phase: Annotated[
         str | None, typer.Option("--phase", metavar="PHASE", help="train, test or predict; left out: train.")
     ] = None,
@@ -51,7 +54,8 @@ def trace(
     """Step through a net: values, and the chain rule edge by edge.
 
     Each edge has the upstream gradient, the local derivative and their product; where a blob has several readers, the
-    products add up. An Expression is opened up into its primitives. Few numbers are written out; of more there are
+    products add up. An Expression is opened up into its primitives, a loop into its steps, and of a Cond the body that
+    ran is there; of a long loop the steps in the middle are one. Few numbers are written out; of more there are
     shape, norm and a histogram. The gradients are the loss's, or those of --output, whose own is 1. A source gives its
     first batch where --input does not. The HTML page is stepped through by the arrow keys.
 
@@ -70,7 +74,7 @@ def trace(
     arrays = given.values_of("--input", inputs or [])
     moving = given.values_of("--tangent", tangents or [])
     net = given.load(file, phase, assignments or [], arrays, weights=weights, allow_python=allow_python)
-    graph = steps.read(net)
+    graph = steps.read(net, shown)
     found = passes.reverse(graph, output) if mode == "reverse" else passes.forward(graph, moving)
     if picture is not None:
         write_bytes(picture, files.draw(found, picture.suffix.lower()))

@@ -20,7 +20,8 @@ from layerkit.graph.order import Ref, wire
 from layerkit.graph.phases import absences, as_tree, select
 from layerkit.graph.segments import find_segments
 from layerkit.graph.shapes import plan_layer, plan_nodes, replan
-from layerkit.layer import Body, Layer, Plan, SampleInfo, SourceLayer
+from layerkit.layer import Body, Layer, Plan, SourceLayer
+from layerkit.samples import SampleInfo
 from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run, read_net
 from layerkit.text import Map, Seq, from_python
 

@@ -24,8 +24,11 @@ def multiply_adds(graph: Graph) -> int:
 def of_node(graph: Graph, node: Node) -> int:
     """Those of one layer: each learned matrix or kernel is used once at each place.
 
-    What works element by element (activations, normalisation, pooling) counts as nothing, as is usual.
+    What works element by element (activations, normalisation, pooling) counts as nothing, as is usual. A body counts
+    each time it runs, at the most; of bodies that run in each other's place the one with most to compute.
     """
+    if node.bodies:
+        return _of_bodies(node)
     kind, bottoms = node.spec.type, [graph.shapes[ref] for ref in node.bottoms]
     if kind in _NO_PRODUCTS:
         return 0
@@ -38,6 +41,18 @@ def of_node(graph: Graph, node: Node) -> int:
             places = math.prod(bottoms[i]) // max(1, bottoms[i][node.layer.params.axis])
         total += places * sum(sizes)
     return total
+
+
+def _of_bodies(node: Node) -> int:
+    """Those of a layer's bodies."""
+    total, instead = 0, 0
+    for body in node.plan.bodies:
+        once = multiply_adds(node.bodies[body.name])
+        if body.loop is not None and body.loop.instead:
+            instead = max(instead, body.loop.runs * once)
+        else:
+            total += once * (body.loop.runs if body.loop is not None else 1)
+    return total + instead
 
 
 def _between_bottoms(kind: str, node: Node, bottoms: Sequence[Shape]) -> int:

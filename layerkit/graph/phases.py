@@ -8,8 +8,9 @@ from dataclasses import replace
 from layerkit.errors import LayerkitError, Problems
 from layerkit.graph.blocks import Flat
 from layerkit.graph.node import make_layer
-from layerkit.layer import SampleInfo, SourceLayer
+from layerkit.layer import SourceLayer
 from layerkit.registry import layer_class
+from layerkit.samples import SampleInfo
 from layerkit.spec import LayerSpec, NetState, read_layer
 from layerkit.text import Map
 

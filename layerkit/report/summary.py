@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from layerkit import engines
 from layerkit.blob import Blob, Weights
-from layerkit.graph import Graph, Ref, table
+from layerkit.engines import Engine
+from layerkit.graph import Graph, Step, table
 from layerkit.graph.effort import of_node
+from layerkit.loops import Bodies, prepare
 from layerkit.programs import Programs, planned_implementations
 
 _DTYPE = np.dtype("float32")
@@ -30,7 +33,7 @@ class Row:
     multiply_adds: int
     """Of a forward pass over the batch."""
     activations: int
-    """Bytes of its tops, with their gradients where a backward pass computes these."""
+    """Bytes of its tops, with their gradients where a backward pass computes these, and of all that its bodies hold."""
     runs_on: str
     """The engine's implementation, or numpy: the layer's own code."""
 
@@ -61,13 +64,15 @@ def summarize(graph: Graph, engine: str) -> Summary:
     programs = Programs(graph, chosen, (), _DTYPE)
     layout = programs.layout(graph)
     on = planned_implementations(graph, programs, layout.units)
-    differentiated = _with_gradients(graph)
+    backward = graph.backward(None) if graph.state.phase == "train" else []
+    differentiated = {ref for step in backward for ref in graph.nodes[step.node].tops}
+    inside = _inside(graph, chosen, backward)
     rows = []
     for node, counts in zip(graph.nodes, table.rows(graph), strict=True):
         size = sum(math.prod(graph.shapes[ref]) * (2 if ref in differentiated else 1) for ref in node.tops)
         outputs = [list(graph.shapes[ref]) for ref in node.tops]
         effort = of_node(graph, node)
-        held = size * _DTYPE.itemsize
+        held = size * _DTYPE.itemsize + inside.get(node.name, 0)
         rows.append(
             Row(node.name, node.spec.type, outputs, counts.weights, counts.statistics, effort, held, on[node.name])
         )
@@ -80,11 +85,15 @@ def summarize(graph: Graph, engine: str) -> Summary:
         statistics=sum(row.statistics for row in rows),
         multiply_adds=sum(row.multiply_adds for row in rows),
         activations=sum(row.activations for row in rows),
-        planned=layout.plan.size if layout.plan is not None else None,
+        planned=layout.plan.size + sum(inside.values()) if layout.plan is not None else None,
     )
 
 
-def _with_gradients(graph: Graph) -> set[Ref]:
-    """The blobs whose gradients a backward pass from the losses computes; none outside training."""
-    steps = graph.backward(None) if graph.state.phase == "train" else []
-    return {ref for step in steps for ref in graph.nodes[step.node].tops}
+def _inside(graph: Graph, engine: Engine, backward: Iterable[Step]) -> dict[str, int]:
+    """Bytes of what the bodies that run again and again hold, by layer; none of it is written to."""
+    bodies = Bodies(0, _DTYPE, engine, lambda *_: None)
+    nodes = [node for node in graph.nodes if any(body.loop is not None for body in node.plan.bodies)]
+    for node in nodes:
+        node.layer.bodies = bodies(node.name, node.plan, node.bodies, node.layer.weights)
+    prepare(graph, backward)
+    return {node.name: sum(body.bytes for body in node.layer.bodies.values() if body is not None) for node in nodes}

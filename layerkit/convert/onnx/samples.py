@@ -14,7 +14,7 @@ import numpy as np
 
 from layerkit.convert.onnx.here import Dims, NotExpressibleError
 from layerkit.convert.onnx.values import Nodes, Value
-from layerkit.layer import SampleInfo
+from layerkit.samples import SampleInfo
 
 ORDER = "transform, channel_order, crop_size in the middle, - mean, * scale"
 """What is done to samples, in words of the metadata's keys."""

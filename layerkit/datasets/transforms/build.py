@@ -17,7 +17,7 @@ from layerkit.datasets.transforms.mean import read_mean
 from layerkit.datasets.transforms.params import AnyTransform, CaffeParams, TransformParams
 from layerkit.datasets.transforms.pipeline import Pipeline
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import SampleInfo
+from layerkit.samples import SampleInfo
 
 ChannelOrder = Literal["RGB", "BGR"]
 

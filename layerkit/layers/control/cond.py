@@ -57,7 +57,7 @@ class Cond(Layer):
     bottoms = (2, None)
     tops = (1, None)
 
-    def _inputs(self, count: int) -> tuple[dict[str, int], int]:
+    def reads(self, count: int) -> tuple[dict[str, int], int]:
         """What the bodies read, by name, and the position of the condition. Raises ShapeError."""
         names = names_of(self.params.inputs, self.bottom_names, count)
         at = take(self.params.condition, names, "condition")
@@ -67,12 +67,13 @@ class Cond(Layer):
         p = self.params
         if self.num_tops != len(p.outputs):
             raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
-        inputs, at = self._inputs(len(bottoms))
+        inputs, at = self.reads(len(bottoms))
         rows = self._rows(bottoms, inputs, at)
         shapes = {name: ((1, *bottoms[i][1:]) if p.by == "sample" else bottoms[i]) for name, i in inputs.items()}
         bodies, made = [], []
         for name, layers in ((THEN, p.then), (OTHERWISE, p.otherwise)):
-            body, found = plan_step(self, name, layers, shapes, {}, {}, p.outputs, 0, sliced=frozenset(shapes))
+            loop = {"sliced": frozenset(shapes), "runs": rows if p.by == "sample" else 1, "instead": True}
+            body, found = plan_step(self, name, layers, shapes, {}, {}, p.outputs, 0, **loop)
             bodies.append(body)
             made.append(found)
         for i, (output, one, other) in enumerate(zip(p.outputs, *made, strict=True)):
@@ -103,9 +104,18 @@ class Cond(Layer):
                 raise ShapeError(f"a bottom of {here} has not as many samples as the condition, {there}", "bottom", i)
         return bottoms[at][0] if bottoms[at] else 1
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        inputs, at = self.reads(len(bottoms))
+        rows = self._rows(bottoms, inputs, at) if self.params.by == "sample" else 1
+        for name in (THEN, OTHERWISE):  # as if all samples went through each
+            piece = next(self.bodies[name].pieces([rows]))
+            if propagate_down is not None:
+                wanted = [inner for inner, i in inputs.items() if propagate_down[i]]
+                piece.prepare(self.params.outputs, (), wanted, (), (), [*self._asked(name)])
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         for _, rows, piece in self._pieces(bottom):
-            for name, i in self._inputs(len(bottom))[0].items():
+            for name, i in self.reads(len(bottom))[0].items():
                 piece.give(name, bottom[i].data[rows])
             piece.forward()
             for output, blob in zip(self.params.outputs, top, strict=True):
@@ -113,7 +123,7 @@ class Cond(Layer):
 
     def _pieces(self, bottom: Bottoms) -> Iterator[tuple[str, Any, Any]]:
         """The bodies that run, each with its rows and with what runs them."""
-        chosen = bottom[self._inputs(len(bottom))[1]].data != 0
+        chosen = bottom[self.reads(len(bottom))[1]].data != 0
         for name, mask in ((THEN, chosen), (OTHERWISE, ~chosen)):
             count = int(np.count_nonzero(mask))
             if count:
@@ -121,7 +131,7 @@ class Cond(Layer):
                 yield name, rows, next(self.bodies[name].pieces([count]))
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
-        inputs = {name: i for name, i in self._inputs(len(bottom))[0].items() if propagate_down[i]}
+        inputs = {name: i for name, i in self.reads(len(bottom))[0].items() if propagate_down[i]}
         for name in (THEN, OTHERWISE):
             self.bodies[name].clear()
         for i in inputs.values():
@@ -143,7 +153,7 @@ class Cond(Layer):
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:
-        inputs, _ = self._inputs(len(bottom))
+        inputs, _ = self.reads(len(bottom))
         moving = {name: tangent for name, i in inputs.items() if (tangent := bottom_tangent[i]) is not None}
         for tangent in top_tangent:
             tangent[...] = 0

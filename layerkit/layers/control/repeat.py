@@ -72,7 +72,8 @@ class Repeat(Layer):
         """How often the body ran in the last forward pass."""
         return len(self._undo) if self.params.until is not None else int(self.params.times)
 
-    def _way(self, bottoms: Sequence[Shape]) -> Way:
+    def ways(self, bottoms: Sequence[Shape]) -> list[Way]:
+        """The only way through the runs. Raises ShapeError where the bottoms do not fit together."""
         p = self.params
         roles = find_roles(names_of(p.inputs, self.bottom_names, len(bottoms)), p.states, None)
         if not bottoms[0]:
@@ -80,12 +81,12 @@ class Repeat(Layer):
         last = [output.model_copy(update={"take": "last"}) for output in p.outputs]
         one_memory = p.recompute or self.phase != "train"
         times = p.times or p.max_times
-        return Way(self, "body", p.states, last, roles, times, bottoms[0][0], one_memory=one_memory, until=p.until)
+        return [Way(self, "body", p.states, last, roles, times, bottoms[0][0], one_memory=one_memory, until=p.until)]
 
     def plan(self, *bottoms: Shape) -> Plan:
         if self.num_tops != len(self.params.outputs):
             raise ShapeError(f"{len(self.params.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
-        way = self._way(bottoms)
+        (way,) = self.ways(bottoms)
         plan = way.plan(bottoms)
         return Plan(
             tops=plan.outputs,
@@ -96,18 +97,24 @@ class Repeat(Layer):
             bodies=[plan.body],
         )
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        (way,) = self.ways(bottoms)
+        way.prepare(propagate_down)
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        self._undo = self._way([blob.shape for blob in bottom]).forward(bottom, [blob.data for blob in top])
+        (way,) = self.ways([blob.shape for blob in bottom])
+        self._undo = way.forward(bottom, [blob.data for blob in top])
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
         diffs = [blob.diff if down else None for blob, down in zip(bottom, propagate_down, strict=True)]
         for diff in diffs:
             if diff is not None:
                 diff[...] = 0
-        way = self._way([blob.shape for blob in bottom])
+        (way,) = self.ways([blob.shape for blob in bottom])
         way.backward([blob.diff for blob in top], propagate_down, bottom, diffs, self._undo)
 
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:
-        self._way([blob.shape for blob in bottom]).jvp(bottom, bottom_tangent, top_tangent, self._undo)
+        (way,) = self.ways([blob.shape for blob in bottom])
+        way.jvp(bottom, bottom_tangent, top_tangent, self._undo)

@@ -14,10 +14,11 @@ from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Pipeline, TransformParams, build, layout_of, sample_info
 from layerkit.datasets.transforms.base import channels_hint
 from layerkit.errors import DataError, ShapeError, UnknownNameError
-from layerkit.layer import Plan, SampleInfo
+from layerkit.layer import Plan
 from layerkit.layers.data.ahead import LoadingParams, opened
 from layerkit.layers.data.batches import BatchedSource, draws_of, top_arrays, unfit_image
 from layerkit.registry import register
+from layerkit.samples import SampleInfo
 
 
 @register

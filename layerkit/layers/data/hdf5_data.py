@@ -14,10 +14,11 @@ from layerkit.datasets.files import hdf5
 from layerkit.datasets.files.lists import read_files
 from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import Plan, SampleInfo
+from layerkit.layer import Plan
 from layerkit.layers.data.ahead import LoadingParams, opened
 from layerkit.layers.data.batches import BatchedSource
 from layerkit.registry import register
+from layerkit.samples import SampleInfo
 
 
 @register

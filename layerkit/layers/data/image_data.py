@@ -16,10 +16,11 @@ from layerkit.datasets.files import decode, images
 from layerkit.datasets.files.lists import Listed, expect_files, read_labelled
 from layerkit.datasets.transforms import ChannelOrder, Layout, Pipeline, Resize, TransformParams, build, sample_info
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import Bottoms, Plan, SampleInfo, Tops
+from layerkit.layer import Bottoms, Plan, Tops
 from layerkit.layers.data.ahead import LoadingParams, opened
 from layerkit.layers.data.batches import BatchedSource, draws_of, unfit_image
 from layerkit.registry import register
+from layerkit.samples import SampleInfo
 
 
 @register

@@ -13,9 +13,10 @@ from layerkit.datasets import ArraySource, Source
 from layerkit.datasets.batches import BatchMaker
 from layerkit.datasets.transforms import Finish, Pipeline, layout_of
 from layerkit.errors import DataError
-from layerkit.layer import LayerParams, Plan, SampleInfo
+from layerkit.layer import LayerParams, Plan
 from layerkit.layers.data.batches import BatchedSource
 from layerkit.registry import register
+from layerkit.samples import SampleInfo
 
 
 @register

@@ -14,9 +14,10 @@ from layerkit.datasets.files.lists import expect_files
 from layerkit.datasets.transforms import CaffeParams, Finish, Layout, Pipeline, read_mean, sample_info
 from layerkit.datasets.windows import Framing, WindowFile, WindowMaker
 from layerkit.errors import DataError, ShapeError
-from layerkit.layer import Plan, SampleInfo, State
+from layerkit.layer import Plan, State
 from layerkit.layers.data.ahead import AheadSource, LoadingParams
 from layerkit.registry import register
+from layerkit.samples import SampleInfo
 
 
 @register

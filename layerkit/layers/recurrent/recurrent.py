@@ -82,7 +82,7 @@ class Recurrent(Layer):
         super().__init__(params, phase, num_tops)
         self._undo: list[list[Any]] = []
 
-    def _ways(self, bottoms: Sequence[Shape]) -> list[Way]:
+    def ways(self, bottoms: Sequence[Shape]) -> list[Way]:
         """The ways through time. Raises ShapeError where the bottoms do not fit together."""
         p = self.params
         names = names_of(p.inputs, self.bottom_names, len(bottoms))
@@ -95,7 +95,7 @@ class Recurrent(Layer):
         ]
 
     def plan(self, *bottoms: Shape) -> Plan:
-        p, ways = self.params, self._ways(bottoms)
+        p, ways = self.params, self.ways(bottoms)
         if self.num_tops != len(p.outputs):
             raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         plans = [way.plan(bottoms) for way in ways]
@@ -117,8 +117,12 @@ class Recurrent(Layer):
             bodies=[plan.body for plan in plans],
         )
 
+    def prepare(self, bottoms: Sequence[Shape], propagate_down: Sequence[bool] | None) -> None:
+        for way in self.ways(bottoms):
+            way.prepare(propagate_down)
+
     def forward(self, bottom: Bottoms, top: Tops) -> None:
-        ways = self._ways([blob.shape for blob in bottom])
+        ways = self.ways([blob.shape for blob in bottom])
         self._undo = [way.forward(bottom, self._halves([blob.data for blob in top], i)) for i, way in enumerate(ways)]
 
     def backward(self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms) -> None:
@@ -126,14 +130,14 @@ class Recurrent(Layer):
         for diff in diffs:
             if diff is not None:
                 diff[...] = 0
-        for i, way in enumerate(self._ways([blob.shape for blob in bottom])):
+        for i, way in enumerate(self.ways([blob.shape for blob in bottom])):
             halves = self._halves([blob.diff for blob in top], i)
             way.backward(halves, propagate_down, bottom, diffs, self._undo[i])
 
     def jvp(
         self, bottom: Bottoms, top: Tops, bottom_tangent: Sequence[Array | None], top_tangent: Sequence[Array]
     ) -> None:
-        for i, way in enumerate(self._ways([blob.shape for blob in bottom])):
+        for i, way in enumerate(self.ways([blob.shape for blob in bottom])):
             way.jvp(bottom, bottom_tangent, self._halves(top_tangent, i), self._undo[i])
 
     def _halves(self, tops: Sequence[Array], way: int) -> list[Array]:

@@ -12,6 +12,7 @@ import numpy as np
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Body, Bottoms, Layer, Scratch, State, Weight
+from layerkit.layers.recurrent.asked import Asked
 from layerkit.layers.recurrent.roles import LEARNED, OutputParams, Roles, StateParams
 from layerkit.layers.recurrent.step_shapes import plan_step
 
@@ -75,6 +76,7 @@ class Way:
             sliced=frozenset(roles.sliced),
             begins=None if roles.cont is None else frozenset(learned),
             holds=roles.lengths is not None,
+            runs=self.steps,
         )
         of_states = {state: body.inputs[state] for state in self.states}
         scratch = [
@@ -87,7 +89,9 @@ class Way:
             scratch.append(Scratch(self._own("ended"), (self.steps, rows), "bool", keep=True))
         return WayPlan(
             outputs=shapes[: len(self.outputs)],
-            weights=[Weight(self._start(state), of_states[state][1:], self.states[state].filler) for state in learned],
+            weights=[
+                Weight(self.learned_start(state), of_states[state][1:], self.states[state].filler) for state in learned
+            ],
             scratch=scratch,
             state=[State(self._own(state), shape) for state, shape in of_states.items()] if self.carry else [],
             body=body,
@@ -116,7 +120,8 @@ class Way:
     def _own(self, *words: str) -> str:
         return "/".join((self.name, *words))
 
-    def _start(self, state: str) -> str:
+    def learned_start(self, state: str) -> str:
+        """The name of the weight that a state starts as, where that is learned."""
         return f"{state}_start" if self.name == "body" else self._own(f"{state}_start")
 
     # -- forward ---------------------------------------------------------------------------------------------------
@@ -143,7 +148,7 @@ class Way:
             if self.until is not None and piece.output(self.until).all():
                 break
         for state, value in states.items() if self.carry else ():
-            getattr(self.layer.state, self._own(state))[: self.rows] = value
+            self.carried(state)[...] = value
         return undo
 
     @property
@@ -167,20 +172,31 @@ class Way:
     def _steer(self, bottom: Bottoms) -> None:
         """Write where sequences go on and where they have ended, in this way's order of steps."""
         if self.roles.cont is not None:
-            cont, given = self._scratch("cont"), self._ordered(bottom[self.roles.cont].data)
-            cont[...] = given
-            if self.reverse:  # going back, a sequence begins behind the first step of the one that follows it
-                cont[1:] = given[:-1]
-                cont[:1] = 1
+            self._scratch("cont")[...] = self.going_on(bottom[self.roles.cont].data)
         if self.roles.lengths is not None:
-            ended = np.arange(self.steps)[:, np.newaxis] >= bottom[self.roles.lengths].data
-            self._scratch("ended")[...] = self._ordered(ended)
+            self._scratch("ended")[...] = self.ended(bottom[self.roles.lengths].data)
+
+    def going_on(self, cont: Array) -> Array:
+        """Whether states go on (1) or begin anew (0), (T, N) in the order of steps, from the bottom that says it."""
+        if not self.reverse:
+            return cont
+        given = self._ordered(cont)  # going back, a sequence begins behind the first step of the one that follows it
+        return np.concatenate([np.ones_like(given[:1]), given[:-1]])
+
+    def ended(self, lengths: Array) -> Array:
+        """Whether sequences have ended, (T, N) in the order of steps, from how many steps each has."""
+        return self._ordered(np.arange(self.steps)[:, np.newaxis] >= lengths)
+
+    def carried(self, state: str) -> Array:
+        """A state as the batch before left it."""
+        array: Array = getattr(self.layer.state, self._own(state))
+        return array[: self.rows]
 
     def _first_states(self, bottom: Bottoms) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for state, each in self.states.items():
             if self.carry:
-                found[state] = getattr(self.layer.state, self._own(state))[: self.rows]
+                found[state] = self.carried(state)
             elif state in self.roles.starts:
                 found[state] = bottom[self.roles.starts[state]].data
             else:
@@ -188,7 +204,7 @@ class Way:
         return found
 
     def _anew(self, state: str) -> Array:
-        return self.layer.weights[self._start(state)].values
+        return self.layer.weights[self.learned_start(state)].values
 
     def _run(self, piece: Any, bottom: Bottoms, i: int) -> None:
         """Run a piece from the states that it began with."""
@@ -231,6 +247,19 @@ class Way:
             if len(rows):
                 yield step - first, rows
 
+    def prepare(self, down: Sequence[bool] | None) -> None:
+        """Make the pieces, and unless None what a backward pass to those bottoms takes.
+
+        As many as there are at the most, where it depends on data how many run.
+        """
+        for i, piece in enumerate(self._pieces()):
+            if down is not None:
+                asked, last = Asked(self, down), i == len(self.spans) - 1
+                everywhere = self.roles.lengths is not None or self.until is not None or last
+                outputs = {output.blob for output in self.outputs if output.take == "all" or everywhere}
+                ends = [] if last else asked.starts(i + 1)
+                piece.prepare(outputs, ends, asked.inputs, asked.starts(i), asked.begins, asked.weights)
+
     # -- forward mode ----------------------------------------------------------------------------------------------
 
     def jvp(
@@ -242,7 +271,7 @@ class Way:
     ) -> None:
         """Write the tangents of the outputs."""
         loop, moves, inside = self._loop, self.layer.weight_tangents, f"{self.name}/"
-        learned = {s: moves[self._start(s)] for s in self.states if self._start(s) in moves}
+        learned = {s: moves[self.learned_start(s)] for s in self.states if self.learned_start(s) in moves}
         weights = {name.removeprefix(inside): tangent for name, tangent in moves.items() if name.startswith(inside)}
         weights = {name: tangent for name, tangent in weights.items() if name in loop.gradients}
         states = {s: np.broadcast_to(t, (self.rows, *t.shape)) for s, t in learned.items()} if not self.carry else {}
@@ -287,12 +316,9 @@ class Way:
 
         `tops` are the diffs of the outputs.
         """
-        loop, weights, inside = self._loop, self.layer.weights, f"{self.name}/"
-        own = {name.removeprefix(inside): name for name in self.layer.asked if name.startswith(inside)}
-        learned = [s for s, each in self.states.items() if each.start == LEARNED]
-        asked = [s for s in learned if self._start(s) in self.layer.asked]
-        for state in asked:
-            weights[self._start(state)].diff[...] = 0
+        loop, weights, asked = self._loop, self.layer.weights, Asked(self, down)
+        for state in asked.learned:
+            weights[self.learned_start(state)].diff[...] = 0
         loop.clear()
         now = loop.remember() if self.one_memory else None
         ends: dict[str, Array] = {}
@@ -301,11 +327,11 @@ class Way:
             if self.one_memory and i < len(ran) - 1:
                 undo[i]()
                 self._run(piece, bottom, i)
-            begins = [s for s in asked if self.roles.cont is not None]
-            starts = [s for s in self.states if (self.truncate is None and i > 0) or self._wants_start(s, down, i)]
-            wanted = [name for part in (self.roles.sliced, self.roles.static) for name, j in part.items() if down[j]]
-            piece.backward(self._seeds(tops, span, ran[-1][0][1]), ends, wanted, starts, begins, own)
-            self._collect(piece, diffs, span, wanted, begins)
+            starts = asked.starts(i)
+            piece.backward(
+                self._seeds(tops, span, ran[-1][0][1]), ends, asked.inputs, starts, asked.begins, asked.weights
+            )
+            self._collect(piece, diffs, span, asked.inputs, asked.begins)
             if i == 0:
                 self._collect_starts(piece, diffs, starts)
             ends = {}
@@ -314,14 +340,7 @@ class Way:
                 ends[state][...] = piece.start_diff(state)
         if now is not None:
             now()
-        loop.take({key: weights[name].diff for key, name in own.items() if not key.endswith("_start")})
-
-    def _wants_start(self, state: str, down: Sequence[bool], i: int) -> bool:
-        """Whether somebody wants the gradient of what a state starts as."""
-        if i > 0 or self.carry:
-            return False
-        start = self.roles.starts.get(state)
-        return down[start] if start is not None else self._start(state) in self.layer.asked
+        loop.take({key: weights[name].diff for key, name in asked.weights.items() if key in loop.gradients})
 
     def _seeds(self, tops: Sequence[Array], span: Span, steps: int) -> dict[str, Array]:
         """The diffs of a piece's outputs, (steps, rows...), where so many steps ran in all."""
@@ -353,7 +372,7 @@ class Way:
             part = self._ordered(diff)[slice(*span)] if sliced else diff
             part += piece.diff(name)
         for state in begins:
-            total = self.layer.weights[self._start(state)].diff
+            total = self.layer.weights[self.learned_start(state)].diff
             total += piece.begin_diff(state).sum(axis=0)
 
     def _collect_starts(self, piece: Any, diffs: Sequence[Array | None], starts: Sequence[str]) -> None:
@@ -361,7 +380,7 @@ class Way:
         for state in starts:
             start = self.roles.starts.get(state)
             if start is None:
-                total = self.layer.weights[self._start(state)].diff
+                total = self.layer.weights[self.learned_start(state)].diff
                 total += piece.start_diff(state).sum(axis=0)
             else:
                 diff = diffs[start]

@@ -10,6 +10,7 @@ from typing import Any
 from layerkit.blob import shape_text
 from layerkit.graph import Graph, Node, as_tree
 from layerkit.graph.table import Row
+from layerkit.layer import Body
 from layerkit.registry import family
 from layerkit.report.catalogue import written
 
@@ -53,7 +54,10 @@ def part(node: Node, graph: Graph, row: Row) -> Part:
     shared = [spec.name for spec in node.params if spec.name]
     if shared:
         details.append(("shares", ", ".join(shared)))
-    details += [(name, _value(value)) for name, value in given.items() if name not in _OWN]
+    inside = {body.name: _inside(node, body) for body in node.plan.bodies}
+    details += [(name, _value(value)) for name, value in given.items() if name not in (*_OWN, *inside)]
+    for name, nodes in inside.items():
+        details += [(name, f"{each.name} ({each.spec.type}) {_gist(each)}".rstrip()) for each in nodes]
     kind = node.spec.type
     size = sum(math.prod(weight.shape) for weight in node.plan.weights)
     return Part(node.name, kind, family(kind), _gist(node), tuple(details), row.weights, size)
@@ -72,9 +76,28 @@ def _value(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def _inside(node: Node, body: Body) -> list[Node]:
+    """The layers of a body, without what they are given."""
+    return [
+        each for each in node.bodies[body.name].nodes if not (each.spec.type == "Input" and each.name in body.inputs)
+    ]
+
+
+def _of_bodies(node: Node) -> str:
+    """`32 x 5 layers` for a loop of 32 steps, `1 or 2 layers` where one of two bodies runs."""
+    counts = [len(_inside(node, body)) for body in node.plan.bodies]
+    loops = [body.loop for body in node.plan.bodies if body.loop is not None]
+    text = f"{' or '.join(map(str, counts))} layer{'s' * (counts[-1] != 1)}"
+    if any(loop.instead for loop in loops) or not loops:
+        return text
+    return f"{'2 x ' * (len(loops) > 1)}{loops[0].runs} x {counts[0]} layer{'s' * (counts[0] != 1)}"
+
+
 def _gist(node: Node) -> str:
     """`3x3, 64` for a convolution of 64 filters, `MAX 3x3 / 2` for a pooling of stride 2."""
     params = node.layer.params
+    if node.plan.bodies:
+        return _of_bodies(node)
     words = [_window(params), getattr(params, "num_output", None)]
     words.append(_count(params, "num_heads", "heads") or _count(params, "top_k", "best", beside=1))
     text = ", ".join(str(word) for word in words if word)

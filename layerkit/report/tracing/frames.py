@@ -9,7 +9,7 @@ from itertools import groupby
 from layerkit.report.tracing import numbers, text
 from layerkit.report.tracing.passes import Edge
 from layerkit.report.tracing.picture import Drawn
-from layerkit.report.tracing.steps import Step
+from layerkit.report.tracing.values import Step
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,14 @@ class PrimitiveOperation(Operation):
         self.result = self.graph.call(node.kind, *self.leaves, **self.settings)
 
     def pull(self, which: int, gradient: Array) -> list[Array | None]:
-        g = self.graph.leaf(("gradient",), gradient.shape)
-        return self._evaluated(gradients([(self.result, g)], self.leaves), g, gradient)
+        g, nodes = self._derivatives
+        return self._evaluated(nodes, g, gradient.reshape(g.shape))
+
+    @cached_property
+    def _derivatives(self) -> tuple[Node, list[Node | None]]:
+        """The result's gradient, and what makes those of the arguments of it."""
+        g = self.graph.leaf(("gradient",), self.result.shape)
+        return g, [*gradients([(self.result, g)], self.leaves)]
 
     def push(self, argument: int, tangent: Array) -> list[Array | None]:
         leaf = self.leaves[argument]

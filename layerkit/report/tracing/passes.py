@@ -11,7 +11,7 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.errors import UnknownNameError, UsageError
 from layerkit.report.tracing.local import Local, locals_of
-from layerkit.report.tracing.steps import Step, Steps
+from layerkit.report.tracing.values import Step, Steps
 
 Mode = Literal["reverse", "forward"]
 

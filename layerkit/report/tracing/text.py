@@ -8,6 +8,8 @@ from layerkit.report.tracing import numbers
 from layerkit.report.tracing.passes import Edge, Trace
 
 _WIDTH = 80
+_WIDEST = 40
+"""Columns that names get at most."""
 
 
 def lines(trace: Trace, bars: str = numbers.BARS) -> Iterator[str]:
@@ -23,12 +25,13 @@ def lines(trace: Trace, bars: str = numbers.BARS) -> Iterator[str]:
     else:
         yield f"tangents along {trace.about}, forward: {upstream} x local = product"
     summed: set[int] = set()
+    wide = min(_WIDEST, max((len(_way(trace, edge)) for edge in trace.edges if _is_short(edge)), default=0))
     for edge in trace.edges:
         ready = edge.result if trace.reverse else edge.source
         if ready not in summed and len(trace.parts(ready)) > 1:
-            yield f"  {f'sum at {trace.steps.values[ready].name}':14}  {total(trace, ready, bars)}"
+            yield f"  {f'sum at {trace.steps.values[ready].name}':{max(14, wide)}}  {total(trace, ready, bars)}"
         summed.add(ready)
-        yield from _edge(trace, edge, upstream, bars)
+        yield from _edge(trace, edge, upstream, bars, max(14, wide))
     yield ""
     yield f"{what} of what is given" if trace.reverse else f"{what} of what comes out"
     yield from _aligned(list(_results(trace, bars)))
@@ -48,17 +51,27 @@ def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
         yield from [line] if len(line) <= _WIDTH else [f"  {name}", f"    {said}"]
 
 
-def _edge(trace: Trace, edge: Edge, entering: str, bars: str) -> Iterator[str]:
-    """One line, or several where that is too long."""
+def _way(trace: Trace, edge: Edge) -> str:
+    """From where to where an edge is followed."""
     names = [trace.steps.values[number].name for number in (edge.source, edge.result)]
-    way = " -> ".join(reversed(names) if trace.reverse else names)
+    return " -> ".join(reversed(names) if trace.reverse else names)
+
+
+def _is_short(edge: Edge) -> bool:
+    """Whether an edge is between single numbers."""
+    return edge.entering.size == edge.product.size == 1
+
+
+def _edge(trace: Trace, edge: Edge, entering: str, bars: str, wide: int) -> Iterator[str]:
+    """One line, or several where that is too long."""
+    way = _way(trace, edge)
     parts = [
         numbers.short(edge.entering, bars),
         numbers.short_local(edge.local, bars),
         numbers.short(edge.product, bars),
     ]
-    line = f"  {way:14}  {parts[0]} x {parts[1]} = {parts[2]}"
-    if len(line) <= _WIDTH and edge.entering.size == edge.product.size == 1:
+    line = f"  {way:{wide}}  {parts[0]} x {parts[1]} = {parts[2]}"
+    if len(line) <= _WIDTH and _is_short(edge):
         yield line
         return
     yield f"  {way}"
