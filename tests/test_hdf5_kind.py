@@ -1,13 +1,12 @@
 """The dataset hdf5: files made by h5py, read whole and by rows."""
 
 import pickle
-import threading
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from data_tools import RNG, batches, layer, net, write_files, write_h5
+from data_tools import RNG, batches, in_threads, layer, net, write_files, write_h5
 
 from layerkit import datasets
 from layerkit.datasets.files.hdf5_set import Hdf5
@@ -169,16 +168,9 @@ def test_a_file_that_declares_far_more_than_it_holds_is_refused():
 def test_threads_and_other_processes_read_the_same():
     write(**LAYOUTS["compressed"])
     source = pickle.loads(pickle.dumps(datasets.select(None, "a.h5", "train"))).open()
-    wrong = []
 
-    def read(seed):
+    def wrong(seed):
         order = np.random.default_rng(seed).permutation(11)
-        if not (source.read(order)[0] == X[order]).all():
-            wrong.append(seed)
+        return [] if (source.read(order)[0] == X[order]).all() else [seed]
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads(wrong) == []

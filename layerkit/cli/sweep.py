@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from layerkit.cli import folders, options, table
+from layerkit.cli.interrupts import heard
 from layerkit.threads import MOST
+from layerkit.words import plural
 
 if TYPE_CHECKING:
     from layerkit.cli.bar import Bar
@@ -74,7 +75,8 @@ def sweep(
     each = _threads_each(options.wanted_threads(threads or run.threads, first), jobs)
     ready = sum(result.state == "finished" for _, result in whole.results()) if not force else 0
     with Bar(len(combinations), quiet) as bar, _stopping(whole, bar) as received:
-        bar.line(f"{len(combinations)} runs in {whole.folder}, {jobs} at a time, threads of each: {each}")
+        runs = f"{len(combinations)} {plural(len(combinations), 'run')}"
+        bar.line(f"{runs} in {whole.folder}, {jobs} at a time, threads of each: {each}")
         if ready:
             bar.line(f"{ready} of them are finished already")
         for _ in range(ready):
@@ -140,11 +142,13 @@ def _conclude(rows: Sequence[tuple[Combination, Result]], received: Sequence[int
     """Say how to go on, if there is something to go on with; the exit status tells, too."""
     open_ones = sum(result.state in ("interrupted", "not begun") for _, result in rows)
     failed = sum(result.state == "failed" for _, result in rows)
+    of_all = f"{len(rows)} {plural(len(rows), 'run')}"
     if failed:
         where = "all that they said is in errors.txt in their folders"
-        typer.echo(f"{failed} of {len(rows)} runs failed; {where}; the same command tries them again", err=True)
+        typer.echo(f"{failed} of {of_all} failed; {where}; the same command tries them again", err=True)
     if open_ones:
-        typer.echo(f"{open_ones} of {len(rows)} runs are not finished; the same command goes on with them", err=True)
+        are, them = ("is", "it") if open_ones == 1 else ("are", "them")
+        typer.echo(f"{open_ones} of {of_all} {are} not finished; the same command goes on with {them}", err=True)
     if received and open_ones:
         raise typer.Exit(128 + received[0])
     if failed or open_ones:
@@ -165,9 +169,5 @@ def _stopping(whole: Sweep, bar: Bar) -> Iterator[list[int]]:
         if len(received) == 1:
             bar.line("ending all runs, each with a snapshot; once more ends them at once")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with heard(stop):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
