@@ -33,7 +33,7 @@ WRONG = {
     ("lengths: n", "cont: n"): "6:17: the bottom 'n' must be (steps, sequences), not 3",
     ("lengths: n", "static: x"): "6:17: the bottom 'n' must be (steps, sequences, ...), not 3",
     ("[7, 3, 4]", "[7, 2, 4]"): "7:14: lengths must be one number for each of 2 sequences, not 3",
-    ("outputs: h_new", "outputs: [h_new, i2h]"): "9:14: 2 outputs need as many tops, not 1",
+    ("outputs: h_new", "outputs: [h_new, i2h]"): "9:14: there must be as many tops as outputs: 2, not 1",
     ("bottom: h, num_output", "bottom: h, num_outputs"): (
         "12:52: layer 'h2h' (InnerProduct): unknown field 'num_outputs'; did you mean 'num_output'?"
     ),

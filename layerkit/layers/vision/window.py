@@ -133,7 +133,9 @@ def per_axis(params: LayerParams, field: str, axes: int, default: int | None = N
     if len(values) == axes:
         return tuple(values)
     if len(values) > 1:
-        raise ShapeError(f"{field} has {len(values)} values for {axes} spatial axes; give one, or one per axis", field)
+        raise ShapeError(
+            f"{field} has {len(values)} values, but there must be one, or one a spatial axis: {axes}", field
+        )
     if values:
         return tuple(values) * axes
     if default is None:
