@@ -41,8 +41,6 @@ class Proposal(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of Proposal."""
-
         feat_stride: int = Field(16, gt=0, description="Pixels of the image from one place of the map to the next.")
         base_size: int = Field(16, gt=0, description="Side of the square, in pixels, whose area all ratios keep.")
         min_size: int = Field(16, ge=0, description="The least width and height in pixels of the original image.")

@@ -36,8 +36,6 @@ class Accuracy(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of Accuracy."""
-
         top_k: int = Field(1, gt=0, description="How many of the best classes count as an answer.")
         axis: int = Field(1, description="The axis of the classes.")
         ignore_label: int | None = Field(None, description="Places with this label do not count.")
