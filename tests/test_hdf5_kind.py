@@ -155,6 +155,14 @@ def test_a_file_that_cannot_be_used_is_named(make, match):
         assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_has_fewer_rows_than_when_it_was_opened_is_named():
+    write_h5(data=X, label=Y)
+    source = Hdf5().open("a.h5", "train")
+    write_h5(data=X[:5], label=Y[:5])
+    with pytest.raises(DataError, match=r"^'a\.h5' has changed since it was opened$"):
+        source.sample(3)
+
+
 def test_a_file_that_declares_far_more_than_it_holds_is_refused():
     with h5py.File("a.h5", "w") as file:
         file.create_dataset("data", (1 << 28, 8), np.float32, chunks=(1 << 20, 8), compression="gzip")

@@ -109,6 +109,21 @@ def both(at, content):
     return make
 
 
+def patched_leaf(at, content):
+    """A function that writes a database of one leaf, and bytes into the leaf, counted from its first node's pointer."""
+
+    def make():
+        write([b"value"] * 3)
+        path = Path("db/data.mdb")
+        whole = bytearray(path.read_bytes())
+        leaf = next(start for start in range(2 * 4096, len(whole), 4096) if whole[start + 10] & 2)
+        place = leaf + 16 if at is None else leaf + int.from_bytes(whole[leaf + 16 : leaf + 18], "little") + at
+        whole[place : place + len(content)] = content
+        path.write_bytes(whole)
+
+    return make
+
+
 def cut():
     write([bytes(900)] * 20)
     path = Path("db/data.mdb")
@@ -130,6 +145,8 @@ def cut():
         (patched(40, b"\3"), "its pages cannot be of 4,099 bytes"),
         (both(120, b"\1"), "it says that it holds 1 value, but there are 20"),
         (both(128, b"\1"), "its tree leads to page 1 of"),
+        (patched_leaf(None, b"\xfe\x0f"), r"a node of page \d+ lies outside of it"),
+        (patched_leaf(0, b"\xff\xff"), r"a value of page \d+ ends outside of it"),
     ],
 )
 def test_what_is_no_database_of_samples_is_named(make, match):

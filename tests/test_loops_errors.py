@@ -50,6 +50,9 @@ WRONG = {
     (LAST, LAST + "\n      - {name: d, type: Data, top: [a, b], dataset: digits, batch_size: 3}"): (
         "15:25: layer 'd' (Data): cannot stand in a body that runs again and again"
     ),
+    ("lengths: n", "lengths: n\n    reverse: true\n    bidirectional: true"): (
+        "4:5: give reverse or bidirectional, not both"
+    ),
     ("lengths: n", "lengths: n\n    carry: true\n    reverse: true"): (
         "4:5: carry goes on where the batch before ended, and so cannot go with a way back"
     ),
