@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: who hears of them, and what becomes of what is half-written."""
+"""Ctrl-C and SIGTERM while something is written: they end it, and what is half-written is removed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-
-@contextmanager
-def heard(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """While inside, both signals go to `handler`, as `signal.signal` calls it."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 @contextmanager
@@ -38,6 +27,10 @@ def ending() -> Iterator[Callable[[], None]]:
         if len(received) > 1:
             check()
 
-    with heard(end):
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
         yield check
         check()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

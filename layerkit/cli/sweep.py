@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from layerkit.cli import folders, options, table
-from layerkit.cli.interrupts import heard
 from layerkit.threads import MOST
 from layerkit.words import plural
 
@@ -169,5 +169,9 @@ def _stopping(whole: Sweep, bar: Bar) -> Iterator[list[int]]:
         if len(received) == 1:
             bar.line("ending all runs, each with a snapshot; once more ends them at once")
 
-    with heard(stop):
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
         yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

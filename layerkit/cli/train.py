@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from layerkit.cli import folders, options, table
-from layerkit.cli.interrupts import heard
 
 if TYPE_CHECKING:
     from layerkit.cli.progress import Progress
@@ -218,5 +218,9 @@ def _stopping(solver: Solver, progress: Progress) -> Iterator[list[int]]:
         solver.stopping = True
         progress.note("ending after this iteration, with a snapshot; once more ends at once")
 
-    with heard(stop):
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
         yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
