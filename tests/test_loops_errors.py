@@ -23,6 +23,9 @@ NET = """layers:
 """
 LAST = "{name: h_new, type: TanH}"
 WRONG = {
+    ("lengths: n", "lengths: n\n    reverse: true\n    bidirectional: true"): (
+        "4:5: give reverse or bidirectional, not both"
+    ),
     ("outputs: h_new", "outputs: h_now"): "9:14: the body 'body' has no blob 'h_now'; did you mean 'h_new'?",
     ("next: h_new", "next: hnew"): "8:24: the body 'body' has no blob 'hnew'; did you mean 'h_new'?",
     ("next: h_new", "next: h_new, start: y"): "8:38: no bottom is called 'y'; there are: x, n",
@@ -33,7 +36,7 @@ WRONG = {
     ("lengths: n", "cont: n"): "6:17: the bottom 'n' must be (steps, sequences), not 3",
     ("lengths: n", "static: x"): "6:17: the bottom 'n' must be (steps, sequences, ...), not 3",
     ("[7, 3, 4]", "[7, 2, 4]"): "7:14: lengths must be one number for each of 2 sequences, not 3",
-    ("outputs: h_new", "outputs: [h_new, i2h]"): "9:14: there must be as many tops as outputs: 2, not 1",
+    ("outputs: h_new", "outputs: [h_new, i2h]"): "9:14: 2 outputs need as many tops, not 1",
     ("bottom: h, num_output", "bottom: h, num_outputs"): (
         "12:52: layer 'h2h' (InnerProduct): unknown field 'num_outputs'; did you mean 'num_output'?"
     ),
@@ -49,9 +52,6 @@ WRONG = {
     ),
     (LAST, LAST + "\n      - {name: d, type: Data, top: [a, b], dataset: digits, batch_size: 3}"): (
         "15:25: layer 'd' (Data): cannot stand in a body that runs again and again"
-    ),
-    ("lengths: n", "lengths: n\n    reverse: true\n    bidirectional: true"): (
-        "4:5: give reverse or bidirectional, not both"
     ),
     ("lengths: n", "lengths: n\n    carry: true\n    reverse: true"): (
         "4:5: carry goes on where the batch before ended, and so cannot go with a way back"

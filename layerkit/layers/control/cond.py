@@ -66,7 +66,7 @@ class Cond(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         p = self.params
         if self.num_tops != len(p.outputs):
-            raise ShapeError(f"there must be as many tops as outputs: {len(p.outputs)}, not {self.num_tops}", "outputs")
+            raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         inputs, at = self._inputs(len(bottoms))
         rows = self._rows(bottoms, inputs, at)
         shapes = {name: ((1, *bottoms[i][1:]) if p.by == "sample" else bottoms[i]) for name, i in inputs.items()}

@@ -84,9 +84,7 @@ class Repeat(Layer):
 
     def plan(self, *bottoms: Shape) -> Plan:
         if self.num_tops != len(self.params.outputs):
-            raise ShapeError(
-                f"there must be as many tops as outputs: {len(self.params.outputs)}, not {self.num_tops}", "outputs"
-            )
+            raise ShapeError(f"{len(self.params.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         way = self._way(bottoms)
         plan = way.plan(bottoms)
         return Plan(

@@ -97,7 +97,7 @@ class Recurrent(Layer):
     def plan(self, *bottoms: Shape) -> Plan:
         p, ways = self.params, self._ways(bottoms)
         if self.num_tops != len(p.outputs):
-            raise ShapeError(f"there must be as many tops as outputs: {len(p.outputs)}, not {self.num_tops}", "outputs")
+            raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         plans = [way.plan(bottoms) for way in ways]
         tops: list[Shape] = []
         for i, (output, shape) in enumerate(zip(p.outputs, plans[0].outputs, strict=True)):
