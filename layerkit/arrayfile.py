@@ -31,6 +31,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 
 from layerkit.errors import SnapshotError
+from layerkit.words import counted
 
 Array = npt.NDArray[Any]
 AnyPath = str | os.PathLike[str]
@@ -392,7 +393,7 @@ def _reason(error: OSError) -> str:
 
 def size_text(count: int) -> str:
     """A number of bytes for a message."""
-    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else counted(count, "byte")
 
 
 __all__ = ["ArrayHeader", "header", "load", "load_one", "mapped", "metadata", "save", "write_bytes", "write_text"]

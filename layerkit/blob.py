@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerkit.errors import ShapeError, UnknownNameError
+from layerkit.words import counted
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -162,7 +163,9 @@ class Blob:
         if shape == self.shape:
             return
         if math.prod(shape) > self._bound or self._whole_data.ndim != 1:
-            raise ShapeError(f"a blob made for {self._bound} elements cannot take the shape {shape_text(shape)}")
+            raise ShapeError(
+                f"a blob made for {counted(self._bound, 'element')} cannot take the shape {shape_text(shape)}"
+            )
         self._data = self._view(self._whole_data, shape)
         if self._whole_diff is not None:
             self._diff = self._view(self._whole_diff, shape)

@@ -45,6 +45,24 @@ class Bodies:
             return self.run_once(graph, body, own, prefix)
         return RunningLoop(graph, body, own, prefix, self)
 
+    def equip(self, node: Node, weights: Weights, prefix: str) -> None:
+        """Give a layer what it planned: weights, generators, states and bodies; its full name begins with `prefix`."""
+        layer, name = node.layer, prefix + node.name
+        layer.weights = weights
+        layer.rng = Generators.of(self.seed, name)(1)
+        layer.generator = Generators.of(self.seed, name, 2)
+        layer.state = SimpleNamespace()
+        provide_state(layer, node.plan.state, self.dtype)
+        layer.bodies = self(name, node.plan, node.bodies, weights)
+
+
+def refit(nodes: Iterable[Node], dtype: np.dtype[Any]) -> None:
+    """Give layers that were planned again states and bodies of their new shapes."""
+    for node in nodes:
+        provide_state(node.layer, node.plan.state, dtype)
+        for name, body in node.layer.bodies.items():
+            body.reshape(node.bodies[name])
+
 
 def prepare(graph: Graph, steps: Iterable[Step]) -> None:
     """Have the layers' bodies make what a forward pass takes, and a backward pass of these steps."""
@@ -79,13 +97,7 @@ class RunningLoop:
         self._unrolled: dict[int, Unrolled] = {}
         self._first = True
         for node in graph.nodes:
-            layer = node.layer
-            layer.weights = self.store.params[node.name]
-            layer.rng = self._generator(node.name, 1)
-            layer.generator = Generators.of(self.seed, prefix + node.name, 2)
-            layer.state = SimpleNamespace()
-            provide_state(layer, node.plan.state, self.dtype)
-            layer.bodies = maker(prefix + node.name, node.plan, node.bodies, layer.weights)
+            maker.equip(node, self.store.params[node.name], prefix)
 
     def another(self) -> RunningLoop:
         """The same body with pieces and gradients of its own."""
@@ -106,10 +118,7 @@ class RunningLoop:
         self.graph = self.graph.with_shapes(wanted)
         self._pieces.clear()
         self._unrolled.clear()
-        for node in self.graph.nodes:
-            provide_state(node.layer, node.plan.state, self.dtype)
-            for name, inner in node.layer.bodies.items():
-                inner.reshape(node.bodies[name])
+        refit(self.graph.nodes, self.dtype)
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every layer's node with its full name, those inside further bodies too."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import SnapshotError, did_you_mean
+from layerkit.words import plural
 
 
 class Row(NamedTuple):
@@ -45,7 +46,9 @@ class Match:
         counts = {"missing": self.missing, "skipped": self.skipped}
         rest = ", ".join(f"{len(names)} {what}" for what, names in counts.items() if names)
         total = len(self.loaded) + len(self.missing) + len(self.misshapen)
-        return f"{len(self.loaded)} of {total} weights from {self.source}{f'; {rest}' if rest else ''}"
+        return (
+            f"{len(self.loaded)} of {total} {plural(total, 'weight')} from {self.source}{f'; {rest}' if rest else ''}"
+        )
 
     def expect(self, strict: bool | None) -> None:
         """Raise SnapshotError, naming the first weight to blame, for what `strict` does not allow.

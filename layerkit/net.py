@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -19,13 +18,14 @@ from layerkit.errors import ShapeError, UnknownNameError, UsageError
 from layerkit.given import Keep, as_array, as_shape, expect_whole_sources, known_names
 from layerkit.graph import Graph, Node, Ref, table
 from layerkit.layer import Body, Generators, Layer
-from layerkit.loops import Bodies
+from layerkit.loops import Bodies, refit
 from layerkit.matching import Match
 from layerkit.passes import ForwardStep, name_layer, naming
-from layerkit.programs import Programs
+from layerkit.planning import Planning
 from layerkit.spec import Origin
-from layerkit.storage import BlobStore, Named, provide_state
+from layerkit.storage import Named
 from layerkit.weights import WeightStore, read_weights
+from layerkit.words import counted
 
 DTYPES = ("float32", "float64")
 
@@ -108,18 +108,16 @@ class Net(Differentiable):
         """What runs the layers; `engine.name` says which it is."""
         self._bodies = Bodies(seed, self.dtype, self.engine, self._inside)
         self._opened: set[str] = set()
-        self._forced: dict[Ref, Shape] = {}
-        self._decided: set[Ref] = set()  # those of them that a layer decided
         try:
             self.flat: WeightStore = WeightStore(graph.nodes, self.dtype, self.generator, share, given)
             self.params: dict[str, Weights] = Named("layer", self.flat.params)
             self.layers: dict[str, Layer] = Named("layer", {node.name: node.layer for node in graph.nodes})
             self._files = [each for each in self.layers.values() if each.uses_files and each.bottoms != (0, 0)]
             for node in graph.nodes:
-                self._bind(node)
-            self._programs = Programs(graph, self.engine, known_names(graph, keep), self.dtype)
-            self._store = BlobStore(graph, self.dtype, self.engine.channels_last, self._programs.layout(graph))
-            self.program = self._programs.program(graph, self._store)
+                self._bodies.equip(node, self.flat.params[node.name], prefix)
+            self._planning = Planning(graph, self.engine, known_names(graph, keep), self.dtype)
+            self._store = self._planning.store
+            self.program = self._planning.program(graph)
             """What runs, for the shapes that the blobs have now."""
         except MemoryError:
             raise UsageError(f"not enough memory for the net; {table.largest(graph)}") from None
@@ -141,16 +139,6 @@ class Net(Differentiable):
         """A fresh generator that is a pure function of the net's seed, a layer's name and `key`."""
         return Generators.of(self.seed, self._prefix + layer)(*key)
 
-    def _bind(self, node: Node) -> None:
-        """Give a layer what it planned."""
-        layer = node.layer
-        layer.weights = self.flat.params[node.name]
-        layer.rng = self.generator(node.name, 1)
-        layer.generator = Generators.of(self.seed, self._prefix + node.name, 2)
-        layer.state = SimpleNamespace()
-        provide_state(layer, node.plan.state, self.dtype)
-        layer.bodies = self._bodies(self._prefix + node.name, node.plan, node.bodies, layer.weights)
-
     def _inside(self, graph: Graph, body: Body, given: Mapping[str, Blob], prefix: str) -> RunningBody:
         """The net of a body, over the weights that its layer was given for it."""
         net = Net.__new__(Net)
@@ -170,25 +158,9 @@ class Net(Differentiable):
         same = all(self.graph.shapes[ref] == shape for ref, shape in shapes.items())
         if same and self.program.moves == self._store.moves:
             return
-        forced = {**self._forced, **shapes}
-        graph = self.graph.with_shapes(forced)
-        self._decided = self._decided | shapes.keys() if decided else self._decided - shapes.keys()
-        self._forced = {ref: shape for ref, shape in forced.items() if graph.shapes[ref] == shape}
-        try:
-            if not self._store.adopt(graph):  # memory for all that layers may decide, and then what they did
-                given = {ref: shape for ref, shape in self._forced.items() if ref not in self._decided}
-                whole = graph.with_shapes(given)
-                self._store.allocate(whole, self._programs.layout(whole))
-                self._store.adopt(graph)
-        except MemoryError:
-            self._store.adopt(self.graph)
-            raise UsageError(f"not enough memory for these shapes; {table.largest(graph)}") from None
-        self.graph = graph
-        self.program = self._programs.program(graph, self._store)
-        for node in graph.nodes:
-            provide_state(node.layer, node.plan.state, self.dtype)
-            for name, body in node.layer.bodies.items():
-                body.reshape(node.bodies[name])
+        self.graph = self._planning.again(self.graph, shapes, decided=decided)
+        self.program = self._planning.program(self.graph)
+        refit(self.graph.nodes, self.dtype)
 
     def _input(self, name: str) -> Ref:
         if name not in self._store.inputs:
@@ -240,7 +212,7 @@ class Net(Differentiable):
     @property
     def trains(self) -> bool:
         """Whether there can be a backward pass from the losses."""
-        return self._programs.trains and bool(self.graph.backward(None))
+        return self._planning.programs.trains and bool(self.graph.backward(None))
 
     # -- forward -------------------------------------------------------------------------------------------------
 
@@ -261,7 +233,7 @@ class Net(Differentiable):
         given: frozenset[str] = frozenset()
         if start is None:
             expect_whole_sources(self.graph, arrays)
-            refs = [ref for ref in map(Ref, self.inputs) if ref not in self._decided]
+            refs = [ref for ref in map(Ref, self.inputs) if ref not in self._planning.decided]
             shapes = {ref: self._store.versions[ref].shape for ref in refs}  # a caller may have reshaped a blob
             self._force({**shapes, **{self._input(name): array.shape for name, array in arrays.items()}})
             for name, array in arrays.items():
@@ -310,11 +282,8 @@ class Net(Differentiable):
             raise UsageError(
                 f"layer {order if what == 'forward' else f'{above!r} runs backward before layer {below!r}'}"
             )
-        if above is not None or below is not None:
-            divided = self._programs.divided(self.graph, self._store.layout.units, (first, last + 1), what)
-            if divided is not None:
-                self._store.divide(divided)
-                self.program = self._programs.program(self.graph, self._store)
+        if (above is not None or below is not None) and self._planning.divide(self.graph, first, last, what):
+            self.program = self._planning.program(self.graph)
         return first, last
 
     def offer_bounds(self, step: ForwardStep) -> None:
@@ -337,7 +306,7 @@ class Net(Differentiable):
         """
         seeds = {self._seed_ref(name): self._seed(name, value) for name, value in diffs.items()}
         partial = start is not None or end is not None
-        self._programs.expect_backward(seeds, self._forward_done)
+        self._planning.programs.expect_backward(seeds, self._forward_done)
         self._forward_done = False
         span = self._span("backward", end, start)
         plan = self.program.backward(frozenset(seeds), *span, from_the_end=start is None)
@@ -387,8 +356,8 @@ class Net(Differentiable):
         return prediction.answers(self.forward(**given), info.class_names if info else [], single)
 
     def __repr__(self) -> str:
-        count = sum(array.size for array in self.flat.arrays().values())
-        return f"<Net {self.name!r} {self.graph.state.phase}: {len(self.layers)} layers, {count:,} weights>"
+        weights = counted(sum(array.size for array in self.flat.arrays().values()), "weight")
+        return f"<Net {self.name!r} {self.graph.state.phase}: {counted(len(self.layers), 'layer')}, {weights}>"
 
     def _repr_html_(self) -> str:
         """The net as a table, for notebooks."""

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +16,13 @@ from layerkit import graph, snapshot
 from layerkit.averaging import Average, in_place
 from layerkit.best import Best
 from layerkit.diagnosis import Guard, Skipped, expect_something_to_train
+from layerkit.displays import Displays
 from layerkit.errors import LayerkitError, UsageError
-from layerkit.evaluation import Outputs, Tests, batch_size, scalars
+from layerkit.evaluation import Outputs, Tests
 from layerkit.events import EventLog
 from layerkit.given import Keep
 from layerkit.keeping import Keeper, changed_since
-from layerkit.magnitudes import DebugInfo, expect_readable, l2_norm
+from layerkit.magnitudes import DebugInfo, expect_readable
 from layerkit.net import Net
 from layerkit.nets import nets_of
 from layerkit.policies import Plateau, PlateauState, learning_rate
@@ -124,12 +124,9 @@ class Solver:
         """Knows when max_time is over."""
         self._tested_at = -1
         self._outputs: Outputs = {}
-        self._losses: deque[float] = deque(maxlen=spec.average_loss)
+        self._displays = Displays(net, spec)
         self._saved_at = -1
         self._resumed = False
-        self._samples = 0
-        self._seconds = 0.0
-        """Spent on updates since the last display, in which `_samples` were read."""
 
     @property
     def predict_missing(self) -> str | None:
@@ -162,13 +159,15 @@ class Solver:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the guard tells, in one sentence
                 loss = self._gradients()
                 if self._schedule.display.due(self.iteration):
-                    self._display(begun)
+                    self._displays.spend(time.perf_counter() - begun)
+                    self.events.emit("display", self.iteration, **self._displays.record(self.lr))
+                    self._skipped.tell(self.events, self.iteration)
                     debug = DebugInfo(self.net) if self.spec.debug_info else None
                     begun = time.perf_counter()
                 self.updater.update(self.lr)
                 if self.average is not None:
                     self.average.take(self.iteration + 1)
-            self._seconds += time.perf_counter() - begun
+            self._displays.spend(time.perf_counter() - begun)
             if debug is not None:
                 self.events.emit("debug_info", self.iteration, **debug.after_update())
             self.iteration += 1
@@ -238,24 +237,9 @@ class Solver:
             self._guard.check_loss(loss, self.iteration)
             self.net.backward(accumulate=i > 0)
             self._guard.check_gradients(self.iteration)
-            self._samples += batch_size(self.net)
-        self._losses.append(loss)
+            self._displays.count_batch()
+        self._displays.losses.append(loss)
         return loss
-
-    def _display(self, begun: float) -> None:
-        seconds = self._seconds + time.perf_counter() - begun
-        self.events.emit(
-            "display",
-            self.iteration,
-            loss=sum(self._losses) / len(self._losses),
-            lr=self.lr,
-            samples_per_s=round(self._samples / max(seconds, 1e-9), 1),
-            grad_norm=l2_norm(self.net.flat.diff) / self.spec.iter_size,
-            weight_norm=l2_norm(self.net.flat.values),
-            outputs={name: float(value) for name, value in scalars(self.net)},
-        )
-        self._skipped.tell(self.events, self.iteration)
-        self._samples, self._seconds = 0, 0.0
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -357,7 +341,7 @@ class Solver:
             tested=self._tested_at,
             iteration=self.iteration,
             weights=digest,
-            losses=list(self._losses),
+            losses=list(self._displays.losses),
             events=self.events.position(),
         )
         self._saved_at = self.iteration
@@ -374,8 +358,8 @@ class Solver:
         info, notes = snapshot.restore(state, self._nets(), self.updater, self.average, self.best)
         self.iteration = self._saved_at = info.iteration
         self._tested_at, self._outputs = info.tested, {}
-        self._losses.clear()
-        self._losses.extend(info.losses)
+        self._displays.losses.clear()
+        self._displays.losses.extend(info.losses)
         if self._plateau is not None:
             self._plateau.state = info.plateau or PlateauState()
         self._resumed = True

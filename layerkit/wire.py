@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from layerkit.words import counted
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """The kinds of values. 3 and 4 are groups, which protobuf gave up before Caffe was written."""
 
@@ -166,7 +168,7 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int, Value]]:
         if size is None:
             size, at = _read_varint(view, at)
         if size > end - at:
-            raise WireError(f"it ends within field {number} of a message, which has {size:,} bytes")
+            raise WireError(f"it ends within field {number} of a message, which has {counted(size, 'byte')}")
         held = view[at : at + size]
         at += size
         if kind != BYTES:

@@ -1,6 +1,8 @@
 """What the tests of data layers share: nets of one source, and small files in the current directory."""
 
 import os
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
@@ -72,3 +74,14 @@ def pixels(path):
 def listing():
     """What lies in the current folder."""
     return sorted(os.listdir())
+
+
+def in_threads(read: Callable[[int], Iterable], count: int = 4) -> list:
+    """All that `read(seed)` gives, in one list, for as many seeds, each in a thread of its own at the same time."""
+    found = []
+    threads = [threading.Thread(target=lambda seed=seed: found.extend(read(seed))) for seed in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found

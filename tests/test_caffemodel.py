@@ -158,9 +158,9 @@ def test_what_does_not_fit_is_said() -> None:
     assert list(found) == ["a.bias"]
     assert report.lines() == [
         "layer 'a' (InnerProduct): its weight is 3x6, but the saved one is 3x7; it is left out",
-        "layer 'b' (InnerProduct): has 2 weights (weight, bias), but 1 are saved for it",
+        "layer 'b' (InnerProduct): has 2 weights (weight, bias), but the file has 1 for it",
         "note: layer 'c' (InnerProduct): the weights have nothing for it; it starts as its fillers say",
-        "note: the weights of 1 layers that the net does not have are left out: more",
+        "note: the weights of 1 layer that the net does not have are left out: more",
     ]
 
 

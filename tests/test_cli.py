@@ -229,7 +229,7 @@ def test_check_gives_each_phase_the_solvers_stages(command):
     )
     assert "train 2" in command("check", "stages.yaml").out
     assert "2 layers" in command("summary", "stages.yaml").out
-    assert "1 layers" in command("summary", "stages.yaml", "--phase", "test").out
+    assert "1 layer," in command("summary", "stages.yaml", "--phase", "test").out
 
 
 # -- summary -------------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def test_info_of_a_folder_with_parts_lists_each_once(command):
         write_image(f"pets/{name}/a.png")
     found = json.loads(command("data", "info", "pets", "--json").out)
     assert [(each["part"], each["samples"]) for each in found["parts"]] == [("train", 2), ("validation", 1)]
-    assert command("data", "info", "pets", "--part", "test").out.count("test: 1 samples\n") == 1
+    assert command("data", "info", "pets", "--part", "test").out.count("test: 1 sample\n") == 1
 
 
 def test_info_names_the_kind(command):

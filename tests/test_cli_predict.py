@@ -326,9 +326,7 @@ def test_samples_that_cannot_be_used_are_left_out_and_counted(predict):
         "left out: x.csv:3: 'x' is no number; a table with texts is read as a dataset, by --kind",
         "answered 5 samples; 3 left out",
     ]
-    assert predict("a.png", "b.png", "--skip", "--blob", "fc1", "-o", "f.npz").err.endswith(
-        "of 1 samples; 1 left out\n"
-    )
+    assert predict("a.png", "b.png", "--skip", "--blob", "fc1", "-o", "f.npz").err.endswith("of 1 sample; 1 left out\n")
     alone = predict("a.png", "--skip")
     assert alone.status == 2
     assert alone.err.endswith("none of the samples can be used\n")

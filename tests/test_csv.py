@@ -285,7 +285,7 @@ def test_a_file_that_changes_is_read_again():
 @pytest.mark.parametrize(
     ("text", "fields", "match"),
     [
-        (IRIS.replace("4.9", "4,9"), {}, r"'a\.csv', line 4: there are 6 values, but 5 columns"),
+        (IRIS.replace("4.9", "4,9"), {}, r"'a\.csv', line 4: 6 values for 5 columns"),
         (IRIS.replace("4.9", "x"), {}, r"'a\.csv', line 4, column 'sepal_length': 'x' is no number"),
         (IRIS.replace("4.9", "1_0"), {}, r"line 4, column 'sepal_length': '1_0' is no number"),
         (IRIS.replace("4.9", ""), {}, r"line 4, column 'sepal_length': the value is missing; say 'missing: mean, zero"),

@@ -55,6 +55,6 @@ def test_a_fault_of_two_phases_that_differ_in_their_batch_is_said_once():
         )
     assert str(caught.value).split("\n") == [
         "4:38: layer 's' (Eltwise): the bottoms must have one shape, but bottom 0 is 4x3x9 and bottom 1 is 4x2x7",
-        "5:68: layer 'c' (Crop): 2 elements from 2 on do not lie within axis 1 of bottom 0, 4x3x9",
-        "5:77: layer 'c' (Crop): 2 elements from 3 on do not lie within axis 1 of bottom 0, 5x3x9",
+        "5:68: layer 'c' (Crop): what is cut out, from 2 to 3, does not lie within axis 1 of bottom 0, 4x3x9",
+        "5:77: layer 'c' (Crop): what is cut out, from 3 to 4, does not lie within axis 1 of bottom 0, 5x3x9",
     ]

@@ -125,11 +125,11 @@ def test_learned_weights_train_and_survive_a_snapshot(tmp_path: Path) -> None:
         ('expr: "sum(b, keepdims=1)"', "4:72: ", "keepdims is True or False"),
         ('expr: "sum()"', "4:56: ", "called as sum(x, axis, keepdims)"),
         ('expr: "sin(a, b)"', "4:56: ", "called as sin(x)"),
-        ('expr: "reshape(a, (4, 2))"', "4:56: ", "6 values of a shape 2x3 do not fit (4, 2)"),
-        ('expr: "reshape(a, (5, -1))"', "4:56: ", "do not fit (5, -1)"),
+        ('expr: "reshape(a, (4, 2))"', "4:56: ", "a shape 2x3 of 6 values does not fit (4, 2)"),
+        ('expr: "reshape(a, (5, -1))"', "4:56: ", "does not fit (5, -1)"),
         ('expr: "reshape(a)"', "4:56: ", "reshape needs a shape"),
         ('expr: "transpose(a, (0, 0))"', "4:56: ", "an axis is named twice"),
-        ('expr: "transpose(a, 0)"', "4:56: ", "has 2 axes, but 1 are named"),
+        ('expr: "transpose(a, 0)"', "4:56: ", "has 2 axes, but 1 named"),
         ('expr: "dot(reshape(a, (1, 2, 3)), b)"', "4:56: ", "dot is of vectors and matrices"),
         ('expr: "3 @ a"', "4:56: ", "needs arguments with axes"),
         ('expr: "max(a, b, axis=1)"', "4:56: ", "one argument and axis, or several"),
@@ -156,14 +156,14 @@ def test_learned_weights_train_and_survive_a_snapshot(tmp_path: Path) -> None:
         ('results: {lambda: "a"}', "4:", "'lambda' is no name for a formula"),
         ('expr: "a", results: {q: "a"}', "4:", "either expr, a formula, or results"),
         ("names: [a, b]", "4:", "either expr, a formula, or results"),
-        ('expr: "a", names: [a]', "4:", "1 names are given to 2 bottoms"),
+        ('expr: "a", names: [a]', "4:", "there must be as many names as bottoms: 2, not 1"),
         ('expr: "a", names: [a, a]', "4:", "the name 'a' is given twice"),
         ('expr: "a", constants: {b: 1}', "4:", "'b' is the name of a bottom already"),
         ('expr: "a", constants: {c: 1}, weights: {c: {}}', "4:", "the name 'c' is given to two things"),
         ('expr: "a", weights: {w: {shap: 3}}', "4:", "unknown field 'shap'; did you mean 'shape'?"),
         ('expr: "a", weights: {w: {shape: 0}}', "4:", "greater than 0"),
         ('results: {q: "a", r: "b"}, top: [q, s]', "4:", "no result is named like the top 's'"),
-        ('expr: "a", top: [q, s]', "4:", "2 tops need as many results, but there are 1"),
+        ('expr: "a", top: [q, s]', "4:", "2 tops need as many results, not 1"),
     ],
 )  # fmt: skip
 def test_an_error_says_where_in_the_formula(fields: str, place: str, message: str) -> None:
@@ -304,7 +304,7 @@ def test_a_formula_has_bounds() -> None:
         ("9 ** 9 ** 9 ** 9", "no finite number"),
         ("1" * 3999, "no finite number"),
         ("reshape(a, (" + "1, " * 40 + "2))", "at most 32 axes"),
-        (f"reshape(a, ({'9' * 900}, -1))", "do not fit"),
+        (f"reshape(a, ({'9' * 900}, -1))", "does not fit"),
     ):
         with pytest.raises(ExpressionError, match=message):
             build(Formula(text), names, graph)

@@ -1,13 +1,12 @@
 """The dataset hdf5: files made by h5py, read whole and by rows."""
 
 import pickle
-import threading
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from data_tools import RNG, batches, layer, net, write_files, write_h5
+from data_tools import RNG, batches, in_threads, layer, net, write_files, write_h5
 
 from layerkit import datasets
 from layerkit.datasets.files.hdf5_set import Hdf5
@@ -156,6 +155,14 @@ def test_a_file_that_cannot_be_used_is_named(make, match):
         assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_has_fewer_rows_than_when_it_was_opened_is_named():
+    write_h5(data=X, label=Y)
+    source = Hdf5().open("a.h5", "train")
+    write_h5(data=X[:5], label=Y[:5])
+    with pytest.raises(DataError, match=r"^'a\.h5' has changed since it was opened$"):
+        source.sample(3)
+
+
 def test_a_file_that_declares_far_more_than_it_holds_is_refused():
     with h5py.File("a.h5", "w") as file:
         file.create_dataset("data", (1 << 28, 8), np.float32, chunks=(1 << 20, 8), compression="gzip")
@@ -169,16 +176,9 @@ def test_a_file_that_declares_far_more_than_it_holds_is_refused():
 def test_threads_and_other_processes_read_the_same():
     write(**LAYOUTS["compressed"])
     source = pickle.loads(pickle.dumps(datasets.select(None, "a.h5", "train"))).open()
-    wrong = []
 
-    def read(seed):
+    def wrong(seed):
         order = np.random.default_rng(seed).permutation(11)
-        if not (source.read(order)[0] == X[order]).all():
-            wrong.append(seed)
+        return [] if (source.read(order)[0] == X[order]).all() else [seed]
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads(wrong) == []

@@ -3,12 +3,11 @@
 import io
 import os
 import pickle
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_tools import RNG, batches, layer, net
+from data_tools import RNG, batches, in_threads, layer, net
 from PIL import Image, ImageOps
 
 from layerkit import datasets
@@ -360,15 +359,9 @@ def test_what_is_encoded_is_decoded():
 def test_threads_and_other_processes_read_the_same():
     images = list(tree(*(f"pets/{name}/{i}.png" for name in ("cat", "dog") for i in range(6))).values())
     source = pickle.loads(pickle.dumps(datasets.select("image_folder", "pets", "train"))).open()
-    wrong = []
 
-    def read(seed):
+    def wrong(seed):
         order = np.random.default_rng(seed).permutation(12).tolist()
-        wrong.extend(index for index in order if not (source.sample(index)["data"] == images[index]).all())
+        return [index for index in order if not (source.sample(index)["data"] == images[index]).all()]
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads(wrong) == []

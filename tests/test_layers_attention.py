@@ -25,7 +25,7 @@ EMBED = {"num_output": 3, "input_dim": 4}
             {"num_heads": 4},
             [(2, 5, 6)],
             "num_heads",
-            "6 channels do not come out even in 4 heads",
+            "num_heads 4 does not divide the 6 channels",
         ),
         ("MultiHeadAttention", TWO, [(5, 6)], "bottom", r"\(batch, places, channels\)"),
         ("MultiHeadAttention", TWO, [(2, 5, 6), (3, 5)], "bottom", "a mask for keys 2x5x6 is 2x5, not 3x5"),

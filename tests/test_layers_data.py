@@ -139,7 +139,7 @@ def test_memory_data_without_arrays_says_how_to_set_them(command):
     [
         (DATA[:, :1], None, DataError, "data must be n x 2x3x5, not 6x1x3x5"),
         (DATA[0], None, DataError, "data must be n x 2x3x5, not 2x3x5"),
-        (DATA, [1, 2], DataError, "one label a sample, but there are 2 for 6 samples"),
+        (DATA, [1, 2], DataError, "one label a sample: 6, not 2"),
         (np.where(DATA[4, 1, 1, 1] == DATA, np.nan, DATA), None, DataError, "'data' holds nan in sample 4"),
         (DATA[:0], None, DataError, "holds nothing"),
         (DATA.astype(str), None, DataError, "holds values of type"),
@@ -227,7 +227,7 @@ def test_hdf5_files_that_changed_after_planning_are_refused():
 def test_other_names_than_the_tops_are_counted():
     write_h5(data=np.ones((3, 1)), label=[0, 1, 2])
     write_files("a.h5")
-    with pytest.raises(ConfigError, match="there are 2 tops, but arrays names 1"):
+    with pytest.raises(ConfigError, match="it has 2 tops, but arrays names 1"):
         net(layer("HDF5Data", source="files.txt", batch_size=2, arrays=["data"]))
 
 

@@ -341,7 +341,7 @@ def test_an_object_in_a_padded_row_does_not_count():
         ("MultiBoxLoss", {"num_classes": 2, "share_location": False, "mining_type": "NONE"},
          [(2, 8), (2, 4), (1, 2, 8), (1, 1, 5, 8)], "2 priors need 8 predictions each in bottom 0"),
         ("Proposal", {"ratio": 1, "scale": [1, 2]}, [(1, 2, 3, 4), (1, 8, 3, 4), (1, 3)],
-         "2 anchors need 4 channels in bottom 0, .* bottom 0 is 1x2x3x4"),
+         "bottom 0 must have 4 channels for 2 anchors, .* bottom 0 is 1x2x3x4"),
         ("Proposal", {"ratio": 1, "scale": 1}, [(1, 2, 3, 4), (1, 4, 4, 3), (1, 3)], "but bottom 1 is 1x4x4x3"),
         ("Proposal", {"ratio": 1, "scale": 1}, [(1, 2, 3, 4), (1, 4, 3, 4), (1, 2)], "must be 1x3 or 1x4, not 1x2"),
     ],

@@ -58,6 +58,7 @@ def test_every_kind_of_image_has_three_channels_or_one(mode, name, options):
         ("0.png\n", "'list.txt', line 1: must be a path, a space and a label, not '0.png'"),
         ("0.png 1\n\n1.png one\n", "'list.txt', line 3: the label must be a whole number, not 'one'"),
         ("0.png 1.5\n", "the label must be a whole number, not '1.5'"),
+        ("0.png 3000000000\n", "the label must lie within -.* to .*, not '3000000000'"),
         ("", "'list.txt' lists nothing"),
     ],
 )

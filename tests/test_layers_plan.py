@@ -44,7 +44,7 @@ REFUSED = [
     ("Slice", {"slice_point": [5]}, [(4, 5)], 2, "slice_point", "axis 1 of 4x5, which has 5 elements"),
     ("Slice", {"slice_point": [0]}, [(4, 5)], 2, "slice_point", "must rise"),
     ("Eltwise", {}, [(2, 3), (3, 2)], 1, "bottom", "one shape, but bottom 0 is 2x3 and bottom 1 is 3x2"),
-    ("Eltwise", {"coeff": [1]}, [(2, 3)] * 2, 1, "coeff", "2 bottoms need 2 coeff, but there are 1"),
+    ("Eltwise", {"coeff": [1]}, [(2, 3)] * 2, 1, "coeff", "there must be one coeff a bottom: 2, not 1"),
     ("Eltwise", {"coeff": [1, 2], "operation": "MAX"}, [(2, 3)] * 2, 1, "coeff", "coeff is for operation SUM, not MAX"),
     ("Flatten", {"axis": 4}, [(2, 3)], 1, "axis", "axis 4 does not exist"),
     ("Flatten", {"end_axis": 2}, [(2, 3)], 1, "end_axis", "end_axis 2 does not exist"),
@@ -64,7 +64,7 @@ REFUSED = [
     ("Scale", {"axis": 2}, [(2, 3), (3,)], 1, "axis", "axis 2 does not exist"),
     ("Scale", {}, [(2, 3, 4), (4,)], 1, "bottom", "from axis 1 on, but bottom 0 is 2x3x4 and bottom 1 is 4"),
     ("Scale", {}, [(2, 3, 4), (3, 4, 5)], 1, "bottom", "bottom 0 is 2x3x4 and bottom 1 is 3x4x5"),
-    ("Input", {"shape": [[8, 5], [8]]}, [], 3, "shape", "there are 3 tops but 2 shapes: 8x5, 8"),
+    ("Input", {"shape": [[8, 5], [8]]}, [], 3, "shape", "it has 3 tops but 2 shapes: 8x5, 8"),
 ]
 
 

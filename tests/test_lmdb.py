@@ -1,13 +1,12 @@
 """The dataset lmdb: databases made by LMDB's own library, whole and broken, and the Datums in them."""
 
 import pickle
-import threading
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
-from data_tools import RNG, batches, layer, net
+from data_tools import RNG, batches, in_threads, layer, net
 from lmdb_tools import encoded, opened, pixels, write
 
 from layerkit import datasets, wire
@@ -110,6 +109,21 @@ def both(at, content):
     return make
 
 
+def patched_leaf(at, content):
+    """A function that writes a database of one leaf, and bytes into the leaf, counted from its first node's pointer."""
+
+    def make():
+        write([b"value"] * 3)
+        path = Path("db/data.mdb")
+        whole = bytearray(path.read_bytes())
+        leaf = next(start for start in range(2 * 4096, len(whole), 4096) if whole[start + 10] & 2)
+        place = leaf + 16 if at is None else leaf + int.from_bytes(whole[leaf + 16 : leaf + 18], "little") + at
+        whole[place : place + len(content)] = content
+        path.write_bytes(whole)
+
+    return make
+
+
 def cut():
     write([bytes(900)] * 20)
     path = Path("db/data.mdb")
@@ -129,8 +143,10 @@ def cut():
         (cut, r"its tree leads to page \d+ of 3"),
         (patched(20, b"\2"), "is of LMDB's data version 2; only version 1 is read"),
         (patched(40, b"\3"), "its pages cannot be of 4,099 bytes"),
-        (both(120, b"\1"), "it says that it holds 1 values, but 20 are there"),
+        (both(120, b"\1"), "it says that it holds 1 value, but there are 20"),
         (both(128, b"\1"), "its tree leads to page 1 of"),
+        (patched_leaf(None, b"\xfe\x0f"), r"a node of page \d+ lies outside of it"),
+        (patched_leaf(0, b"\xff\xff"), r"a value of page \d+ ends outside of it"),
     ],
 )
 def test_what_is_no_database_of_samples_is_named(make, match):
@@ -276,21 +292,15 @@ def test_threads_and_other_processes_read_the_same():
     images = pixels(40, 1, 3, 5)
     write([datum.serialise(image, i) for i, image in enumerate(images)])
     selection = pickle.loads(pickle.dumps(datasets.select(None, "db", "train", parts={"train": 0.5, "test": 0.5})))
-    source, wrong = selection.open(), []
+    source = selection.open()
     labels = source.labels()
 
-    def read(seed):
+    def wrong(seed):
         order = np.random.default_rng(seed).permutation(len(source))
         data, label = source.read(order)
-        if not ((data == images[label]).all() and (label == labels[order]).all()):
-            wrong.append(seed)
+        return [] if (data == images[label]).all() and (label == labels[order]).all() else [seed]
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads(wrong) == []
     assert len(set(labels.tolist())) == 20
     source.close()
 

@@ -23,6 +23,9 @@ NET = """layers:
 """
 LAST = "{name: h_new, type: TanH}"
 WRONG = {
+    ("lengths: n", "lengths: n\n    reverse: true\n    bidirectional: true"): (
+        "4:5: give reverse or bidirectional, not both"
+    ),
     ("outputs: h_new", "outputs: h_now"): "9:14: the body 'body' has no blob 'h_now'; did you mean 'h_new'?",
     ("next: h_new", "next: hnew"): "8:24: the body 'body' has no blob 'hnew'; did you mean 'h_new'?",
     ("next: h_new", "next: h_new, start: y"): "8:38: no bottom is called 'y'; there are: x, n",

@@ -155,7 +155,7 @@ def test_running_out_of_memory_names_the_largest_array(monkeypatch: pytest.Monke
     def full(*shape: object, **rest: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("layerkit.net.BlobStore", full)
+    monkeypatch.setattr("layerkit.planning.BlobStore", full)
     with pytest.raises(
         lk.UsageError, match=r"not enough memory for the net; the largest array is the blob 'data', 32x1x8x8"
     ):

@@ -145,6 +145,9 @@ def test_what_has_no_layer_is_named_once_for_each_operator(written):
         ([("Resize", "x,,s", "y")], {"s": np.float32([1, 2, 1, 1])}, "it changes more than the spatial axes"),
         ([("PRelu", "x,s", "y")], {"s": np.float32([1, 2, 3, 4, 5])}, "its slopes [5] are not one for each channel"),
         ([("Div", "x,c", "y")], {"c": np.float32(0)}, "its constant is inf"),
+        ([("Div", "a,b", "c"), ("Reshape", "x,c", "y")], {"a": [4, 2], "b": [2, 0]}, "a division by 0"),
+        ([("Reshape", "a,b", "c"), ("Expand", "x,c", "y")], {"a": [4, 2], "b": [3]}, "[2] does not become [3]"),
+        ([("Reshape", "a,b", "c"), ("Expand", "x,c", "y")], {"a": [4, 2], "b": [-2]}, "[-2] is no shape"),
         ([("Softmax", "x", "y")], 11, "before version 13"),
         ([("Cast", "x", "i", {"to": 7}), ("Cast", "i", "f", {"to": 7}), ("Abs", "i", "y")], {}, "was made whole"),
         ([("Gather", "x,i", "y")], {"i": np.array(1)}, "it cuts the batch"),
@@ -164,6 +167,14 @@ def test_a_node_that_no_layer_can_stand_for(written, nodes, constants, said):
     }
     model = model_of(nodes, {"x": ("N", 3, 5, 5)}, arrays, **more)
     assert said in sentence(written(model))
+
+
+def test_sparse_constants_are_not_read(written):
+    model = model_of([("Relu", "x", "y")], {"x": ("N", 3)})
+    ones = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [2], [1.0, 1.0])
+    places = onnx.helper.make_tensor("places", onnx.TensorProto.INT64, [2], [0, 4])
+    model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(ones, places, [5]))
+    assert sentence(written(model)) == "'F' has sparse constants, which are not read"
 
 
 def test_lengths_that_are_left_open_can_be_given(written):

@@ -47,6 +47,9 @@ def test_the_saliency_of_a_deeper_net_is_that_of_differences() -> None:
 def test_what_has_no_saliency_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="only of images a saliency can be drawn, and the net takes samples of 8"):
         saliency.of(lk.load(saved(*LINEAR, shape=(8,))), feed("data.npz"))
+    stopped = "{name: stop, type: Power, bottom: data, propagate_down: false}", LINEAR[0].replace("data", "stop")
+    with pytest.raises(UsageError, match=r"^no gradient of 'fc' reaches the input 'data'$"):
+        saliency.of(lk.load(saved(*stopped, LINEAR[1])), feed(image()))
     net = lk.load(saved(*CONV))
     with pytest.raises(UnknownNameError, match="there is no class '2'; there are: 0, 1"):
         saliency.of(net, feed(image()), "2")

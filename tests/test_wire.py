@@ -208,7 +208,7 @@ def test_unpacked_shapes_and_doubles() -> None:
         (wire.data(7, wire.integers(1, [2, 3])) + wire.data(5, bytes(20)), "says that it is 2x3, but holds 5 values"),
         (wire.data(7, wire.integers(1, [-2, -3])) + wire.data(5, bytes(24)), "says that it is -2x-3"),
         (wire.data(7, wire.integers(1, [0, 2**62])), "says that it is 0x4611686018427387904"),
-        (wire.data(7, wire.integers(1, [1] * 33)) + wire.data(5, bytes(4)), "of 33 axes, but holds 1 values"),
+        (wire.data(7, wire.integers(1, [1] * 33)) + wire.data(5, bytes(4)), "of 33 axes, but holds 1 value$"),
         (b"\x80", "is no .binaryproto file, or is damaged: it ends within a number"),
     ],
 )

@@ -12,6 +12,7 @@ import typer
 from layerkit.cli import complete, options
 from layerkit.cli.data_convert import convert
 from layerkit.cli.data_info import info
+from layerkit.words import counted
 
 
 def mean(
@@ -61,7 +62,7 @@ def mean(
     for channel, value in enumerate(made.mean(axis=(1, 2), dtype=float)):
         typer.echo(f"mean_value channel [{channel}]: {value:.6g}")
     about = f", channels in the order {order}" if len(made) == 3 else ""
-    what = f"the mean of {len(opened) - left.count:,} samples of {found.words(chosen)}{about}{left.words}"
+    what = f"the mean of {counted(len(opened) - left.count, 'sample')} of {found.words(chosen)}{about}{left.words}"
     typer.echo(f"wrote {output}: {what}", err=True)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from layerkit.cli import options
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.errors import DataError
@@ -82,4 +83,4 @@ def convert(
             skip=left_out if skip else None,
         )
     opened.close()
-    typer.echo(f"wrote {target}: {count:,} samples of {found.words(chosen)}{left.words}", err=True)
+    typer.echo(f"wrote {target}: {counted(count, 'sample')} of {found.words(chosen)}{left.words}", err=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import complete, options, table
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.datasets import Source
@@ -84,7 +85,7 @@ def _print(facts: PartFacts) -> None:
     from layerkit.datasets.transforms.base import channels_hint
     from layerkit.report import histogram
 
-    typer.echo(f"{facts.part}: {facts.samples:,} samples")
+    typer.echo(f"{facts.part}: {counted(facts.samples, 'sample')}")
     if facts.unreadable:
         typer.echo(f"{facts.unreadable:,} cannot be read; the first: {facts.first_unreadable}")
     titles = ("array", "shape", "type", "min", "max", "mean", "std")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import options
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.net import Net
@@ -90,7 +91,7 @@ def predict(
             raise UsageError(f"-o writes blobs: name some by --blob, of: {', '.join(net.blobs)}")
         with ending() as check:
             count = predictor.extract(samples, output, force, check)
-        typer.echo(f"wrote {output}: {', '.join(blobs)} of {count:,} samples{left.words}", err=True)
+        typer.echo(f"wrote {output}: {', '.join(blobs)} of {counted(count, 'sample')}{left.words}", err=True)
         return
     count = 0
     for answer in predictor.answers(samples, top):
@@ -101,7 +102,7 @@ def predict(
             for line in _lines(answer):
                 typer.echo(line)
     if left.count:
-        _note(f"answered {count:,} samples{left.words}")
+        _note(f"answered {counted(count, 'sample')}{left.words}")
     if left.count and not count:
         raise DataError("none of the samples can be used")
 

@@ -12,6 +12,7 @@ from rich.progress import Progress as Rows
 from layerkit.cli.live import Live
 from layerkit.events import Event
 from layerkit.report.debug_info import magnitude_lines
+from layerkit.words import counted, plural
 
 
 class Progress(Live):
@@ -53,7 +54,10 @@ class Progress(Live):
         self._begun = (time.perf_counter(), event["iter"])
         if self._shown is not None:
             self._shown.update(self._task, total=self._max_iter)
-        self._line(f"{event['name']}: {event['weights']:,} weights, {self._max_iter} iterations, seed {event['seed']}")
+        weights = counted(event["weights"], "weight")
+        self._line(
+            f"{event['name']}: {weights}, {self._max_iter} {plural(self._max_iter, 'iteration')}, seed {event['seed']}"
+        )
 
     def _display(self, event: Event) -> None:
         self._numbers = f"loss {event['loss']:<8.4g}  lr {event['lr']:<8.4g}  {event['samples_per_s']:>9,.0f} samples/s"
@@ -62,7 +66,7 @@ class Progress(Live):
 
     def _test(self, event: Event) -> None:
         outputs = "  ".join(f"{name} {value:.4f}" for name, value in event["outputs"].items())
-        self._line(f"{self._at(event)}  test  {outputs}  ({event['samples']} samples)")
+        self._line(f"{self._at(event)}  test  {outputs}  ({event['samples']} {plural(event['samples'], 'sample')})")
 
     def _best(self, event: Event) -> None:
         best = f"best {event['metric']} {event['value']:.4f}"
@@ -88,7 +92,7 @@ class Progress(Live):
         why = {"early_stopping": "stopped early", "max_time": "stopped at max_time"}.get(
             event["reason"], event["reason"]
         )
-        self._line(f"{why} after {done} iterations in {seconds:.1f} s")
+        self._line(f"{why} after {done} {plural(done, 'iteration')} in {seconds:.1f} s")
         if "best" in event:
             best = event["best"]
             self._line(f"best {best['metric']} {best['value']:.4f} at iteration {best['at']}")
@@ -116,5 +120,5 @@ class Progress(Live):
 def left_out(layer: str, phase: str, times: int, different: int, first: str) -> str:
     """A line on samples that a source could not use, and left out."""
     often = f", {times} times in all" if times > different else ""
-    samples = "1 sample that cannot be used" if different == 1 else f"{different} samples that cannot be used"
-    return f"{layer} ({phase}): left out {samples}{often}; the first: {first}"
+    samples = f"{different} {plural(different, 'sample')}"
+    return f"{layer} ({phase}): left out {samples} that cannot be used{often}; the first: {first}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import options, table
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.report.summary import Summary
@@ -61,8 +62,8 @@ def _print(found: Summary) -> None:
         for row in found.rows
     ]
     omitted = table.show(_TITLES, rows, right=_TITLES[3:6], may_omit=("runs on", "activations", "mult-adds"))
-    besides = f" and {found.statistics:,} statistics" if found.statistics else ""
-    typer.echo(f"{len(rows)} layers, {found.weights:,} weights{besides} (phase {found.phase})")
+    besides = f" and {counted(found.statistics, 'statistic')}" if found.statistics else ""
+    typer.echo(f"{counted(len(rows), 'layer')}, {counted(found.weights, 'weight')}{besides} (phase {found.phase})")
     typer.echo(f"{table.in_units(found.multiply_adds)} multiply-adds forward (engine {found.engine})")
     planned = ""
     if found.planned is not None:

@@ -11,6 +11,7 @@ import typer
 
 from layerkit.cli import folders, options, table
 from layerkit.threads import MOST
+from layerkit.words import plural
 
 if TYPE_CHECKING:
     from layerkit.cli.bar import Bar
@@ -74,7 +75,8 @@ def sweep(
     each = _threads_each(options.wanted_threads(threads or run.threads, first), jobs)
     ready = sum(result.state == "finished" for _, result in whole.results()) if not force else 0
     with Bar(len(combinations), quiet) as bar, _stopping(whole, bar) as received:
-        bar.line(f"{len(combinations)} runs in {whole.folder}, {jobs} at a time, threads of each: {each}")
+        runs = f"{len(combinations)} {plural(len(combinations), 'run')}"
+        bar.line(f"{runs} in {whole.folder}, {jobs} at a time, threads of each: {each}")
         if ready:
             bar.line(f"{ready} of them are finished already")
         for _ in range(ready):
@@ -140,11 +142,13 @@ def _conclude(rows: Sequence[tuple[Combination, Result]], received: Sequence[int
     """Say how to go on, if there is something to go on with; the exit status tells, too."""
     open_ones = sum(result.state in ("interrupted", "not begun") for _, result in rows)
     failed = sum(result.state == "failed" for _, result in rows)
+    of_all = f"{len(rows)} {plural(len(rows), 'run')}"
     if failed:
         where = "all that they said is in errors.txt in their folders"
-        typer.echo(f"{failed} of {len(rows)} runs failed; {where}; the same command tries them again", err=True)
+        typer.echo(f"{failed} of {of_all} failed; {where}; the same command tries them again", err=True)
     if open_ones:
-        typer.echo(f"{open_ones} of {len(rows)} runs are not finished; the same command goes on with them", err=True)
+        are, them = ("is", "it") if open_ones == 1 else ("are", "them")
+        typer.echo(f"{open_ones} of {of_all} {are} not finished; the same command goes on with {them}", err=True)
     if received and open_ones:
         raise typer.Exit(128 + received[0])
     if failed or open_ones:

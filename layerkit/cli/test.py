@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layerkit.cli import options, table
+from layerkit.words import plural
 
 if TYPE_CHECKING:
     from layerkit.net import Net
@@ -63,7 +64,7 @@ def test(
         else:
             rows = zip(labels, values.reshape(-1, len(labels)), strict=True)
             table.show([name, *labels], [[label, *(f"{value:.6g}" for value in row)] for label, row in rows], labels)
-    typer.echo(f"{found.samples} samples", err=True)
+    typer.echo(f"{found.samples} {plural(found.samples, 'sample')}", err=True)
     for source in (layer for each in nets.values() for layer in each.layers.values() if isinstance(layer, SourceLayer)):
         if source.skipped:
             times, first = sum(source.skipped.values()), next(iter(source.skipped))

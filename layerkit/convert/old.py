@@ -12,6 +12,7 @@ from layerkit.convert.schema import Fields
 from layerkit.errors import Mark, Problems
 from layerkit.registry import layer_types
 from layerkit.text import Map, Seq
+from layerkit.words import counted
 
 _V0_TYPES = {"conv": "Convolution", "pool": "Pooling", "images": "ImageData", "innerproduct": "InnerProduct"}
 _OTHER_WORDS = {"softmaxloss": "SoftmaxWithLoss"}
@@ -50,7 +51,8 @@ def _inputs(net: Fields, taken: set[Any], problems: Problems) -> Iterator[Fields
         shapes = [list(dims[i : i + 4]) for i in range(0, len(dims), 4)]
     if len(shapes) not in (1, len(names)) or (dims and len(dims) != 4 * len(names)):
         problems.add(
-            f"the net has {len(names)} inputs but shapes for {len(shapes)}; give 'input_shape' for each", mark=mark
+            f"the net has {counted(len(names), 'input')} but shapes for {len(shapes)}; give 'input_shape' for each",
+            mark=mark,
         )
     name = names[0] if len(names) == 1 and names[0] not in taken else "input"
     layer = _layer("Input", mark, name=name, top=Seq(names, mark))

@@ -12,6 +12,7 @@ from layerkit.errors import SnapshotError
 from layerkit.net import Net
 from layerkit.solver import Solver
 from layerkit.weights import STATE_SUFFIX
+from layerkit.words import plural
 
 TEXT, NUMBERS = (".yaml", ".yml"), ".safetensors"
 """How the names of files that layerkit reads end."""
@@ -42,7 +43,7 @@ def save_state(
     put_back(state, solver.updater, name)
     solver.iteration = state.iteration
     weights = solver.snapshot(stem)
-    after = f"after {state.iteration} updates"
+    after = f"after {state.iteration} {plural(state.iteration, 'update')}"
     return [f"wrote {weights} ({found})", f"wrote {weights.with_suffix('')}{STATE_SUFFIX} ({after})"]
 
 
@@ -51,4 +52,5 @@ def _load(net: Net, arrays: Mapping[str, Array], found_in: str) -> str:
     found = net.load_weights(arrays, strict=False)
     if found.missing and not found.loaded:
         raise SnapshotError(f"none of the weights belong to the net; is the {found_in} one of another net?")
-    return f"{len(found.loaded)} of {len(found.loaded) + len(found.missing)} weights"
+    total = len(found.loaded) + len(found.missing)
+    return f"{len(found.loaded)} of {total} {plural(total, 'weight')}"

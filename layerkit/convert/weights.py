@@ -11,6 +11,7 @@ from layerkit.convert.caffemodel import SavedLayer
 from layerkit.convert.report import Report
 from layerkit.graph import Graph
 from layerkit.spec.layer import describe
+from layerkit.words import counted
 
 _STATISTICS = ["mean", "variance", "scale_factor"]
 
@@ -33,9 +34,8 @@ def of_net(built: Graph, saved: Iterable[SavedLayer], renamed: Mapping[str, str]
             continue
         found = _in_order(list(shapes), found)
         if len(found) != len(shapes):
-            report.problems.add(
-                f"has {len(shapes)} weights ({', '.join(shapes)}), but {len(found)} are saved for it", where
-            )
+            own = f"{counted(len(shapes), 'weight')} ({', '.join(shapes)})"
+            report.problems.add(f"has {own}, but the file has {len(found)} for it", where)
             continue
         for (name, shape), array in zip(shapes.items(), found, strict=True):
             if _bare(array.shape) != _bare(shape):
@@ -45,7 +45,9 @@ def of_net(built: Graph, saved: Iterable[SavedLayer], renamed: Mapping[str, str]
                 arrays[f"{node.name}.{name}"] = array.reshape(shape)
     if blobs:
         listed = ", ".join(list(blobs)[:5]) + (" ..." if len(blobs) > 5 else "")
-        report.notes.add(f"the weights of {len(blobs)} layers that the net does not have are left out: {listed}")
+        report.notes.add(
+            f"the weights of {counted(len(blobs), 'layer')} that the net does not have are left out: {listed}"
+        )
     return arrays
 
 

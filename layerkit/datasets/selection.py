@@ -18,6 +18,7 @@ from layerkit.datasets.public.archives import expect_none
 from layerkit.datasets.registered import Registered
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError, UnknownNameError, did_you_mean
+from layerkit.words import counted
 
 Split = Literal["random", "stratified", "in_order"]
 
@@ -56,7 +57,7 @@ class Selection:
         indices = self._divided(source)
         if not len(indices):
             low, high = self.share
-            raise DataError(f"a share of {high - low:g} of {len(source)} samples holds none")
+            raise DataError(f"a share of {high - low:g} of {counted(len(source), 'sample')} holds none")
         return Subset(source, indices)
 
     def _divided(self, source: Source) -> Array:

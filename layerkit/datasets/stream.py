@@ -10,6 +10,7 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.errors import DataError
+from layerkit.words import counted
 
 Generator = Callable[..., np.random.Generator]
 """`generator(*key)`: a fresh generator, a pure function of its own seed and `key`."""
@@ -47,7 +48,9 @@ class Stream:
         self._samples = np.arange(length)
         self._length = length - length % batch_size if last_batch == "drop" else length
         if not self._length:
-            raise DataError(f"last_batch: drop leaves nothing of {length} samples in batches of {batch_size}")
+            raise DataError(
+                f"last_batch: drop leaves nothing of {counted(length, 'sample')} in batches of {batch_size}"
+            )
         self._kept: tuple[tuple[int, Array], ...] = ()
         """The orders of the last epochs; threads may make batches on both sides of an epoch's end."""
 

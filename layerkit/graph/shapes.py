@@ -15,6 +15,7 @@ from layerkit.graph.sharing import settle
 from layerkit.layer import Body, Layer, Plan, Weight
 from layerkit.spec import LayerSpec, NetState, ParamSpec
 from layerkit.spec.layer import describe
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
@@ -44,7 +45,7 @@ def plan_nodes(
         try:
             planned = plan_layer(layer, spec.param, [shapes[ref] for ref in bottoms], build_body)
             if len(planned[0].tops) != layer.num_tops:
-                raise ShapeError(f"planned {len(planned[0].tops)} tops, but has {layer.num_tops}", "top")
+                raise ShapeError(f"planned {counted(len(planned[0].tops), 'top')}, but has {layer.num_tops}", "top")
         except ConfigError as error:  # in one of the layer's bodies
             where = describe(spec.name, spec.type)
             problems.found += [replace(p, where=f"{where}: {p.where}", uses=p.uses + spec.uses) for p in error.problems]
@@ -187,16 +188,11 @@ def _arity(spec: LayerSpec, bottoms: int, tops: int) -> tuple[str, str] | None:
         listed = ", ".join((spec.bottom if field == "bottom" else spec.top) or []) or "none"
         if most == 0:
             return f"takes no {field} ({listed})", field
-        wanted = f"at least {_count(least, field)}" if most is None else f"{least} to {_count(most, field)}"
-        return f"needs {_count(least, field) if least == most else wanted}, not {count} ({listed})", field
+        wanted = f"at least {counted(least, field)}" if most is None else f"{least} to {counted(most, field)}"
+        return f"needs {counted(least, field) if least == most else wanted}, not {count} ({listed})", field
     if cls.same_number and bottoms != tops:
         return f"needs as many tops as bottoms, not {tops} for {bottoms}", "top"
     return None
-
-
-def _count(number: int, noun: str) -> str:
-    plural = {"entry": "entries"}.get(noun, f"{noun}s")
-    return f"{number} {noun if number == 1 else plural}"
 
 
 def _check_settings(node: Node, unnamed: bool, problems: Problems) -> None:
@@ -209,14 +205,14 @@ def _check_settings(node: Node, unnamed: bool, problems: Problems) -> None:
         ("loss_weight", spec.loss_weight or [], len(node.tops), "top"),
     ):
         if len(entries) > most:
-            message = f"{field} has {_count(len(entries), 'entry')} for {_count(most, noun)}"
+            message = f"{field} has {counted(len(entries), 'entry', 'entries')} for {counted(most, noun)}"
             problems.found.append(spec.problem(message + (listed if field == "param" else ""), field))
     can = [node.plan.gradients is None or node.plan.gradients[i] for i in range(len(node.bottoms))]
     if any(spec.loss_weight or []) and can and not any(can) and not names:
         problems.found.append(spec.problem("has no gradient, so a loss_weight would train nothing", "loss_weight"))
     if spec.propagate_down is not None and len(spec.propagate_down) != len(node.bottoms):
-        given = _count(len(spec.propagate_down), "entry")
-        message = f"propagate_down has {given} for {_count(len(node.bottoms), 'bottom')}"
+        given = counted(len(spec.propagate_down), "entry", "entries")
+        message = f"propagate_down has {given} for {counted(len(node.bottoms), 'bottom')}"
         problems.found.append(spec.problem(message, "propagate_down"))
     elif spec.propagate_down is not None and node.plan.gradients is not None:
         for i, (wanted, able) in enumerate(zip(spec.propagate_down, node.plan.gradients, strict=True)):

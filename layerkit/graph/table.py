@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerkit.blob import shape_text
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.graph import Graph
@@ -42,8 +43,8 @@ def rows(graph: Graph) -> list[Row]:
 def total(table: Sequence[Row]) -> str:
     """The line below the table."""
     statistics = sum(row.statistics for row in table)
-    besides = f" and {statistics:,} statistics" if statistics else ""
-    return f"{len(table)} layers, {sum(row.weights for row in table):,} weights{besides}"
+    besides = f" and {counted(statistics, 'statistic')}" if statistics else ""
+    return f"{counted(len(table), 'layer')}, {counted(sum(row.weights for row in table), 'weight')}{besides}"
 
 
 def largest(graph: Graph) -> str:

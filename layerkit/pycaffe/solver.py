@@ -11,7 +11,7 @@ from layerkit import solver as solvers
 from layerkit.convert import solverstate
 from layerkit.convert.caffemodel import MODEL
 from layerkit.convert.solverstate import STATE
-from layerkit.evaluation import Tests, batch_size
+from layerkit.evaluation import Tests
 from layerkit.events import Event
 from layerkit.net import Net as Inner
 from layerkit.pycaffe import modes
@@ -196,7 +196,7 @@ class _Run(solvers.Solver):
     def go_on_from(self, iteration: int) -> None:
         """Count on from an iteration, as if it had been reached."""
         self.iteration, self._tested_at = iteration, -1
-        self._losses.clear()
+        self._displays.losses.clear()
 
     def _gradients(self) -> float:
         for call in self.on_start:
@@ -214,8 +214,8 @@ class _Run(solvers.Solver):
             loss += self.shown._forward(0, last) / self.spec.iter_size
             self._guard.check_loss(loss, self.iteration)
             self.shown._backward(last, 0)
-            self._samples += batch_size(self.net)
-        self._losses.append(loss)
+            self._displays.count_batch()
+        self._displays.losses.append(loss)
         return loss
 
 

@@ -26,6 +26,7 @@ from layerkit.datasets.transforms.base import channels_hint, shape_words
 from layerkit.errors import DataError, SnapshotError
 from layerkit.prediction import fits
 from layerkit.report import samples
+from layerkit.words import counted
 
 STDIN = "-"
 _MOST = 1 << 28  # bytes of an image on standard input
@@ -215,7 +216,7 @@ class Reader:
         if not fits(data.shape, self.shape):
             wanted = shape_words(self.shape)
             if data.ndim == 1 and len(self.shape) > 1 and 0 not in self.shape:
-                wanted += f", {math.prod(self.shape)} numbers"
+                wanted += f", {counted(math.prod(self.shape), 'number')}"
             wanted += channels_hint(data.shape)
             raise DataError(f"{place}: it is {shape_text(data.shape)}, but the net takes samples of {wanted}")
         return Sample(place, data, label)

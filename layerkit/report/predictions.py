@@ -17,6 +17,7 @@ from layerkit.errors import DataError, LayerkitError, UnknownNameError, UsageErr
 from layerkit.graph import Graph, Ref
 from layerkit.net import Net
 from layerkit.report.inputs import Sample
+from layerkit.words import counted
 
 
 def expect_blobs(graph: Graph, names: Iterable[str]) -> None:
@@ -127,7 +128,7 @@ class Predictor:
             arrays = {name: self._net.blobs[name].data for name in self._names}
             for name, array in arrays.items():
                 if not array.ndim or len(array) != len(batch):
-                    what = f"{shape_text(array.shape)}, without a row for each of {len(batch)} samples"
+                    what = f"{shape_text(array.shape)}, without a row for each of {counted(len(batch), 'sample')}"
                     raise UsageError(f"the blob {name!r} is {what}")
             yield batch, arrays
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, WithJsonSchema
 
 from layerkit.spec.sentences import plain
+from layerkit.words import plural
 
 _EPOCHS = re.compile(r"([0-9]{1,9}) epochs?")
 _SPAN = re.compile(r"(?:(\d+)d)? ?(?:(\d+)h)? ?(?:(\d+)m)? ?(?:(\d+)s)?", re.ASCII)
@@ -23,7 +24,7 @@ class Epochs:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.count} epoch{'' if self.count == 1 else 's'}"
+        return f"{self.count} {plural(self.count, 'epoch')}"
 
 
 def _interval(value: Any) -> int | Epochs:

@@ -18,6 +18,7 @@ from layerkit.report import samples
 from layerkit.report.dataset import ArrayFacts, describe
 from layerkit.spec.overrides import override
 from layerkit.text import Map, to_python
+from layerkit.words import counted
 
 LOOKED_AT = 1000
 """Samples that are read, spread over all of them, for means and ranges."""
@@ -111,7 +112,7 @@ def _look(name: str, found: samples.Found, fields: Sequence[str], source: Source
         raise UsageError(f"{name!r} has no labels, which a starter needs to train with; its arrays: {listed}")
     shape, labels, names = header.shapes[data], header.shapes["label"], len(header.class_names)
     base = Facts(
-        words=f"{name}: {count:,} samples of {shape_text(shape)}{' (the first)' if header.varies else ''}",
+        words=f"{name}: {counted(count, 'sample')} of {shape_text(shape)}{' (the first)' if header.varies else ''}",
         written=_written(name, found, fields),
         divided=bool({"test", "val"} & found.parts.keys()),
         count=count,
@@ -126,7 +127,9 @@ def _look(name: str, found: samples.Found, fields: Sequence[str], source: Source
     base, spread = _with_moments(base, chosen, data)
     classes = 0 if as_numbers or labels != () else names or _classes(source.labels())
     if classes:
-        return replace(base, words=f"{base.words}, {classes} classes", task="classes", classes=classes)
+        return replace(
+            base, words=f"{base.words}, {counted(classes, 'class', 'classes')}", task="classes", classes=classes
+        )
     if len(labels) > 1 or (names and labels == ()) or (labels and header.dtypes["label"].kind != "f"):
         what = "names of classes" if labels == () else f"labels of {shape_text(labels)}"
         one = "one class a sample, or some numbers, and for texts"

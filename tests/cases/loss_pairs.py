@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from cases.loss import classes
 from layerkit.checks import Case
 
 
@@ -57,17 +58,6 @@ def kl(bottoms, weights, params):
         q = q / q.sum() if params.prediction == "SCORES" else q
         total += sum(target * math.log(target / one) for target, one in zip(targets, q, strict=True) if target)
     return [total / {"FULL": len(t), "BATCH_SIZE": len(bottoms[0]), "NONE": 1}[params.normalization]]
-
-
-def classes(number, *shape):
-    """Labels of that shape, of so many classes; the first two classes do occur."""
-
-    def draw(rng):
-        labels = rng.integers(0, number, shape)
-        labels.flat[:2] = 0, 1
-        return labels
-
-    return draw
 
 
 def distributions(*shape, axis=1, zeros=True):

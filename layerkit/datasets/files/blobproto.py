@@ -9,6 +9,7 @@ from layerkit import arrayfile, wire
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError
 from layerkit.wire import WireError
+from layerkit.words import counted
 
 _NUM, _CHANNELS, _HEIGHT, _WIDTH, _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF = range(1, 10)
 _LEGACY = (_NUM, _CHANNELS, _HEIGHT, _WIDTH)
@@ -53,7 +54,7 @@ def parse(message: wire.Message) -> Array:
         values = message.floats(_DATA)
     if len(shape) > MAX_AXES or min(shape, default=1) < 1 or math.prod(shape) != values.size:
         said = shape_text(shape) if len(shape) <= MAX_AXES else f"of {len(shape):,} axes"
-        raise WireError(f"an array in it says that it is {said}, but holds {values.size:,} values")
+        raise WireError(f"an array in it says that it is {said}, but holds {counted(values.size, 'value')}")
     return values.reshape(shape)
 
 

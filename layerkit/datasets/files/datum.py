@@ -11,6 +11,7 @@ from layerkit import wire
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import DataError
 from layerkit.wire import WireError
+from layerkit.words import counted
 
 _CHANNELS, _HEIGHT, _WIDTH, _DATA, _LABEL, _FLOAT_DATA, _ENCODED = range(1, 8)
 
@@ -38,7 +39,9 @@ def parse(data: bytes | memoryview, where: str) -> Datum:
     except WireError as error:
         raise DataError(f"{where} is no Datum, or is damaged: {error}") from None
     if min(shape) <= 0 or shape[0] * shape[1] * shape[2] != values.size:
-        raise DataError(f"{where} is damaged: it says that it is {shape_text(shape)}, but holds {values.size:,} values")
+        raise DataError(
+            f"{where} is damaged: it says that it is {shape_text(shape)}, but holds {counted(values.size, 'value')}"
+        )
     return Datum(values.reshape(shape), None, label)
 
 

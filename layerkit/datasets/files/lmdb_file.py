@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from layerkit.errors import DataError
+from layerkit.words import counted
 
 FILE = "data.mdb"
 """The file of a database that is a folder."""
@@ -145,7 +146,9 @@ def _index(path: str, size: int, changed: int) -> _Index:
             index.starts.append(start)
             index.sizes.append(length)
         if len(index.starts) != root.entries:
-            raise file.damaged(f"it says that it holds {root.entries:,} values, but {len(index.starts):,} are there")
+            raise file.damaged(
+                f"it says that it holds {counted(root.entries, 'value')}, but there are {len(index.starts):,}"
+            )
         return index
     finally:
         file.close()

@@ -13,6 +13,7 @@ from layerkit.datasets.files.idx import IdxHeader
 from layerkit.datasets.public import archives, places
 from layerkit.datasets.source import ArraySource, Header, Source
 from layerkit.errors import DataError
+from layerkit.words import counted
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _SAMPLE: dict[str, Shape] = {"images": (28, 28), "labels": ()}
@@ -95,5 +96,5 @@ def _length(found: dict[str, tuple[str, IdxHeader]]) -> int:
     (images, many), (labels, others) = found["images"], found["labels"]
     count, other = many.shape[0], others.shape[0]
     if count != other:
-        raise DataError(f"'{images}' holds {count} images, but '{labels}' holds {other} labels")
+        raise DataError(f"'{images}' holds {counted(count, 'image')}, but '{labels}' holds {counted(other, 'label')}")
     return count

@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Weight
 from layerkit.registry import register
+from layerkit.words import counted
 
 PARTS = ("q", "k", "v")
 
@@ -106,7 +107,9 @@ class MultiHeadAttention(Layer):
                 f"bottoms must be (batch, places, channels), and the mask (batch, places): {listed}", "bottom"
             )
         if x[2] % self.params.num_heads:
-            raise ShapeError(f"{x[2]} channels do not come out even in {self.params.num_heads} heads", "num_heads")
+            raise ShapeError(
+                f"num_heads {self.params.num_heads} does not divide the {counted(x[2], 'channel')}", "num_heads"
+            )
         if keys[:2] != values[:2] or keys[0] != x[0]:
             raise ShapeError(
                 f"keys {shape_text(keys)} and values {shape_text(values)} must be as many, and their batch that of "

@@ -12,6 +12,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.layers.data.top_shapes import Dims, Length, top_shapes
 from layerkit.registry import register
+from layerkit.words import counted
 
 OLD = ("num", "channels", "height", "width")
 
@@ -84,7 +85,7 @@ class DummyData(Layer):
         """A parameter's value for each top: the only one there is, or one each."""
         given: list[Any] = getattr(self.params, name)
         if len(given) not in (1, self.num_tops):
-            raise ShapeError(f"there are {self.num_tops} tops but {len(given)} entries in {name}", name)
+            raise ShapeError(f"it has {counted(self.num_tops, 'top')} but {len(given)} entries in {name}", name)
         return given * self.num_tops if len(given) == 1 else given
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -19,6 +19,7 @@ from layerkit.layers.data.ahead import LoadingParams, opened
 from layerkit.layers.data.batches import BatchedSource
 from layerkit.registry import register
 from layerkit.samples import SampleInfo
+from layerkit.words import counted
 
 
 @register
@@ -80,7 +81,7 @@ class HDF5Data(BatchedSource):
     def _names(self) -> list[str]:
         names = list(self.params.arrays or self.top_names)
         if len(names) != self.num_tops:
-            raise ShapeError(f"there are {self.num_tops} tops, but arrays names {len(names)}", "arrays")
+            raise ShapeError(f"it has {counted(self.num_tops, 'top')}, but arrays names {len(names)}", "arrays")
         return names
 
 

@@ -57,7 +57,7 @@ class MemoryData(BatchedSource):
             raise DataError(f"data must be n x {shape_text(self._shape)}, not {shape_text(data.shape)}")
         labels = np.zeros(len(data)) if label is None else np.asarray(label)
         if labels.size != len(data):
-            raise DataError(f"there must be one label a sample, but there are {labels.size} for {len(data)} samples")
+            raise DataError(f"there must be one label a sample: {len(data)}, not {labels.size}")
         arrays = {"data": data, "label": labels.reshape(len(data))}
         self._given = ArraySource(f"what {self.name!r} is given", arrays)  # raises where they are unfit
         self.open()

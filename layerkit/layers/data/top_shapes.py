@@ -8,6 +8,7 @@ from pydantic import Field
 
 from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
+from layerkit.words import counted
 
 Length = Annotated[int, Field(ge=0)]
 Dims = list[Length]
@@ -20,5 +21,5 @@ def top_shapes(given: Dims | list[Dims], tops: int) -> list[Shape]:
         shapes = [tuple(length for length in given if isinstance(length, int))]
     if len(shapes) not in (1, tops):
         listed = ", ".join(map(shape_text, shapes))
-        raise ShapeError(f"there are {tops} tops but {len(shapes)} shapes: {listed}", "shape")
+        raise ShapeError(f"it has {counted(tops, 'top')} but {counted(len(shapes), 'shape')}: {listed}", "shape")
     return shapes * tops if len(shapes) == 1 else shapes

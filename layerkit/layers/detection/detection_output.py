@@ -39,8 +39,6 @@ class DetectionOutput(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of DetectionOutput."""
-
         num_classes: int = Field(ge=1, description="How many classes are predicted, with the background.")
         share_location: bool = Field(True, description="Whether all classes of a prior have one box in common.")
         background_label_id: int = Field(0, ge=-1, description="The class of no object; -1: there is none.")

@@ -58,8 +58,6 @@ class MultiBoxLoss(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of MultiBoxLoss."""
-
         loc_loss_type: Literal["L2", "SMOOTH_L1"] = Field("SMOOTH_L1", description="The loss of a coordinate.")
         conf_loss_type: Literal["SOFTMAX", "LOGISTIC"] = Field(
             "SOFTMAX", description="SOFTMAX: a prior has one class. LOGISTIC: each class is a yes or no of its own."

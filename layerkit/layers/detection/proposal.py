@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.layers.detection.boxes import best_first, decode, sizes, suppress
 from layerkit.registry import register
+from layerkit.words import counted
 
 
 @register
@@ -40,8 +41,6 @@ class Proposal(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of Proposal."""
-
         feat_stride: int = Field(16, gt=0, description="Pixels of the image from one place of the map to the next.")
         base_size: int = Field(16, gt=0, description="Side of the square, in pixels, whose area all ratios keep.")
         min_size: int = Field(16, ge=0, description="The least width and height in pixels of the original image.")
@@ -65,8 +64,8 @@ class Proposal(Layer):
         for i, shape, channels in zip((0, 1), (scores, offsets), wanted, strict=True):
             if len(shape) != 4 or shape[1] != channels or (shape[0], *shape[2:]) != (scores[0], *scores[2:]):
                 raise ShapeError(
-                    f"{count} anchors need {channels} channels in bottom {i}, and bottoms 0 and 1 of one height and "
-                    f"width, but bottom {i} is {shape_text(shape)}",
+                    f"bottom {i} must have {channels} channels for {counted(count, 'anchor')}, and bottoms 0 and 1 one "
+                    f"height and width, but bottom {i} is {shape_text(shape)}",
                     "bottom",
                 )
         if len(images) != 2 or images[0] != scores[0] or images[1] not in (3, 4):

@@ -212,7 +212,7 @@ class Expression(Layer):
         """What each bottom is called in formulas. Raises ExpressionError where that is not clear."""
         p, given = self.params, self.params.names
         if given and len(given) != count:
-            raise ExpressionError(f"{len(given)} names are given to {count} bottoms", field="names")
+            raise ExpressionError(f"there must be as many names as bottoms: {count}, not {len(given)}", field="names")
         names = list(given) or [name.rpartition("/")[2] for name in self.bottom_names]
         names = names or [f"x{i}" for i in range(count)]
         taken = [*p.weights, *p.constants, *p.results]
@@ -245,7 +245,5 @@ class Expression(Layer):
                     raise ExpressionError(f"no result is named like the top {top!r}{hint}", field="top")
             return [results[top] for top in tops]
         if self.num_tops > len(results):
-            raise ExpressionError(
-                f"{self.num_tops} tops need as many results, but there are {len(results)}", field="top"
-            )
+            raise ExpressionError(f"{self.num_tops} tops need as many results, not {len(results)}", field="top")
         return list(results.values())[-self.num_tops :]

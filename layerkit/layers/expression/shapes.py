@@ -9,6 +9,7 @@ import numpy as np
 
 from layerkit.blob import Shape, shape_text
 from layerkit.errors import ExpressionError
+from layerkit.words import counted
 
 MAX_AXES = 32
 
@@ -73,7 +74,7 @@ def order_of(x: Shape, axes: int | Sequence[int] | None) -> tuple[int, ...]:
     order = [axes] if isinstance(axes, int) else list(axes)
     axes_of(x, order)
     if len(order) != len(x):
-        raise ExpressionError(f"a shape {shape_text(x)} has {len(x)} axes, but {len(order)} are named")
+        raise ExpressionError(f"a shape {shape_text(x)} has {counted(len(x), 'axis', 'axes')}, but {len(order)} named")
     return tuple(each % len(x) for each in order)
 
 
@@ -91,7 +92,9 @@ def reshaped(x: Shape, wanted: int | Sequence[int]) -> Shape:
     if shape.count(-1) == 1 and size % rest == 0:
         shape[shape.index(-1)] = size // rest
     if -1 in shape or math.prod(shape) != math.prod(x):
-        raise ExpressionError(f"{math.prod(x)} values of a shape {shape_text(x)} do not fit ({_listed(lengths)})")
+        raise ExpressionError(
+            f"a shape {shape_text(x)} of {counted(math.prod(x), 'value')} does not fit ({_listed(lengths)})"
+        )
     return tuple(shape)
 
 

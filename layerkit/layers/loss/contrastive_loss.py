@@ -39,8 +39,6 @@ class ContrastiveLoss(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of ContrastiveLoss."""
-
         margin: float = Field(
             1.0,
             ge=0,

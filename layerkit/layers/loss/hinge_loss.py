@@ -36,8 +36,6 @@ class HingeLoss(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of HingeLoss."""
-
         norm: Literal["L1", "L2"] = Field("L1", description="L1: what exceeds the margin counts; L2: its square does.")
 
     bottoms = (2, 2)

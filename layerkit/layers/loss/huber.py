@@ -36,8 +36,6 @@ class Huber(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of Huber."""
-
         delta: float = Field(1.0, gt=0, description="Error at which the loss turns from squared to linear.")
         normalization: Literal["FULL", "BATCH_SIZE", "NONE"] = Field(
             "FULL",

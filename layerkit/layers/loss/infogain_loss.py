@@ -47,8 +47,6 @@ class InfogainLoss(Layer):
     """
 
     class Params(LossParams):
-        """Parameters of InfogainLoss."""
-
         source: str | None = Field(
             None,
             description="An .npy file, or an .npz or .safetensors file of one array, that holds H; "

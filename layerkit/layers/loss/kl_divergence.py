@@ -43,8 +43,6 @@ class KLDivergence(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of KLDivergence."""
-
         prediction: Literal["PROBABILITIES", "LOG_PROBABILITIES", "SCORES"] = Field(
             "PROBABILITIES", description="What bottom 0 holds: q, log q, or scores whose softmax is q."
         )

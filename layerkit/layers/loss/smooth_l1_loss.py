@@ -34,8 +34,6 @@ class SmoothL1Loss(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of SmoothL1Loss."""
-
         sigma: float = Field(
             1.0, gt=0, description="The larger, the narrower the squared part, which ends at 1 / sigma^2."
         )

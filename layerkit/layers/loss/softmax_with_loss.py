@@ -48,8 +48,6 @@ class SoftmaxWithLoss(Layer):
     """
 
     class Params(LossParams):
-        """Parameters of SoftmaxWithLoss."""
-
         axis: int = Field(1, description="The axis of the classes.")
         class_weights: list[Annotated[float, Field(ge=0)]] = Field(
             [], description="How much a place counts, by its label: one number a class; empty: all count 1."

@@ -14,6 +14,7 @@ from layerkit.layer import Bottoms, LayerParams, Metric, Plan, Scratch
 from layerkit.layers.loss.gains import one_class
 from layerkit.layers.loss.labels import check_labels, read_labels
 from layerkit.registry import register
+from layerkit.words import counted
 
 
 @register
@@ -35,8 +36,6 @@ class Accuracy(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of Accuracy."""
-
         top_k: int = Field(1, gt=0, description="How many of the best classes count as an answer.")
         axis: int = Field(1, description="The axis of the classes.")
         ignore_label: int | None = Field(None, description="Places with this label do not count.")
@@ -48,9 +47,8 @@ class Accuracy(Metric):
         scores, labels = bottoms
         axis = check_labels(scores, labels, self.params.axis)
         if self.params.top_k > scores[axis]:
-            raise ShapeError(
-                f"top_k {self.params.top_k} is more than the {scores[axis]} classes of {shape_text(scores)}", "top_k"
-            )
+            classes = counted(scores[axis], "class", "classes")
+            raise ShapeError(f"top_k {self.params.top_k} is more than the {classes} of {shape_text(scores)}", "top_k")
         places = one_class(scores, axis)
         return self.plan_sums(
             (2, scores[axis]),

@@ -37,8 +37,6 @@ class ConfusionMatrix(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of ConfusionMatrix."""
-
         axis: int = Field(1, description="The axis of the classes.")
         ignore_label: int | None = Field(None, description="Places with this label do not count.")
         normalize: bool = Field(False, description="Whether each row holds fractions that sum to 1, and not counts.")

@@ -38,8 +38,6 @@ class MeanIoU(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of MeanIoU."""
-
         axis: int = Field(1, description="The axis of the classes.")
         ignore_label: int | None = Field(
             None, description="Places with this label do not count, whatever is predicted."

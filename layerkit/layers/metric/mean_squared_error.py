@@ -32,8 +32,6 @@ class MeanSquaredError(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of MeanSquaredError."""
-
         root: bool = Field(False, description="Whether the top is the root of the mean.")
 
     better = "min"

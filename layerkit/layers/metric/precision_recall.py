@@ -44,8 +44,6 @@ class PrecisionRecall(Metric):
     """
 
     class Params(LayerParams):
-        """Parameters of PrecisionRecall."""
-
         average: Literal["MACRO", "MICRO", "NONE"] = Field(
             "MACRO",
             description="MACRO: the mean over classes that occur. MICRO: of all classes' sums. NONE: a value a class.",

@@ -14,6 +14,7 @@ from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, Wei
 from layerkit.layers.normalization.moments import scaled_tangent, standardize, standardize_backward
 from layerkit.layers.shape.stretch import stretched
 from layerkit.registry import register
+from layerkit.words import counted
 
 
 @register
@@ -49,7 +50,7 @@ class GroupNorm(Layer):
         groups, affine = self.params.num_groups, self.params.affine
         if x[1] % groups:
             raise ShapeError(
-                f"num_groups {groups} does not divide the {x[1]} channels of {shape_text(x)}", "num_groups"
+                f"num_groups {groups} does not divide the {counted(x[1], 'channel')} of {shape_text(x)}", "num_groups"
             )
         each_group = (x[0], groups, *(1 for _ in x[1:]))
         return Plan(

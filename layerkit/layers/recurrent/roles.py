@@ -127,7 +127,7 @@ def take(name: str, names: Sequence[str], field: str, *inside: int | str) -> int
 def names_of(given: Sequence[str], bottom_names: Sequence[str], count: int) -> list[str]:
     """What the bottoms are called in the body. Raises ShapeError where that is not clear."""
     if given and len(given) != count:
-        raise ShapeError(f"{count} bottoms need as many names, not {len(given)}", "inputs")
+        raise ShapeError(f"there must be as many names as bottoms: {count}, not {len(given)}", "inputs")
     names = list(given) or [name.rpartition("/")[2] for name in bottom_names] or [f"x{i}" for i in range(count)]
     twice = _twice(names)
     if twice is not None:

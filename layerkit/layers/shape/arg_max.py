@@ -11,6 +11,7 @@ from layerkit.blob import Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
+from layerkit.words import counted
 
 
 @register
@@ -56,7 +57,7 @@ class ArgMax(Layer):
         if p.top_k > length:
             where = "in a sample" if p.axis is None else f"along axis {p.axis}"
             raise ShapeError(
-                f"top_k {p.top_k} is more than the {length} values {where} of {shape_text(shape)}", "top_k"
+                f"top_k {p.top_k} is more than the {counted(length, 'value')} {where} of {shape_text(shape)}", "top_k"
             )
         return Plan(tops=[top], gradients=(False,), reads_bottoms=(), reads_tops=(), by_rows=rows)
 

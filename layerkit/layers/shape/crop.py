@@ -54,13 +54,13 @@ class Crop(Layer):
             )
         if len(offset) > 1 and len(offset) != len(x) - axis:
             raise ShapeError(
-                f"{len(x) - axis} axes from axis {axis} on need one offset or {len(x) - axis}, not {len(offset)}",
+                f"there must be one offset, or one an axis from axis {axis} on: {len(x) - axis}, not {len(offset)}",
                 "offset",
             )
         for i, part in enumerate(self._part(x, like)):
             if part.stop > x[i]:
                 raise ShapeError(
-                    f"{part.stop - part.start} elements from {part.start} on do not lie within axis {i} of bottom 0, "
+                    f"what is cut out, from {part.start} to {part.stop - 1}, does not lie within axis {i} of bottom 0, "
                     f"{shape_text(x)}",
                     "offset",
                 )

@@ -53,7 +53,7 @@ class Eltwise(Layer):
         if p.coeff and p.operation != "SUM":
             raise ShapeError(f"coeff is for operation SUM, not {p.operation}", "coeff")
         if p.coeff and len(p.coeff) != len(bottoms):
-            raise ShapeError(f"{len(bottoms)} bottoms need {len(bottoms)} coeff, but there are {len(p.coeff)}", "coeff")
+            raise ShapeError(f"there must be one coeff a bottom: {len(bottoms)}, not {len(p.coeff)}", "coeff")
         scratch = []
         if p.coeff:
             scratch = [Scratch("term", shape, like_blob=True)]

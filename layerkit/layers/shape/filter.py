@@ -11,6 +11,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, Plan, Scratch, Tops
 from layerkit.registry import register
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 
 @register
@@ -45,7 +46,7 @@ class Filter(Layer):
         for i, shape in enumerate(data):
             if shape[:1] != selector[:1]:
                 raise ShapeError(
-                    f"the selector has {selector[0]} rows, but bottom {i} is {shape_text(shape)}",
+                    f"the selector has {counted(selector[0], 'row')}, but bottom {i} is {shape_text(shape)}",
                     "bottom",
                 )
         return Plan(

@@ -12,6 +12,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 
 @register
@@ -36,7 +37,9 @@ class Flatten(Layer):
         shape, p = bottoms[0], self.params
         start, end = canonical_axis(p.axis, shape), canonical_axis(p.end_axis, shape, "end_axis") + 1
         if end < start:
-            raise ShapeError(f"end_axis {p.end_axis} lies before axis {p.axis} of {len(shape)} axes", "end_axis")
+            raise ShapeError(
+                f"end_axis {p.end_axis} lies before axis {p.axis} of {counted(len(shape), 'axis', 'axes')}", "end_axis"
+            )
         return Plan(
             tops=[(*shape[:start], math.prod(shape[start:end]), *shape[end:])],
             reads_bottoms=(),

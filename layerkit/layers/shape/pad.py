@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops, canonical_axis
 from layerkit.registry import register
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 
 @register
@@ -57,11 +58,13 @@ class Pad(Layer):
         axis = canonical_axis(p.axis, x)
         padded = len(x) - axis
         if len(p.pad) not in (1, padded):
-            raise ShapeError(f"{padded} axes from axis {axis} on need one entry or {padded}, not {len(p.pad)}", "pad")
+            raise ShapeError(
+                f"there must be one entry, or one an axis from axis {axis} on: {padded}, not {len(p.pad)}", "pad"
+            )
         sides = self._sides(len(x))
         for i, (length, most) in enumerate(zip(x, map(max, sides), strict=True)):
             if most and ((p.mode == "EDGE" and not length) or (p.mode == "REFLECT" and most >= length)):
-                needs = "a value" if p.mode == "EDGE" else f"more than {most} values"
+                needs = "a value" if p.mode == "EDGE" else f"more than {counted(most, 'value')}"
                 raise ShapeError(f"{p.mode} needs {needs} along axis {i} of {shape_text(x)}", "pad")
         top = tuple(before + length + behind for length, (before, behind) in zip(x, sides, strict=True))
         scratch = [] if p.mode == "CONSTANT" else [Scratch("folded", top, like_blob=True)]

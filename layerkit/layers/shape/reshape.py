@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
 from layerkit.registry import register
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 
 @register
@@ -81,10 +82,9 @@ class Reshape(Layer):
         if -1 in lengths and after and before % after == 0:
             lengths[lengths.index(-1)] = before // after
         elif -1 in lengths or before != after:
+            values = counted(math.prod(x[start:end]), "value")
             raise ShapeError(
-                f"shape {wanted} does not fit the {math.prod(x[start:end])} values along axes {start} to {end - 1} of "
-                f"{shape_text(x)}",
-                "shape",
+                f"shape {wanted} does not fit the {values} along axes {start} to {end - 1} of {shape_text(x)}", "shape"
             )
         return lengths
 

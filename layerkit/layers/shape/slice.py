@@ -13,6 +13,7 @@ from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops, canonical_axis
 from layerkit.registry import register
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 
 @register
@@ -74,7 +75,7 @@ class Slice(Layer):
         if any(start >= end for start, end in pairwise(edges)):
             raise ShapeError(
                 f"slice_point {points} must rise and lie within axis {axis} of {shape_text(shape)}, "
-                f"which has {length} elements",
+                f"which has {counted(length, 'element')}",
                 "slice_point",
             )
         return edges

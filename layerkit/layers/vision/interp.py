@@ -36,8 +36,6 @@ class Interp(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of Interp."""
-
         height: int | None = Field(None, gt=0, description="Height of the top, with width; two spatial axes only.")
         width: int | None = Field(None, gt=0, description="Width of the top, with height; two spatial axes only.")
         zoom_factor: int | None = Field(None, gt=0, description="Steps of the top for one step of the bottom.")

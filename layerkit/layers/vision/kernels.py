@@ -22,6 +22,7 @@ from layerkit.fillers import Filler
 from layerkit.layer import Layer, Plan, Scratch, Weight, canonical_axis, same_shape
 from layerkit.layers.vision.window import Positive, WindowParams, Windows, col2im, im2col
 from layerkit.tangents import affine
+from layerkit.words import counted
 
 BUFFER = 1 << 20
 """Elements of the column matrix that are worked on at a time, at least one image: about a cache's worth."""
@@ -69,7 +70,7 @@ class SlidingKernels(Layer):
         channels = shape[axis]
         if channels % self.group or not channels:
             raise ShapeError(
-                f"group {self.group} does not divide the {channels} channels of {shape_text(shape)}", "group"
+                f"group {self.group} does not divide the {counted(channels, 'channel')} of {shape_text(shape)}", "group"
             )
         if p.num_output % self.group:
             raise ShapeError(f"group {self.group} does not divide num_output {p.num_output}", "group")

@@ -52,8 +52,6 @@ class Pooling(Layer):
     """
 
     class Params(WindowParams):
-        """Parameters of Pooling."""
-
         pool: Literal["MAX", "AVE", "STOCHASTIC"] = Field("MAX", description="What is made of a window's elements.")
         global_pooling: bool = Field(
             False, description="Whether one window covers everything; then no kernel is given."

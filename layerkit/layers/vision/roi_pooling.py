@@ -41,8 +41,6 @@ class ROIPooling(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of ROIPooling."""
-
         pooled_h: int = Field(gt=0, description="Rows of bins.")
         pooled_w: int = Field(gt=0, description="Columns of bins.")
         spatial_scale: float = Field(

@@ -36,8 +36,6 @@ class SPP(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of SPP."""
-
         pyramid_height: int = Field(gt=0, description="Number of levels.")
         pool: Literal["MAX", "AVE", "STOCHASTIC"] = Field("MAX", description="What is made of a window's elements.")
 

@@ -41,8 +41,6 @@ class Unpooling(Layer):
     """
 
     class Params(WindowParams):
-        """Parameters of Unpooling."""
-
         unpool: Literal["MAX", "AVE", "TILE"] = Field("MAX", description="What the elements of a window become.")
         unpool_size: list[Positive] = Field(
             [], description="Size of the top: one value, or one per spatial axis; else just what the windows cover."

@@ -38,8 +38,6 @@ class Upsample(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of Upsample."""
-
         scale: list[Positive] = Field([], description="Factor of the size: one value (2), or one per spatial axis.")
         scale_h: Positive | None = Field(None, description="Factor of the height, with scale_w; two spatial axes only.")
         scale_w: Positive | None = Field(None, description="Factor of the width, with scale_h; two spatial axes only.")

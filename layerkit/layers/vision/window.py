@@ -21,6 +21,7 @@ from pydantic import Field
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import LayerParams
+from layerkit.words import counted
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -133,7 +134,8 @@ def per_axis(params: LayerParams, field: str, axes: int, default: int | None = N
     if len(values) == axes:
         return tuple(values)
     if len(values) > 1:
-        raise ShapeError(f"{field} has {len(values)} values for {axes} spatial axes; give one, or one per axis", field)
+        for_axes = counted(axes, "spatial axis", "spatial axes")
+        raise ShapeError(f"{field} has {len(values)} values for {for_axes}; give one, or one per axis", field)
     if values:
         return tuple(values) * axes
     if default is None:

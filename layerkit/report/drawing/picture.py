@@ -16,6 +16,7 @@ from layerkit.graph.table import rows, total
 from layerkit.registry import family
 from layerkit.report.drawing.bodies import opened
 from layerkit.report.drawing.parts import Part, part
+from layerkit.words import counted
 
 _STRIPS = ("activation", "normalization")
 _FEWEST = 3
@@ -53,8 +54,8 @@ class Box:
         if not self.folded:
             return tuple(filter(None, (self.parts[0].type, self.parts[0].gist)))
         weights = sum(each.weights for each in self.parts[: self.folded])
-        count = f"{self.folded} layer{'s' if self.folded > 1 else ''}"
-        return tuple(filter(None, (self.block, count, f"{weights:,} weights" if weights else "")))
+        count = counted(self.folded, "layer")
+        return tuple(filter(None, (self.block, count, counted(weights, "weight") if weights else "")))
 
     @property
     def tooltip(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from layerkit.blob import Array
 from layerkit.datasets.files.tables.layout import MISSING, Layout, cell, is_number
 from layerkit.errors import DataError, did_you_mean
+from layerkit.words import counted
 
 Codes = dict[str, int]
 """Text -> its number."""
@@ -43,7 +44,8 @@ def matrix(
         if ragged is None:
             raise DataError(f"'{layout.path}' is no table that can be read: {' '.join(str(error).split())}") from None
         row, width = ragged
-        raise DataError(f"{layout.place(row)}: there are {width} values, but {layout.width} columns") from None
+        counts = f"{counted(width, 'value')} for {counted(layout.width, 'column')}"
+        raise DataError(f"{layout.place(row)}: {counts}") from None
 
 
 class UnfitError(ValueError):

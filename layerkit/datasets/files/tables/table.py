@@ -12,6 +12,7 @@ from layerkit.blob import Array
 from layerkit.datasets.files.tables.cells import Codes, Unfit, UnfitError, matrix
 from layerkit.datasets.files.tables.layout import Layout, is_number, mostly_numbers
 from layerkit.errors import DataError
+from layerkit.words import counted
 
 Missing = Literal["error", "mean", "zero", "drop"]
 
@@ -109,8 +110,8 @@ def like(known: Columns, layout: Layout, unlabelled: bool = False) -> Columns:
     other = known.layout
     width = other.width - (unlabelled and known.label is not None)
     if (layout.names is None) != (other.names is None) or (layout.names is None and layout.width != width):
-        counts = f"{layout.width} columns{'' if layout.names else ' and no header'}"
-        known_counts = f"{other.width} columns{'' if other.names else ' and no header'}"
+        counts = f"{counted(layout.width, 'column')}{'' if layout.names else ' and no header'}"
+        known_counts = f"{counted(other.width, 'column')}{'' if other.names else ' and no header'}"
         raise DataError(f"'{layout.path}' has {counts}, but '{other.path}' has {known_counts}")
     return matched(known, layout, unlabelled)
 
