@@ -7,6 +7,7 @@ from eager_tools import LABELS, X, differences, expect_same_net, wrong
 import layerkit as lk
 import layerkit.eager as F  # noqa: N812 - as in the guide
 from layerkit.registry import layer_types
+from layerkit.spec import SolverSpec
 
 # -- one call --------------------------------------------------------------------------------------------------------
 
@@ -201,8 +202,20 @@ def test_a_wrong_call_is_named_with_its_place():
     wrong(lambda: F.relu(X), lk.UsageError, "no tape is open")
     wrong(lambda: F.Tape("predict"), lk.UnknownNameError, "phase of a tape")
     wrong(lambda: F.Tape(dtype="int8"), lk.UnknownNameError, "float32")
-    wrong(lambda: F.Updater(tape, max_iter=3), lk.UnknownNameError, "setting of an updater")
+    wrong(lambda: F.Updater(tape, test_iter=3), lk.UnknownNameError, "setting of an updater")
+    wrong(
+        lambda: F.Updater(tape, lr_policy="poly", power=1), lk.UsageError, "falls over max_iter updates; say how many"
+    )
+    wrong(lambda: F.Updater(tape, lr_policy="step", gamma=0.1), lk.ConfigError, "updater: .*stepsize")
+    wrong(lambda: F.Updater(tape, lr_policy="plateau"), lk.UsageError, "'plateau' goes by tests, which a tape has not")
     wrong(lambda: F.Updater(tape, momentum=2), lk.ConfigError, "updater: momentum must be less than 1")
+
+
+def test_every_setting_of_a_solver_is_an_updater_s_or_of_a_run_alone():
+    of_a_run = {"average", "average_loss", "debug_info", "display", "early_stopping", "keep_best", "keep_last"}
+    of_a_run |= {"max_epochs", "max_time", "plateau", "random_seed", "snapshot", "snapshot_after_train", "test_state"}
+    of_a_run |= {"test_initialization", "test_interval", "test_iter", "train_state"}
+    assert {*F.Updater.settings} == {*SolverSpec.model_fields} - of_a_run
 
 
 def test_weights_inside_a_body_are_shared_but_yaml_cannot_say_so(monkeypatch):
