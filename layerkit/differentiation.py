@@ -7,6 +7,7 @@ generators. A layer that draws at random draws what it will draw in the next for
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ class Point:
         self.uses = {use.key: slot for slot in net.flat.slots.values() for use in slot.uses}
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
-        self._scratch = {id(node.layer): self._scratch_of(node) for node in self.nodes}
+        self._layers = {id(node.layer): self._copy(node) for node in self.nodes}
         put_back = remember(_with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
@@ -246,20 +247,19 @@ class Point:
 
     @contextmanager
     def lent(self, node: Node) -> Iterator[Layer]:
-        """The layer, with arrays to work in and diffs of weights that are not the net's; errors bear its name."""
-        layer = node.layer
-        before = (layer.scratch, layer.weights, layer.asked, layer.weight_tangents)
-        layer.scratch = self._scratch[id(layer)]
-        layer.weights = Weights({name: Blob.of(blob.values) for name, blob in layer.weights.items()})
-        try:
-            with naming(layer):
-                yield layer
-        finally:
-            layer.scratch, layer.weights, layer.asked, layer.weight_tangents = before
+        """A copy of the layer, with diffs of weights that are not the net's; errors bear its name."""
+        layer = self._layers[id(node.layer)]
+        layer.weights = Weights({name: Blob.of(blob.values) for name, blob in node.layer.weights.items()})
+        with naming(layer):
+            yield layer
 
-    def _scratch_of(self, node: Node) -> SimpleNamespace:
-        planned = node.plan.scratch
-        return SimpleNamespace(**{each.name: np.zeros(each.shape, each.dtype or self.dtype) for each in planned})
+    def _copy(self, node: Node) -> Layer:
+        """The layer with arrays to work in, and with bodies that remember what they ran here and nowhere else."""
+        layer, planned = copy.copy(node.layer), node.plan.scratch
+        layer.scratch = SimpleNamespace(**{e.name: np.zeros(e.shape, e.dtype or self.dtype) for e in planned})
+        loops = {body.name for body in node.plan.bodies if body.loop is not None}
+        layer.bodies = {name: body.another() if name in loops else body for name, body in layer.bodies.items()}
+        return layer
 
     def _bottoms(self, node: Node) -> list[Blob]:
         return [self.blobs[ref] for ref in node.bottoms]
