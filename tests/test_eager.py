@@ -145,6 +145,25 @@ def test_weights_are_shared_by_name_by_call_and_by_param():
     expect_same_net(tape)
 
 
+def test_an_object_has_weights_of_its_own_on_each_tape():
+    """Whatever it was called before elsewhere: two objects never come to share weights by a number they both got."""
+    first, second = (F.InnerProduct(num_output=5, weight_filler="xavier") for _ in range(2))
+    one, other = F.Tape(), F.Tape()
+    with one:
+        first(X)
+    with other:
+        second(X)
+        first(X)
+        first(X)
+    test = F.Tape("test", share=other)
+    with test:
+        F.InnerProduct(num_output=5, name=None)(X)
+        y = first(X)
+    assert len(other.params) == 6
+    assert [*one.params] == ["inner_product1.weight", "inner_product1.bias"]
+    np.testing.assert_allclose(y.data, X @ other.params["inner_product2.weight"].data.T, rtol=1e-5, atol=1e-6)
+
+
 def test_runs_that_do_the_same_have_the_same_weights():
     tape = F.Tape(seed=4)
     seen = []
@@ -194,6 +213,8 @@ def test_a_wrong_call_is_named_with_its_place():
         wrong(lambda: fc.backward([1]), lk.ShapeError, "the diff of 'fc' is 4x3, not 1")
         wrong(tape.backward, lk.UsageError, "the run has no loss")
         wrong(lambda: tape.input([1], "start"), lk.UsageError, "the name of an input cannot be 'start'")
+        wrong(lambda: F.relu(x, name=3), lk.UsageError, "the name of a layer is text, not 3")
+        wrong(lambda: bool(x), lk.UsageError, "'x' is 4x5, not one number, so it is neither true nor false")
         wrong(lambda: F.relu("x"), lk.UsageError, "'input' must be an array of numbers")
         assert [step.name for step in tape.steps if isinstance(step, F.Variable)] == ["x"]
     with tape:

@@ -67,8 +67,10 @@ def test_a_branch_runs_what_python_chooses():
     for sign, kind in ((1, "ReLU"), (-1, "TanH")):
         with tape:
             x = tape.input([[sign * 2.0]], "x")
-            F.relu(x) if float(x) > 0 else F.tanh(x)
-        assert [each["type"] for each in tape.to_dict()["layers"]] == ["Input", kind]
+            positive = F.expression(x, expr="x > 0", name="positive")
+            assert bool(positive) == (float(x) > 0)
+            F.relu(x) if positive else F.tanh(x)
+        assert [each["type"] for each in tape.to_dict()["layers"]] == ["Input", "Expression", kind]
 
 
 # -- what a tape writes down -----------------------------------------------------------------------------------------

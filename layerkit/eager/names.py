@@ -52,9 +52,9 @@ class Names:
             self._blobs.add(names[-1])
         return names
 
-    def new(self, stem: str) -> str:
-        """A name that nothing has had in any run, to keep."""
-        name = next(name for i in count(1) if (name := f"{stem}{i}") not in self._ever | self._kept)
+    def new(self, stem: str, taken: Collection[str]) -> str:
+        """A name that nothing has had in any run, and that is none of those taken, to keep."""
+        name = next(name for i in count(1) if (name := f"{stem}{i}") not in {*self._ever, *self._kept, *taken})
         self._kept.add(name)
         return name
 
