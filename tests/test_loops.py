@@ -259,7 +259,9 @@ def test_recompute_is_the_same_to_the_bit(engine: str) -> None:
 def test_a_body_may_hold_a_recurrent() -> None:
     """Words of letters: the inner loop reads a word's letters, the outer one the words; against both written out."""
     letters = (STEPS, ROWS, 2, WIDTH)
-    inner = {"name": "word", **simple(bottom=["letters"], inputs=["x"], outputs=[{"blob": "h_new", "take": "last"}])}
+    starts = {"h": {"next": "h_new", "start": "learned", "filler": SPREAD}}
+    last = [{"blob": "h_new", "take": "last"}]
+    inner = {"name": "word", **simple(bottom=["letters"], inputs=["x"], outputs=last, states=starts)}
     outer = [
         {"name": "letters", "type": "Permute", "bottom": "x", "order": [1, 0, 2]},
         inner,
@@ -274,7 +276,7 @@ def test_a_body_may_hold_a_recurrent() -> None:
     p = {name: blob.data for name, blob in net.params["rnn"].items()}
     s = np.zeros((ROWS, 2))
     for t in range(STEPS):
-        h = np.zeros((ROWS, UNITS))
+        h = np.tile(p["body/word.h_start"], (ROWS, 1))
         for k in range(2):
             h = np.tanh(
                 x[t, :, k] @ p["body/word.body/i2h.weight"].T
