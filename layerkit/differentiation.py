@@ -69,7 +69,7 @@ class Differentiable:
         It is made of rows by reverse mode where the output has fewer elements, else of columns by forward mode.
         """
         point = Point(self)
-        (y,), (x,) = point.given({output: None}), point.given({input: None})
+        y, x = point.key(output), point.key(input)
         rows, columns = point.shape(y), point.shape(x)
         by_rows = math.prod(rows) < math.prod(columns)
         ends, other = ((y, rows), x) if by_rows else ((x, columns), y)
@@ -131,24 +131,25 @@ class Point:
     # -- names -----------------------------------------------------------------------------------------------------
 
     def given(self, arrays: Mapping[str, Any]) -> dict[Key, Array]:
-        """Arrays by name as arrays of the net's type, by key; None stands for one that is not needed yet.
+        """Arrays by name as arrays of the net's type, by key.
 
-        Raises UnknownNameError, and ShapeError for another shape than the blob's or weight's.
+        Raises UnknownNameError, ShapeError for another shape than the blob's or weight's, UsageError for no numbers.
         """
         found: dict[Key, Array] = {}
         for name, value in arrays.items():
-            key: Key
-            if name in self.uses:
-                key = self.uses[name].key
-            elif name in self.graph.last:
-                key = Ref(name) if name in self.graph.inputs else self.graph.last[name]
-            else:
-                raise UnknownNameError("blob or weight", name, [*self.graph.last, *self.uses])
-            array = np.zeros(()) if value is None else as_array(name, value).astype(self.dtype)
-            if value is not None and array.shape != self.shape(key):
+            key, array = self.key(name), as_array(name, value).astype(self.dtype)
+            if array.shape != self.shape(key):
                 raise ShapeError(f"{name!r} is {shape_text(self.shape(key))}, not {shape_text(array.shape)}")
             found[key] = array
         return found
+
+    def key(self, name: str) -> Key:
+        """The blob or weight of this name: of an input its first version, else the last. Raises UnknownNameError."""
+        if name in self.uses:
+            return self.uses[name].key
+        if name not in self.graph.last:
+            raise UnknownNameError("blob or weight", name, [*self.graph.last, *self.uses])
+        return Ref(name) if name in self.graph.inputs else self.graph.last[name]
 
     def shape(self, key: Key) -> Shape:
         """The shape of a blob or a weight."""
