@@ -53,6 +53,13 @@ WRONG = {
     (LAST, LAST + "\n      - {name: u, type: Input, shape: [3, 4]}"): (
         "15:25: layer 'u' (Input): nothing feeds it in a body; make it a bottom of the layer around"
     ),
+    ("states: {h:", "states: {self: {next: h_new}, h:"): (
+        "8:20: the body cannot read 'self': the name of a blob cannot be 'self', an argument of forward or backward"
+    ),
+    ("lengths: n", "lengths: n\n    inputs: [a.b, n]"): (
+        "8:13: the body cannot read 'a.b': the name of a blob must be words joined by '/', without '.' and control "
+        "characters, not 'a.b'"
+    ),
     (LAST, "{name: h, type: TanH}"): (
         "14:16: 'h' is a state already; give this layer another name, as h_new, and name that in next"
     ),

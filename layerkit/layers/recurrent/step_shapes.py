@@ -141,4 +141,6 @@ def _shapes_of(layer: Layer, body: Body, names: Sequence[str], *field: int | str
     except ConfigError:
         raise
     except ShapeError as error:
+        if error.field is not None:
+            raise
         raise ShapeError(str(error), str(field[0]), *field[1:]) from None
