@@ -6,6 +6,7 @@ from eager_tools import X, expect_same_net, wrong
 
 import layerkit as lk
 import layerkit.eager as F  # noqa: N812 - as in the guide
+from layerkit.text import WIDTH
 
 SEQUENCES = np.random.default_rng(3).normal(size=(5, 2, 4))
 PRODUCT = {"type": "InnerProduct", "num_output": 4, "weight_filler": "xavier"}
@@ -27,6 +28,9 @@ def test_a_loop_called_twice_is_written_down_with_names_in_its_body():
     }
     net = expect_same_net(tape)
     assert len(net.flat.slots) == 5
+    lines = tape.to_yaml().splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert "      - {name: h_new, type: Expression, bottom: [i2h, h2h], expr: tanh(i2h + h2h)}" in lines
     assert net.params["loop_2"]["body/h2h.weight"].data.base is net.params["loop"]["body/h2h.weight"].data.base
     written = next(each for each in tape.to_dict()["layers"] if each["name"] == "loop_2")
     assert written["param"] == [{"name": "loop.h_start"}]
