@@ -88,11 +88,11 @@ class Repeat(Layer):
         return Way(self, "body", p.states, last, roles, times, bottoms[0][0], one_memory=one_memory, until=p.until)
 
     def plan(self, *bottoms: Shape) -> Plan:
-        if self.num_tops != len(self.params.outputs):
-            raise ShapeError(f"{len(self.params.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         for i, output in enumerate(self.params.outputs):
             if output.take == "all" and "take" in output.model_fields_set:
                 raise ShapeError("gives the blobs of the last run alone; leave take out", "outputs", i, "take")
+        if self.num_tops != len(self.params.outputs):
+            raise ShapeError(f"{len(self.params.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         way = self._way(bottoms)
         plan = way.plan(bottoms)
         return Plan(

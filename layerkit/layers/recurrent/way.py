@@ -289,10 +289,9 @@ class Way:
         `tops` are the diffs of the outputs.
         """
         loop, weights, inside = self._loop, self.layer.weights, f"{self.name}/"
-        learned = {s: self._start(s) for s, each in self.states.items() if each.start == LEARNED}
-        asked = [s for s, name in learned.items() if name in self.layer.asked]
-        of_body = self.layer.asked - {*learned.values()}
-        own = {name.removeprefix(inside): name for name in of_body if name.startswith(inside)}
+        own = {name.removeprefix(inside): name for name in self.layer.asked if name.startswith(inside)}
+        learned = [s for s, each in self.states.items() if each.start == LEARNED]
+        asked = [s for s in learned if self._start(s) in self.layer.asked]
         for state in asked:
             weights[self._start(state)].diff[...] = 0
         loop.clear()
@@ -316,7 +315,7 @@ class Way:
                 ends[state][...] = piece.start_diff(state)
         if now is not None:
             now()
-        loop.take({key: weights[name].diff for key, name in own.items()})
+        loop.take({key: weights[name].diff for key, name in own.items() if key in loop.gradients})
 
     def _wants_start(self, state: str, down: Sequence[bool], i: int) -> bool:
         """Whether somebody wants the gradient of what a state starts as."""
