@@ -7,6 +7,7 @@ generators. A layer that draws at random draws what it will draw in the next for
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ class Differentiable:
         It is made of rows by reverse mode where the output has fewer elements, else of columns by forward mode.
         """
         point = Point(self)
-        (y,), (x,) = point.given({output: None}), point.given({input: None})
+        y, x = point.key(output), point.key(input)
         rows, columns = point.shape(y), point.shape(x)
         by_rows = math.prod(rows) < math.prod(columns)
         ends, other = ((y, rows), x) if by_rows else ((x, columns), y)
@@ -112,7 +113,7 @@ class Point:
         self.uses = {use.key: slot for slot in net.flat.slots.values() for use in slot.uses}
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
-        self._scratch = {id(node.layer): self._scratch_of(node) for node in self.nodes}
+        self._layers = {id(node.layer): self._copy(node) for node in self.nodes}
         put_back = remember(_with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
@@ -135,24 +136,25 @@ class Point:
     # -- names -----------------------------------------------------------------------------------------------------
 
     def given(self, arrays: Mapping[str, Any]) -> dict[Key, Array]:
-        """Arrays by name as arrays of the net's type, by key; None stands for one that is not needed yet.
+        """Arrays by name as arrays of the net's type, by key.
 
-        Raises UnknownNameError, and ShapeError for another shape than the blob's or weight's.
+        Raises UnknownNameError, ShapeError for another shape than the blob's or weight's, UsageError for no numbers.
         """
         found: dict[Key, Array] = {}
         for name, value in arrays.items():
-            key: Key
-            if name in self.uses:
-                key = self.uses[name].key
-            elif name in self.graph.last:
-                key = Ref(name) if name in self.graph.inputs else self.graph.last[name]
-            else:
-                raise UnknownNameError("blob or weight", name, [*self.graph.last, *self.uses])
-            array = np.zeros(()) if value is None else as_array(name, value).astype(self.dtype)
-            if value is not None and array.shape != self.shape(key):
+            key, array = self.key(name), as_array(name, value).astype(self.dtype)
+            if array.shape != self.shape(key):
                 raise ShapeError(f"{name!r} is {shape_text(self.shape(key))}, not {shape_text(array.shape)}")
             found[key] = array
         return found
+
+    def key(self, name: str) -> Key:
+        """The blob or weight of this name: of an input its first version, else the last. Raises UnknownNameError."""
+        if name in self.uses:
+            return self.uses[name].key
+        if name not in self.graph.last:
+            raise UnknownNameError("blob or weight", name, [*self.graph.last, *self.uses])
+        return Ref(name) if name in self.graph.inputs else self.graph.last[name]
 
     def shape(self, key: Key) -> Shape:
         """The shape of a blob or a weight."""
@@ -251,20 +253,19 @@ class Point:
 
     @contextmanager
     def lent(self, node: Node) -> Iterator[Layer]:
-        """The layer, with arrays to work in and diffs of weights that are not the net's; errors bear its name."""
-        layer = node.layer
-        before = (layer.scratch, layer.weights, layer.asked, layer.weight_tangents)
-        layer.scratch = self._scratch[id(layer)]
-        layer.weights = Weights({name: Blob.of(blob.values) for name, blob in layer.weights.items()})
-        try:
-            with naming(layer):
-                yield layer
-        finally:
-            layer.scratch, layer.weights, layer.asked, layer.weight_tangents = before
+        """A copy of the layer, with diffs of weights that are not the net's; errors bear its name."""
+        layer = self._layers[id(node.layer)]
+        layer.weights = Weights({name: Blob.of(blob.values) for name, blob in node.layer.weights.items()})
+        with naming(layer):
+            yield layer
 
-    def _scratch_of(self, node: Node) -> SimpleNamespace:
-        planned = node.plan.scratch
-        return SimpleNamespace(**{each.name: np.zeros(each.shape, each.dtype or self.dtype) for each in planned})
+    def _copy(self, node: Node) -> Layer:
+        """The layer with arrays to work in, and with bodies that remember what they ran here and nowhere else."""
+        layer, planned = copy.copy(node.layer), node.plan.scratch
+        layer.scratch = SimpleNamespace(**{e.name: np.zeros(e.shape, e.dtype or self.dtype) for e in planned})
+        loops = {body.name for body in node.plan.bodies if body.loop is not None}
+        layer.bodies = {name: body.another() if name in loops else body for name, body in layer.bodies.items()}
+        return layer
 
     def _bottoms(self, node: Node) -> list[Blob]:
         return [self.blobs[ref] for ref in node.bottoms]

@@ -50,6 +50,8 @@ class Piece:
         self._binding = Binding(self.graph, units, self._made.runners, self.blobs, {}, self._add, True)
         self._steps = [step for step in forward_steps(self._binding) if step.run is not rest]
         self._passes: dict[Any, BackwardPass] = {}
+        self.holds: Any = None
+        """What it ran forward last, in the words of who uses it for more than one thing."""
 
     def _add(self, total: Array, part: Array) -> Run:
         return self.engine.add(total, part) or adding(total, part)

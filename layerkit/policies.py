@@ -27,6 +27,11 @@ def learning_rate(spec: SolverSpec, iteration: int) -> float:
     return spec.base_lr * POLICIES[spec.lr_policy](spec, iteration) * _warmup(spec, iteration)
 
 
+def depends_on_the_end(spec: SolverSpec) -> bool:
+    """Whether the learning rate depends on max_iter."""
+    return spec.lr_policy in ("poly", "one_cycle") or (spec.lr_policy == "cosine" and spec.restart_iter is None)
+
+
 def _warmup(spec: SolverSpec, iteration: int) -> float:
     """Rises linearly from warmup_start to 1; meanwhile the policy counts its iterations from 0 all the same."""
     if iteration >= spec.warmup_iter:

@@ -163,11 +163,22 @@ def one_line(tree: Any) -> str:
 
 
 def item(tree: Mapping[str, Any], indent: str) -> list[str]:
-    """A mapping as the lines of an item of a list: on one line where it is short, else with a line for each key."""
+    """A mapping as the lines of an item of a list: on one line where it is short, else with a line for each key.
+
+    So is a list of mappings in it, as a layer's body is, laid out in items of its own where it is long.
+    """
     line = f"{indent}- {one_line(tree)}"
     if len(line) <= WIDTH:
         return [line]
-    return [f"{indent}{'  ' if i else '- '}{key}: {one_line(value)}" for i, (key, value) in enumerate(tree.items())]
+    lines: list[str] = []
+    for key, value in tree.items():
+        start = f"{indent}{'  ' if lines else '- '}{key}:"
+        line = f"{start} {one_line(value)}"
+        if len(line) > WIDTH and isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+            lines += [start, *(part for each in value for part in item(each, f"{indent}    "))]
+        else:
+            lines.append(line)
+    return lines
 
 
 def mark_of(tree: Any, path: Sequence[str | int], *, key: bool = False) -> Mark | None:

@@ -235,6 +235,8 @@ def test_names_and_shapes_are_checked() -> None:
         net.jvp({"fc1.wieght": 1})
     with pytest.raises(ShapeError, match="'data' is 4x3, not 4x2"):
         net.jvp(data=np.ones((4, 2)))
+    with pytest.raises(UsageError, match="'data' must be an array of numbers"):
+        net.jvp(data=None)
     with pytest.raises(UnknownNameError, match="no blob or weight 'nowhere'"):
         net.jacobian("out", "nowhere")
 

@@ -7,6 +7,7 @@ from eager_tools import LABELS, X, differences, expect_same_net, wrong
 import layerkit as lk
 import layerkit.eager as F  # noqa: N812 - as in the guide
 from layerkit.registry import layer_types
+from layerkit.spec import SolverSpec
 
 # -- one call --------------------------------------------------------------------------------------------------------
 
@@ -144,6 +145,25 @@ def test_weights_are_shared_by_name_by_call_and_by_param():
     expect_same_net(tape)
 
 
+def test_an_object_has_weights_of_its_own_on_each_tape():
+    """Whatever it was called before elsewhere: two objects never come to share weights by a number they both got."""
+    first, second = (F.InnerProduct(num_output=5, weight_filler="xavier") for _ in range(2))
+    one, other = F.Tape(), F.Tape()
+    with one:
+        first(X)
+    with other:
+        second(X)
+        first(X)
+        first(X)
+    test = F.Tape("test", share=other)
+    with test:
+        F.InnerProduct(num_output=5, name=None)(X)
+        y = first(X)
+    assert len(other.params) == 6
+    assert [*one.params] == ["inner_product1.weight", "inner_product1.bias"]
+    np.testing.assert_allclose(y.data, X @ other.params["inner_product2.weight"].data.T, rtol=1e-5, atol=1e-6)
+
+
 def test_runs_that_do_the_same_have_the_same_weights():
     tape = F.Tape(seed=4)
     seen = []
@@ -193,6 +213,8 @@ def test_a_wrong_call_is_named_with_its_place():
         wrong(lambda: fc.backward([1]), lk.ShapeError, "the diff of 'fc' is 4x3, not 1")
         wrong(tape.backward, lk.UsageError, "the run has no loss")
         wrong(lambda: tape.input([1], "start"), lk.UsageError, "the name of an input cannot be 'start'")
+        wrong(lambda: F.relu(x, name=3), lk.UsageError, "the name of a layer is text, not 3")
+        wrong(lambda: bool(x), lk.UsageError, "'x' is 4x5, not one number, so it is neither true nor false")
         wrong(lambda: F.relu("x"), lk.UsageError, "'input' must be an array of numbers")
         assert [step.name for step in tape.steps if isinstance(step, F.Variable)] == ["x"]
     with tape:
@@ -201,11 +223,23 @@ def test_a_wrong_call_is_named_with_its_place():
     wrong(lambda: F.relu(X), lk.UsageError, "no tape is open")
     wrong(lambda: F.Tape("predict"), lk.UnknownNameError, "phase of a tape")
     wrong(lambda: F.Tape(dtype="int8"), lk.UnknownNameError, "float32")
-    wrong(lambda: F.Updater(tape, max_iter=3), lk.UnknownNameError, "setting of an updater")
+    wrong(lambda: F.Updater(tape, test_iter=3), lk.UnknownNameError, "setting of an updater")
+    wrong(
+        lambda: F.Updater(tape, lr_policy="poly", power=1), lk.UsageError, "falls over max_iter updates; say how many"
+    )
+    wrong(lambda: F.Updater(tape, lr_policy="step", gamma=0.1), lk.ConfigError, "updater: .*stepsize")
+    wrong(lambda: F.Updater(tape, lr_policy="plateau"), lk.UsageError, "'plateau' goes by tests, which a tape has not")
     wrong(lambda: F.Updater(tape, momentum=2), lk.ConfigError, "updater: momentum must be less than 1")
 
 
-def test_weights_inside_a_body_are_shared_but_yaml_cannot_say_so(monkeypatch):
+def test_every_setting_of_a_solver_is_an_updater_s_or_of_a_run_alone():
+    of_a_run = {"average", "average_loss", "debug_info", "display", "early_stopping", "keep_best", "keep_last"}
+    of_a_run |= {"max_epochs", "max_time", "plateau", "random_seed", "snapshot", "snapshot_after_train", "test_state"}
+    of_a_run |= {"test_initialization", "test_interval", "test_iter", "train_state"}
+    assert {*F.Updater.settings} == {*SolverSpec.model_fields} - of_a_run
+
+
+def test_weights_inside_a_body_that_yaml_does_not_hold_are_shared_but_not_written_down(monkeypatch):
     from layerkit import registry
 
     class Within(lk.Layer):
@@ -230,4 +264,6 @@ def test_weights_inside_a_body_are_shared_but_yaml_cannot_say_so(monkeypatch):
     with tape:
         F.within(F.within(X, name="once"), name="once")
     assert len(tape.params) == 2
-    wrong(tape.to_yaml, lk.UsageError, r"layer 'once' \(Within\) shares 'f/y.weight', a weight inside its body")
+    wrong(
+        tape.to_yaml, lk.UsageError, r"layer 'once' \(Within\) shares a weight inside its body .*: 'f' is not written"
+    )

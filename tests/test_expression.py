@@ -68,6 +68,32 @@ def test_a_tied_maximum_gives_its_gradient_once() -> None:
         assert (diffs["a"][1].tolist(), diffs["b"][1].tolist()) == counts, expr
 
 
+def test_to_the_power_0_nothing_changes_even_at_0() -> None:
+    a, b = np.array([[2, 0, 0], [0, 3, 1]], float), np.array([[0, 0, 2], [3, 0, 3]], float)
+    for expr, da in (("a ** 0 + b", 0 * a), ("a ** b", [[0, 0, 0], [0, 0, 3]]), ("a ** (0 * b)", 0 * a)):
+        net = lk.Net(TWO.format(f'expr: "{expr}"'), dtype="float64")
+        value = net.forward(a=a, b=b)["f"]
+        np.testing.assert_array_equal(value, eval(expr, {"a": a, "b": b}))
+        net.backward(f=np.ones((2, 3)))
+        np.testing.assert_array_equal(net.blobs["a"].diff, da, err_msg=expr)
+        np.testing.assert_array_equal(net.jvp(a=np.ones((2, 3)))["f"], da, err_msg=expr)
+
+
+def test_a_sum_may_have_as_many_terms_as_there_is_room_for() -> None:
+    net = lk.Net(TWO.format('expr: "' + "+".join(["b", *["a"] * 1998]) + '"'), dtype="float64")
+    assert net.forward(a=np.ones((2, 3)), b=np.zeros((2, 3)))["f"].tolist() == [[1998] * 3] * 2
+    assert net.backward(f=np.ones((2, 3)))["a"].tolist() == [[1998] * 3] * 2
+
+
+def test_an_axis_of_max_may_be_given_by_its_place() -> None:
+    a = np.array([[1.0, 5, 3], [2, 0, 7]])
+    for expr, want in (
+        ("max(a, (0,))", [2, 5, 7]), ("min(a, (-1,), True)", [[1], [0]]), ("max(a, None)", 7), ("max(a, 1)", a.clip(1)),
+    ):  # fmt: skip
+        net = lk.Net(TWO.format(f'expr: "{expr}"'))
+        assert net.forward(a=a, b=a)["f"].tolist() == np.asarray(want).tolist(), expr
+
+
 def test_names_inside_blocks_and_given_ones() -> None:
     net = lk.Net("""
     blocks:
@@ -133,6 +159,10 @@ def test_learned_weights_train_and_survive_a_snapshot(tmp_path: Path) -> None:
         ('expr: "dot(reshape(a, (1, 2, 3)), b)"', "4:56: ", "dot is of vectors and matrices"),
         ('expr: "3 @ a"', "4:56: ", "needs arguments with axes"),
         ('expr: "max(a, b, axis=1)"', "4:56: ", "one argument and axis, or several"),
+        ('expr: "max(a, b, (0,))"', "4:63: ", "a setting is written out, in whole numbers"),
+        ('expr: "sin(x=a)"', "4:60: ", "'x' of sin is given by its place; it is called sin(x)"),
+        ('expr: "sum(**a)"', "4:60: ", "a setting has a name, as in axis=1"),
+        ('expr: "sum(*a)"', "4:60: ", "each argument is written out"),
         ('expr: "a + reshape(b, 6)"', "4:56: ", "shapes 2x3 and 6 do not stretch to a common one"),
         ('expr: "a.T"', "4:56: ", "a name has no parts"),
         ('expr: "a[0]"', "4:56: ", "a blob has no index"),
@@ -157,6 +187,7 @@ def test_learned_weights_train_and_survive_a_snapshot(tmp_path: Path) -> None:
         ('expr: "a", results: {q: "a"}', "4:", "either expr, a formula, or results"),
         ("names: [a, b]", "4:", "either expr, a formula, or results"),
         ('expr: "a", names: [a]', "4:", "there must be as many names as bottoms: 2, not 1"),
+        ('expr: "a", names: [a, \ufb01]', "4:", "'\ufb01' is no name for a formula"),  # which Python reads as fi
         ('expr: "a", names: [a, a]', "4:", "the name 'a' is given twice"),
         ('expr: "a", constants: {b: 1}', "4:", "'b' is the name of a bottom already"),
         ('expr: "a", constants: {c: 1}, weights: {c: {}}', "4:", "the name 'c' is given to two things"),
@@ -297,8 +328,9 @@ def test_a_formula_has_bounds() -> None:
     graph = Graph(PRIMITIVES)
     names = {"a": graph.leaf("a", (2,))}
     for text, message in (
-        ("a" + " + a" * 150, "nested at most 100 deep"),
+        ("sin(" * 101 + "a" + ")" * 101, "nested at most 100 deep"),
         ("-" * 3000 + "a", "nested at most|no formula"),
+        ("a" + "+a" * 5000, "at most 4000 characters"),
         ("(" * 3999 + "a", "no formula"),
         ("a" * 4001, "at most 4000 characters"),
         ("9 ** 9 ** 9 ** 9", "no finite number"),

@@ -259,7 +259,9 @@ def test_recompute_is_the_same_to_the_bit(engine: str) -> None:
 def test_a_body_may_hold_a_recurrent() -> None:
     """Words of letters: the inner loop reads a word's letters, the outer one the words; against both written out."""
     letters = (STEPS, ROWS, 2, WIDTH)
-    inner = {"name": "word", **simple(bottom=["letters"], inputs=["x"], outputs=[{"blob": "h_new", "take": "last"}])}
+    starts = {"h": {"next": "h_new", "start": "learned", "filler": SPREAD}}
+    last = [{"blob": "h_new", "take": "last"}]
+    inner = {"name": "word", **simple(bottom=["letters"], inputs=["x"], outputs=last, states=starts)}
     outer = [
         {"name": "letters", "type": "Permute", "bottom": "x", "order": [1, 0, 2]},
         inner,
@@ -274,7 +276,7 @@ def test_a_body_may_hold_a_recurrent() -> None:
     p = {name: blob.data for name, blob in net.params["rnn"].items()}
     s = np.zeros((ROWS, 2))
     for t in range(STEPS):
-        h = np.zeros((ROWS, UNITS))
+        h = np.tile(p["body/word.h_start"], (ROWS, 1))
         for k in range(2):
             h = np.tanh(
                 x[t, :, k] @ p["body/word.body/i2h.weight"].T
@@ -330,3 +332,27 @@ def test_both_modes_agree_for_one_draw_of_a_dropout() -> None:
     back = net.vjp(rnn=u)
     right = np.vdot(back["x"], v) + sum(np.vdot(back[f"rnn.{name}"], tangent) for name, tangent in along.items())
     assert np.vdot(u, moved) == pytest.approx(right, rel=1e-10)
+
+
+@pytest.mark.parametrize("phase", ["train", "test"])
+def test_a_second_backward_pass_gives_the_same(phase: str) -> None:
+    """Four steps are two pieces of two, which have one memory: after a backward pass it holds the first piece."""
+    net = net_of(simple(recompute=phase == "train"), {"x": (4, ROWS, WIDTH)}, phase=phase)
+    net.forward(x=X[:4])
+    dy = np.random.default_rng(2).normal(size=(4, ROWS, UNITS))
+    first, second = (net.backward(rnn=dy)["x"].tobytes() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_to_differentiate_between_the_passes_changes_nothing(recompute: bool) -> None:
+    """A Dropout in the body has drawn a mask in the forward pass, and backward goes by it whatever was asked since."""
+    body = [*cell(), {"name": "drop", "type": "Dropout", "bottom": "h_new"}]
+    net = net_of(simple(body, outputs=["drop"], recompute=recompute), {"x": (4, ROWS, WIDTH)})
+    y = net.forward(x=X[:4])["rnn"].copy()
+    dy, v = np.ones_like(y), np.random.default_rng(2).normal(size=(4, ROWS, WIDTH))
+    before = net.backward(rnn=dy)["x"].copy()
+    for ask in (lambda: net.jvp(x=v), lambda: net.vjp(rnn=dy)):
+        ask()
+        np.testing.assert_array_equal(net.blobs["rnn"].data, y)
+        np.testing.assert_array_equal(net.backward(rnn=dy)["x"], before)

@@ -144,3 +144,14 @@ def test_cond_and_repeat_inside_a_recurrent() -> None:
                     break
         np.testing.assert_allclose(got[t], h, atol=1e-12)
     check_gradients(net, {"x": x, "c": c}, ("c",))
+
+
+def test_to_differentiate_elsewhere_does_not_change_how_often_a_body_ran() -> None:
+    net = net_of({**ROOT, "until": "near", "max_times": 20}, {"a": (2, 2)})
+    net.forward(a=START)
+    want = net.backward(rnn=np.ones((2, 2)))["a"].copy()
+    ran = net.layers["rnn"].ran
+    net.blobs["a"].data[...] = 1.41
+    net.jvp(a=np.ones((2, 2)))
+    assert net.layers["rnn"].ran == ran
+    np.testing.assert_array_equal(net.backward(rnn=np.ones((2, 2)))["a"], want)

@@ -53,6 +53,25 @@ WRONG = {
     (LAST, LAST + "\n      - {name: d, type: Data, top: [a, b], dataset: digits, batch_size: 3}"): (
         "15:25: layer 'd' (Data): cannot stand in a body that runs again and again"
     ),
+    (LAST, LAST + "\n      - {name: u, type: Input, shape: [3, 4]}"): (
+        "15:25: layer 'u' (Input): nothing feeds it in a body; make it a bottom of the layer around"
+    ),
+    ("states: {h:", "states: {self: {next: h_new}, h:"): (
+        "8:20: the body cannot read 'self': the name of a blob cannot be 'self', an argument of forward or backward"
+    ),
+    ("lengths: n", "lengths: n\n    inputs: [a.b, n]"): (
+        "8:13: the body cannot read 'a.b': the name of a blob must be words joined by '/', without '.' and control "
+        "characters, not 'a.b'"
+    ),
+    (LAST, "{name: h, type: TanH}"): (
+        "14:16: 'h' is a state already; give this layer another name, as h_new, and name that in next"
+    ),
+    ("{name: sum, type: Eltwise, bottom: [i2h, h2h]}", "{name: sum, type: Eltwise, bottom: [i2h, h2h], top: x}"): (
+        "13:61: 'x' is a bottom already; give this top another name"
+    ),
+    ("states: {h: {next: h_new}}", "carry: true\n    states: {h: {next: h_new, start: learned}}"): (
+        "9:38: with carry the state 'h' starts as the batch before left it, and not as start says; leave that out"
+    ),
     ("lengths: n", "lengths: n\n    carry: true\n    reverse: true"): (
         "4:5: carry goes on where the batch before ended, and so cannot go with a way back"
     ),
@@ -83,6 +102,11 @@ Y, Z = "[{name: y, type: Power, bottom: x}]", "[{name: y, type: InnerProduct, bo
         (REPEAT % f"body: {Y}", "needs either times, or until with max_times"),
         (REPEAT % f"body: {Y}, until: y", "needs either times, or until with max_times"),
         (REPEAT % f"body: {Y}, until: z, max_times: 3", "the body 'body' has no blob 'z'"),
+        (REPEAT % f"body: {Y}, times: {10**17}", "times must be at most 1e+06"),
+        (
+            (REPEAT % f"body: {Y}, times: 3").replace("outputs: y", "outputs: {blob: y, take: all}"),
+            "1:123: layer 'r' (Repeat): gives the blobs of the last run alone; leave take out",
+        ),
         (COND % f"condition: d, outputs: y, then: {Y}, otherwise: {Y}", "no bottom is called 'd'; there are: x, c"),
         (COND % f"condition: c, outputs: y, then: {Y}, otherwise: {Y}", "must be a single number, not 4"),
         (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from layerkit.convert.report import Report
 from layerkit.errors import Mark
-from layerkit.spec.layer import RESERVED, name_fault
+from layerkit.spec.layer import RESERVED, blob_name_fault
 from layerkit.text import Map
 
 _STRAY = re.compile(r"[.\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -36,7 +36,7 @@ class Names:
         return new
 
     def _clean(self, name: str) -> str:
-        if name not in RESERVED and (not name or name_fault(name) is None):
+        if not name or blob_name_fault(name) is None:
             return name
         base = "/".join(filter(None, _STRAY.sub("_", name).split("/")))[:900] or "unnamed"
         return self._free(base + "_" if base in RESERVED else base)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import count
 
 from layerkit.errors import UsageError
-from layerkit.spec.layer import RESERVED, name_fault
+from layerkit.spec.layer import blob_name_fault
 
 
 class Names:
@@ -35,7 +35,7 @@ class Names:
 
     def input(self, name: str | None) -> str:
         """The name of an input. Raises UsageError for what cannot be one."""
-        wrong = "" if name is None else name_fault(name) or (f"cannot be {name!r}" if name in RESERVED else "")
+        wrong = None if name is None else blob_name_fault(name)
         if wrong:
             raise UsageError(f"the name of an input {wrong}")
         chosen = self.layer(_free(name, self._blobs) if name else None, "input")
@@ -52,9 +52,9 @@ class Names:
             self._blobs.add(names[-1])
         return names
 
-    def new(self, stem: str) -> str:
-        """A name that nothing has had in any run, to keep."""
-        name = next(name for i in count(1) if (name := f"{stem}{i}") not in self._ever | self._kept)
+    def new(self, stem: str, taken: Collection[str]) -> str:
+        """A name that nothing has had in any run, and that is none of those taken, to keep."""
+        name = next(name for i in count(1) if (name := f"{stem}{i}") not in {*self._ever, *self._kept, *taken})
         self._kept.add(name)
         return name
 

@@ -130,6 +130,8 @@ class Tape:
         for field in _FROM_THE_TAPE:
             if field in params:
                 raise UsageError(f"a call of {type} cannot set {field!r}; a call says it by itself")
+        if name is not None and not isinstance(name, str):
+            raise UsageError(f"the name of a layer is text, not {name!r}")
         below = [each if isinstance(each, Variable) else self._input(each) for each in bottoms]
         for variable in below:
             self._expect_own(variable)

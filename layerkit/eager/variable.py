@@ -76,6 +76,12 @@ class Variable:
     def __float__(self) -> float:
         return float(self.data.item())
 
+    def __bool__(self) -> bool:
+        if math.prod(self.shape) != 1:
+            what = f"{self.name!r} is {shape_text(self.shape)}, not one number"
+            raise UsageError(f"{what}, so it is neither true nor false; say which elements, as in x.data.any()")
+        return bool(self.data.item())
+
     def __len__(self) -> int:
         return len(self.data)
 

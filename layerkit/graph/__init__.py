@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from layerkit.blob import Shape, shape_text
-from layerkit.errors import Problems, UnknownNameError
+from layerkit.errors import Problems, ShapeError, UnknownNameError
 from layerkit.graph.blocks import Flat, expand
 from layerkit.graph.gradients import Step, loss_seeds, plan_backward
 from layerkit.graph.node import Node
@@ -23,6 +23,7 @@ from layerkit.graph.shapes import plan_layer, plan_nodes, replan
 from layerkit.layer import Body, Layer, Plan, SourceLayer
 from layerkit.samples import SampleInfo
 from layerkit.spec import PHASES, LayerSpec, NetSpec, NetState, Origin, RunSpec, load_run, read_net
+from layerkit.spec.layer import blob_name_fault
 from layerkit.text import Map, Seq, from_python
 
 __all__ = [
@@ -213,6 +214,11 @@ def _build(net: NetSpec, state: NetState, problems: Problems) -> Graph | None:
 
 def _build_body(state: NetState, body: Body) -> Graph:
     """The graph of a net inside a layer, fed by Input layers of the shapes that the layer gives."""
+    for name in body.inputs:
+        wrong = blob_name_fault(name)
+        if wrong:
+            path = ("states", name) if body.loop is not None and name in body.loop.states else ("inputs",)
+            raise ShapeError(f"the body cannot read {name!r}: the name of a blob {wrong}", *path)
     inputs = [
         {"name": name, "type": "Input", "top": name, "shape": [list(shape)]} for name, shape in body.inputs.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ def plan_layer(
         if body.name not in bodies or shapes != {name: bodies[body.name].shapes[Ref(name)] for name in shapes}:
             bodies[body.name] = build_body(body)
             if body.loop is not None:
-                _expect_repeatable(bodies[body.name].nodes)
+                _expect_repeatable(bodies[body.name].nodes, body.inputs)
         graph = bodies[body.name]
         for name in body.outputs:
             if name not in graph.last:
@@ -130,7 +130,7 @@ def plan_layer(
     return replace(plan, weights=weights), tuple(params), bodies
 
 
-def _expect_repeatable(nodes: Sequence[Node]) -> None:
+def _expect_repeatable(nodes: Sequence[Node], inputs: Collection[str]) -> None:
     """Raise ConfigError for layers that cannot stand in a body that runs again and again."""
     problems = []
     for node in nodes:
@@ -138,6 +138,9 @@ def _expect_repeatable(nodes: Sequence[Node]) -> None:
             problems.append(node.spec.problem("a body has no loss; give it out as an output, and weigh it outside"))
         elif node.plan.dynamic or node.layer.uses_files:
             problems.append(node.spec.problem("cannot stand in a body that runs again and again", "type"))
+        elif node.spec.type == "Input" and node.name not in inputs:
+            message = "nothing feeds it in a body; make it a bottom of the layer around"
+            problems.append(node.spec.problem(message, "type"))
         elif any(body.loop is None for body in node.plan.bodies):
             message = "its body is made to run once, and cannot be part of one that runs again and again"
             problems.append(node.spec.problem(message, "type"))

@@ -19,7 +19,7 @@ from layerkit.registry import layer_class, layer_types
 from layerkit.spec.sentences import PHASES, Source, is_per_phase, phase_key, plain, validate
 from layerkit.text import Map
 
-__all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "name_fault", "read_layer"]
+__all__ = ["PHASES", "LayerSpec", "NetState", "ParamSpec", "Rule", "blob_name_fault", "name_fault", "read_layer"]
 
 FIXED = ("name", "type", "bottom", "top", "include", "exclude")
 """Fields that cannot be given per phase."""
@@ -149,6 +149,11 @@ def name_fault(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return f"must be words joined by '/', without '.' and control characters, not {plain(name)}"
     return None
+
+
+def blob_name_fault(name: str) -> str | None:
+    """What is wrong with the name of a blob, or None."""
+    return f"cannot be {name!r}, an argument of forward or backward" if name in RESERVED else name_fault(name)
 
 
 def read_layer(tree: Map, phase: str, uses: tuple[Use, ...], problems: Problems) -> LayerSpec | None:

@@ -85,7 +85,11 @@ class Updater:
 
     def update(self, lr: float) -> None:
         """Change the weights by the gradients in `flat.diff` (a sum over iter_size batches); uses the gradients up."""
-        clip(self.spec, self.flat)
+        clip(self.spec, [self.flat])
+        self.change(lr)
+
+    def change(self, lr: float) -> None:
+        """What `update` does with gradients that are clipped already."""
         self.count += 1
         for step in self._steps:
             step(lr)

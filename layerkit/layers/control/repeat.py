@@ -14,6 +14,9 @@ from layerkit.layers.recurrent.roles import Blocks, Layers, OutputParams, StateP
 from layerkit.layers.recurrent.way import Way
 from layerkit.registry import register
 
+MAX_TIMES = 1_000_000
+"""Most runs of a body: more would only be a slip, and take all memory."""
+
 
 @register
 class Repeat(Layer):
@@ -49,9 +52,11 @@ class Repeat(Layer):
         states: dict[str, StateParams] = Field(min_length=1, description="What goes from run to run, by name.")
         outputs: list[OutputParams] = Field(min_length=1, description="The body's blobs that become tops, in order.")
         inputs: list[str] = Field([], description="What the bottoms are called in the body; none: as the blobs are.")
-        times: int | None = Field(None, gt=0, description="How often the body runs.")
+        times: int | None = Field(None, gt=0, le=MAX_TIMES, description="How often the body runs.")
         until: str | None = Field(None, description="The body's blob that ends it, once no element of it is 0.")
-        max_times: int | None = Field(None, gt=0, description="With until, how often it runs at the most.")
+        max_times: int | None = Field(
+            None, gt=0, le=MAX_TIMES, description="With until, how often it runs at the most."
+        )
         recompute: bool = Field(False, description="Whether to compute most runs again, to save memory.")
 
         @model_validator(mode="after")
@@ -84,6 +89,9 @@ class Repeat(Layer):
         return [Way(self, "body", p.states, last, roles, times, bottoms[0][0], one_memory=one_memory, until=p.until)]
 
     def plan(self, *bottoms: Shape) -> Plan:
+        for i, output in enumerate(self.params.outputs):
+            if output.take == "all" and "take" in output.model_fields_set:
+                raise ShapeError("gives the blobs of the last run alone; leave take out", "outputs", i, "take")
         if self.num_tops != len(self.params.outputs):
             raise ShapeError(f"{len(self.params.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
         (way,) = self.ways(bottoms)

@@ -151,9 +151,8 @@ class _Builder:
                     return self.graph.constant(cast("float", value))
                 case ast.Name(id=name):
                     return self.name(name)
-                case ast.BinOp(left=left, op=op, right=right):
-                    a, b = self.build(left), self.build(right)
-                    return _matmul(a, b) if isinstance(op, ast.MatMult) else self.operate(op, a, b)
+                case ast.BinOp():
+                    return self.chain(tree)
                 case ast.UnaryOp(op=op, operand=operand):
                     return self.operate(op, self.build(operand))
                 case ast.BoolOp(op=op, values=values):
@@ -165,6 +164,21 @@ class _Builder:
                 case ast.Call():
                     return self.call(tree)
         raise AssertionError(f"{type(tree).__name__} is not among what a formula may hold")
+
+    def chain(self, tree: ast.BinOp) -> Node:
+        """Operators one after another, as in a sum of many terms: not by recursion, for which there may be too many."""
+        links = []
+        first: ast.expr = tree
+        while isinstance(first, ast.BinOp):
+            links.append(first)
+            first = first.left
+        node = self.build(first)
+        for link in reversed(links):
+            with self.placed(link):
+                right = self.build(link.right)
+                multiplied = isinstance(link.op, ast.MatMult)
+                node = _matmul(node, right) if multiplied else self.operate(link.op, node, right)
+        return node
 
     def operate(self, op: ast.AST, *nodes: Node) -> Node:
         kind = OPERATORS[type(op)]
@@ -192,22 +206,20 @@ class _Builder:
         positional = ["x"] * len(tree.args) if several else names
         if len(tree.args) > len(positional):
             raise ExpressionError(f"{name} is called as {name}({takes})")
-        given: dict[str, Any] = {}
-        values = [self.argument(kind, each) for kind, each in zip(positional, tree.args, strict=False)]
+        arguments = list(zip(positional, tree.args, strict=False))
+        values = [self.argument(kind, each) for kind, each in arguments if kind in _NODES]
+        settings = {kind: self.argument(kind, each) for kind, each in arguments if kind not in _NODES}
         for keyword in tree.keywords:
-            if keyword.arg not in names or keyword.arg in _NODES:
-                hint = did_you_mean(str(keyword.arg), names)
-                with self.placed(keyword):
-                    raise ExpressionError(f"{name} has no setting {keyword.arg!r}{hint}; it is called {name}({takes})")
-            if keyword.arg in given or keyword.arg in names[: 0 if several else len(values)]:
-                with self.placed(keyword):
-                    raise ExpressionError(f"{keyword.arg!r} is given twice")
-            given[keyword.arg] = self.argument(keyword.arg, keyword.value)
+            with self.placed(keyword):
+                kind = _keyword(keyword, name, takes)
+                if kind in settings:
+                    raise ExpressionError(f"{kind!r} is given twice")
+                settings[kind] = self.argument(kind, keyword.value)
         if len(values) < sum(each in _NODES for each in names):
             raise ExpressionError(f"{name} is called as {name}({takes})")
-        if name == "reshape" and len(values) < 2 and "shape" not in given:
+        if name == "reshape" and "shape" not in settings:
             raise ExpressionError("reshape needs a shape, as in reshape(x, (0, -1))")
-        return function(*values, **given)
+        return function(*values, **settings)
 
     def _is_value(self, tree: ast.expr) -> bool:
         """Whether an argument of max and min is one of several x, and no axis."""
@@ -227,6 +239,19 @@ class _Builder:
             if kind in ("axis", "axes", "shape") and isinstance(setting, bool):
                 raise ExpressionError(f"{kind} is a whole number or several in brackets")
             return setting
+
+
+def _keyword(keyword: ast.keyword, function: str, takes: str) -> str:
+    """The name of the setting that a call gives by name. Raises ExpressionError for anything else."""
+    kind, names = keyword.arg, takes.split(", ")
+    if kind is None:
+        raise ExpressionError("a setting has a name, as in axis=1")
+    called = f"it is called {function}({takes})"
+    if kind in names and kind in _NODES:
+        raise ExpressionError(f"{kind!r} of {function} is given by its place; {called}")
+    if kind not in names:
+        raise ExpressionError(f"{function} has no setting {kind!r}{did_you_mean(kind, names)}; {called}")
+    return kind
 
 
 def _setting(tree: ast.expr) -> Any:

@@ -230,6 +230,8 @@ def _simplified(kind: str, arguments: Sequence[Node]) -> Node | None:
     number = last.value if last.kind == "constant" else None
     if (kind in ("multiply", "divide", "power") and number == 1) or (kind in ("add", "subtract") and number == 0):
         return first
+    if kind == "power" and number == 0:
+        return F.stretch(first.graph.constant(1), shape=first.shape)
     if kind == "power" and number in (2, 0.5, -1):
         return {2: F.square, 0.5: F.sqrt, -1: lambda x: F.divide(x.graph.constant(1), x)}[number](first)
     return None

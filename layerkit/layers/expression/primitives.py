@@ -47,6 +47,11 @@ def _first_largest(y: Node, x: Node, axis: tuple[int, ...]) -> Node:
     return largest * F.equal(F.cumulative(largest, axis=axis), 1)
 
 
+def _power_before(a: Node, b: Node) -> Node:
+    """a ** (b - 1), but finite where b is 0, so that a product with b is 0 there."""
+    return F.power(a if b.kind == "constant" else F.where(F.equal(b, 0), 1, a), b - 1)
+
+
 def _back(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
@@ -88,15 +93,15 @@ PRIMITIVES: dict[str, Primitive] = {
         vjp=[lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)],
         jvp=[lambda t, y, a, b: t / b, lambda t, y, a, b: -(t * y / b)],
     ),
-    "power": Primitive(  # to the power b: where a is 0, y does not change with b
+    "power": Primitive(  # to the power b: where a is 0, y does not change with b; where b is 0, y does not with a
         shapes.broadcast,
         np.power,
         vjp=[
-            lambda g, y, a, b: g * b * F.power(a, b - 1),
+            lambda g, y, a, b: g * b * _power_before(a, b),
             lambda g, y, a, b: g * y * F.log(F.where(F.equal(a, 0), 1, a)),
         ],
         jvp=[
-            lambda t, y, a, b: t * b * F.power(a, b - 1),
+            lambda t, y, a, b: t * b * _power_before(a, b),
             lambda t, y, a, b: t * y * F.log(F.where(F.equal(a, 0), 1, a)),
         ],
     ),

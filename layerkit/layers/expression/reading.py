@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import keyword
+import unicodedata
 import warnings
 
 from layerkit.errors import ExpressionError
 
 MAX_LENGTH = 4000
 MAX_DEPTH = 100
-"""How deep a formula may be nested: a sum of so many terms is, too."""
+"""How deep a formula may be nested. Operators one after another, as in a sum of many terms, are one level."""
 
 OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",
@@ -44,6 +45,7 @@ _INSTEAD: dict[type[ast.AST], str] = {
     ast.IfExp: "write where(condition, a, b) for a choice",
     ast.Attribute: "a name has no parts",
     ast.Subscript: "a blob has no index here; use a Slice layer",
+    ast.Starred: "each argument is written out",
     ast.BitXor: "a power is written **",
     ast.BitAnd: "conditions are joined by 'and'",
     ast.BitOr: "conditions are joined by 'or'",
@@ -67,7 +69,7 @@ class Formula:
         self._start = len(flat) - len(flat.lstrip(" "))
         self._bytes = flat.encode("utf-8", "replace")[self._start :]
         self.tree = self._parse(flat[self._start :])
-        self._check(self.tree, 0)
+        self._check()
 
     def at(self, node: ast.AST) -> int:
         """The character at which a part of the tree begins."""
@@ -85,12 +87,21 @@ class Formula:
         except (ValueError, MemoryError, RecursionError, UnicodeError):  # NUL; deeper than Python's own parser goes
             raise ExpressionError("this is no formula that can be read") from None
 
-    def _check(self, node: ast.AST, depth: int) -> None:
+    def _check(self) -> None:
         """Raise ExpressionError at the first thing that a formula may not hold."""
-        if depth > MAX_DEPTH:
-            raise ExpressionError(f"a formula is nested at most {MAX_DEPTH} deep")
-        inner = getattr(node, "op", node)
-        for each in (node, inner):
+        waiting: list[tuple[ast.AST, int]] = [(self.tree, 0)]
+        while waiting:
+            node, depth = waiting.pop()
+            if depth > MAX_DEPTH:
+                raise ExpressionError(f"a formula is nested at most {MAX_DEPTH} deep", self.at(node))
+            self._expect(node)
+            parts = [each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.expr, ast.keyword))]
+            chained = isinstance(node, ast.BinOp) and isinstance(node.left, ast.BinOp)
+            waiting += reversed([(each, depth + (not chained or i > 0)) for i, each in enumerate(parts)])
+
+    def _expect(self, node: ast.AST) -> None:
+        """Raise ExpressionError unless a formula may hold this part of the tree, whatever is inside of it."""
+        for each in (node, getattr(node, "op", node)):
             if not isinstance(each, _HOLD):
                 hint = _INSTEAD.get(type(each))
                 raise ExpressionError(f"a formula cannot hold this{f': {hint}' if hint else ''}", self.at(node))
@@ -98,12 +109,10 @@ class Formula:
             raise ExpressionError(f"a formula cannot hold {node.value!r:.40}: only numbers", self.at(node))
         if isinstance(node, ast.Call) and not isinstance(node.func, ast.Name):
             raise ExpressionError("a function is called by its name", self.at(node))
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.cmpop) and not isinstance(child, _HOLD):
-                raise ExpressionError("a formula has only the comparisons < <= > >= == !=", self.at(node))
-            self._check(child, depth + (not isinstance(child, (ast.operator, ast.unaryop, ast.boolop, ast.cmpop))))
+        if isinstance(node, ast.Compare) and not all(isinstance(each, _HOLD) for each in node.ops):
+            raise ExpressionError("a formula has only the comparisons < <= > >= == !=", self.at(node))
 
 
 def is_name(text: str) -> bool:
-    """Whether a formula can call something by this name."""
-    return text.isidentifier() and not keyword.iskeyword(text)
+    """Whether a formula can call something by this name, which Python reads as it stands."""
+    return text.isidentifier() and not keyword.iskeyword(text) and unicodedata.normalize("NFKC", text) == text

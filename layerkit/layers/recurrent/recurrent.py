@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 from layerkit.blob import Array, Shape, shape_text
 from layerkit.errors import ShapeError
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Tops
-from layerkit.layers.recurrent.roles import Blocks, Layers, OutputParams, Roles, StateParams, find_roles, names_of
+from layerkit.layers.recurrent.roles import (
+    LEARNED,
+    ZEROS,
+    Blocks,
+    Layers,
+    OutputParams,
+    Roles,
+    StateParams,
+    find_roles,
+    names_of,
+)
 from layerkit.layers.recurrent.way import Way
 from layerkit.registry import register
 
@@ -98,6 +108,10 @@ class Recurrent(Layer):
         p, ways = self.params, self.ways(bottoms)
         if self.num_tops != len(p.outputs):
             raise ShapeError(f"{len(p.outputs)} outputs need as many tops, not {self.num_tops}", "outputs")
+        for state, each in p.states.items() if p.carry else ():
+            if each.start != ZEROS and (p.cont is None or each.start != LEARNED):
+                message = f"with carry the state {state!r} starts as the batch before left it, and not as start says"
+                raise ShapeError(f"{message}; leave that out", "states", state, "start")
         plans = [way.plan(bottoms) for way in ways]
         tops: list[Shape] = []
         for i, (output, shape) in enumerate(zip(p.outputs, plans[0].outputs, strict=True)):

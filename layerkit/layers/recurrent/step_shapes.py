@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -32,6 +32,7 @@ def plan_step(
     `inputs` are the shapes of all that the body reads but its states; `given` those of states, as far as they are
     known. Raises ShapeError and ConfigError for what is wrong with the body or its names.
     """
+    _expect_new_names(name, layers, inputs, states)
     carried = {state: each.next for state, each in states.items()}
 
     def body(of_states: Mapping[str, Shape]) -> Body:
@@ -46,6 +47,27 @@ def plan_step(
         if not shape:
             raise ShapeError(f"the output {output!r} is a single number; it needs an axis for the rows", "outputs", i)
     return whole, found
+
+
+def _expect_new_names(name: str, layers: Sequence[Any], inputs: Collection[str], states: Collection[str]) -> None:
+    """Raise ShapeError where a layer of the body, or a top of one, is called like something that the body reads."""
+    for i, layer in enumerate(layers):
+        written = {"name": _listed(layer.get("name")), "top": _listed(layer.get("top"))}
+        for field, made in written.items():
+            taken = next((each for each in made if each in inputs or each in states), None)
+            if taken is None or (field == "top" and taken in _listed(layer.get("bottom"))):  # it works in place
+                continue
+            what = "layer" if field == "name" else "top"
+            advice = f"give this {what} another name"
+            if taken in states:
+                advice += f", as {taken}_new, and name that in next"
+            raise ShapeError(
+                f"{taken!r} is a {'state' if taken in states else 'bottom'} already; {advice}", name, i, field
+            )
+
+
+def _listed(names: Any) -> list[Any]:
+    return names if isinstance(names, list) else [names]
 
 
 def _find_shapes(
@@ -119,4 +141,6 @@ def _shapes_of(layer: Layer, body: Body, names: Sequence[str], *field: int | str
     except ConfigError:
         raise
     except ShapeError as error:
+        if error.field is not None:
+            raise
         raise ShapeError(str(error), str(field[0]), *field[1:]) from None

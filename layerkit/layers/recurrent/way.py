@@ -221,6 +221,7 @@ class Way:
             anew = self._anew(state) if self.roles.cont is not None and each.start == LEARNED else None
             piece.begin(state, self._scratch(state)[i], anew)
         piece.forward()
+        piece.holds = i
 
     def _write(self, found: Array, output: OutputParams, top: Array, span: Span) -> None:
         """Write a piece's part of an output, (steps, rows...)."""
@@ -324,7 +325,7 @@ class Way:
         ends: dict[str, Array] = {}
         ran = list(zip(self.spans[: len(undo)], self._pieces(), strict=False))
         for i, (span, piece) in reversed(list(enumerate(ran))):
-            if self.one_memory and i < len(ran) - 1:
+            if self.one_memory and piece.holds != i:
                 undo[i]()
                 self._run(piece, bottom, i)
             starts = asked.starts(i)
