@@ -64,6 +64,17 @@ NETS = {
         *TURNED,
         {**RNN, "top": ["all", "last"], "states": {"h": {"next": "x"}}, "outputs": ["h_new", LAST], "reverse": True},
     ],
+    "lengths": [
+        *TURNED,
+        {"name": "n", "type": "Input", "shape": [2]},
+        {**RNN, "bottom": ["x", "n"], "lengths": "n", "top": ["all", "last"], "outputs": ["h_new", LAST]},
+    ],
+    "back, with cont": [
+        *TURNED,
+        {"name": "cont", "type": "Expression", "bottom": "x", "expr": "sum(x, axis=2) > 0"},
+        {**RNN, "bottom": ["x", "cont"], "cont": "cont", "states": {"h": {"next": "h_new", "start": "learned"}}}
+        | {"reverse": True},
+    ],
     "shared weights": [
         *TURNED,
         {**RNN, "body": [CELL[0], {"name": "again", **FC, **SHARED}, {**CELL[1], **SHARED}, CELL[2]]},
@@ -105,8 +116,7 @@ def model_of_net(layers):
     net = new_net(layers)
     rng = np.random.default_rng(3)
     inputs = {name: rng.uniform(-1, 1, net.blobs[name].shape) for name in net.inputs}
-    if "c" in inputs:
-        inputs["c"] = np.array([1, 0, 1])
+    inputs |= {name: np.array(values) for name, values in {"c": [1, 0, 1], "n": [3, 4]}.items() if name in inputs}
     net.forward(**{name: np.concatenate([x, x]) for name, x in inputs.items()})
     model, notes = build(net)
     check(model.SerializeToString())

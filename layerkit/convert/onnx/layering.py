@@ -79,7 +79,7 @@ class Body:
         own = Nodes(nodes.constants, f"{nodes.prefix}{node.name}.", nodes)
         here = place(node, self._batches, self._weights, own)
         try:
-            values = rules.write(node.spec.type, here, bottoms)
+            values = rules.write(node.spec.type, here, [own.value(each.name) for each in bottoms])
         except NotExpressibleError as error:
             raise NotExpressibleError(f"of the layer {node.name!r} in {self.name}, {error}") from None
         if len(values) != len(node.tops):

@@ -23,7 +23,7 @@ def _cond(here: Here, *bottoms: Value) -> Sequence[Value]:
     given = {name: i for i, name in enumerate(names) if i != at}
     if here.params.by == "batch":
         values = {name: bottoms[i] for name, i in given.items()}
-        return _branches(here, here.nodes, here.op("Reshape", then, here.constant([], "int64")), values)
+        return _branches(here, here.nodes, then, values)
     for body in here.bodies.values():
         body.expect_steady()
     both = [here.bodies[name].for_rows_of(at) for name in BRANCHES.values()]

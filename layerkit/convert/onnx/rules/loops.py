@@ -14,7 +14,7 @@ import numpy as np
 from layerkit.convert.onnx.here import Dims, Here
 from layerkit.convert.onnx.layering import Body
 from layerkit.convert.onnx.rules import rule
-from layerkit.convert.onnx.subgraphs import BOOL, INT64, Subgraph, column
+from layerkit.convert.onnx.subgraphs import BOOL, FLOAT, INT64, Subgraph, column
 from layerkit.convert.onnx.values import Nodes, Value
 from layerkit.layers.recurrent.roles import LEARNED, Roles, find_roles, names_of
 
@@ -56,7 +56,7 @@ def _repeat(here: Here, *bottoms: Value) -> list[Value]:
 
 def _any_is_zero(nodes: Nodes, x: Value) -> Value:
     """Whether any element of x is 0, as one truth value."""
-    zeros = nodes.op("Cast", nodes.op("Equal", x, 0.0), to=INT64)
+    zeros = nodes.op("Cast", nodes.op("Equal", x, 0.0), to=FLOAT)
     return nodes.op("Cast", nodes.op("ReduceMax", zeros, None, keepdims=0), to=BOOL)
 
 
