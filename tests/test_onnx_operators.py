@@ -234,7 +234,8 @@ TABLE = [
     row("turned", "Slice", constants={"b": ints(-1), "e": ints(-(2**62)), "a": ints(2), "s": ints(-1)}),
     rows("ReverseSequence", [("Abs", "x", "p"), ("ReduceMax", "p,a", "m", {"keepdims": 0}),
           ("Mul", "m,c", "n"), ("Cast", "n", "l", {"to": 7}),
-          ("Transpose", "x", "t", {"perm": [1, 0, 2, 3]}), ("ReverseSequence", "t,l", "y", {"time_axis": 0, "batch_axis": 1})],
+          ("Transpose", "x", "t", {"perm": [1, 0, 2, 3]}),
+          ("ReverseSequence", "t,l", "y", {"time_axis": 0, "batch_axis": 1})],
          {"x": IMAGE}, {"a": ints(1, 2, 3), "c": np.float32(3)}),
     *(rows(f"Resize, {label}", [("Resize", "x,,s" if len(s) == len(shape) else "x,,,z", "y", more)], {"x": shape},
            {"s": np.float32(s)} if len(s) == len(shape) else {"z": ints(*s)})
