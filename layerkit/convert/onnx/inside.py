@@ -26,6 +26,9 @@ class Reader(Protocol):
     def reads(self, graph: Any, name: str) -> bool:
         """Whether a node of the graph reads the value, or it is an output."""
 
+    def constant(self, name: str) -> Array | None:
+        """The value of that name, if it is a constant."""
+
     def inside(self, graph: Any, given: Mapping[str, Known | Array]) -> tuple[Builder, list[Known | Array | None]]:
         """Read a graph with a builder of its own, from what its values are inside; returns that and the outputs."""
 
@@ -206,9 +209,11 @@ def _by_sample(at: At, reader: Reader, graph: Any, choice: Any) -> list[Known | 
     condition, single = rows.pop(choice.input[0]), {}
     behind = {}
     for each in graph.node:
-        if each.op_type == "Unsqueeze" and each.input[0] in rows:
+        axes = reader.constant(each.input[1]) if len(each.input) > 1 else None
+        first = axes is not None and axes.ravel().tolist() == [0]
+        if each.op_type == "Unsqueeze" and each.input[0] in rows and first:
             single[each.output[0]] = rows[each.input[0]]
-        elif each.op_type in ("Squeeze", "Identity"):
+        elif each.op_type == "Identity" or (each.op_type == "Squeeze" and first):
             behind[each.output[0]] = each.input[0]
     wanted = []
     for each in graph.output:
@@ -217,7 +222,7 @@ def _by_sample(at: At, reader: Reader, graph: Any, choice: Any) -> list[Known | 
             name = behind[name]
         wanted.append(name)
     node = OnnxNode(choice, {}, "", at.node.version)
-    if wanted != node.outputs or condition.rank != 1:
+    if wanted != node.outputs or condition.rank != 1 or len(single) < len(rows):
         at.node.fail("it puts together in another way than layerkit does what a graph makes of each sample")
     given = {name: blob._replace(shape=(1, *blob.shape[1:])) for name, blob in single.items()}
     return _cond(at, node, reader, condition, single, given, "sample")

@@ -186,6 +186,11 @@ class _Reader:
         """Whether a node of the graph reads the value, or it is an output."""
         return name in _reads(graph.node, graph.output)
 
+    def constant(self, name: str) -> Array | None:
+        """The value of that name, if it is a constant."""
+        value = self._values.get(name)
+        return None if isinstance(value, Known) else value
+
     def inside(self, graph: Any, given: Mapping[str, Known | Array]) -> tuple[Builder, list[Known | Array | None]]:
         """Read a graph with a builder of its own, from what its values are inside; returns that and the outputs."""
         around = self._values, self._builder
