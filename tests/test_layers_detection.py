@@ -367,6 +367,8 @@ def test_plan_refuses(name, params, bottoms, message):
         ("PriorBox", {"min_size": 4, "variance": 0}, "greater than 0"),
         ("PriorBox", {"min_size": 4, "img_h": 9}, "give img_size, or img_h and img_w, or none of them"),
         ("PriorBox", {"min_size": 4, "img_size": 9, "img_h": 9, "img_w": 9}, "give img_size, or"),
+        ("PriorBox", {"min_size": 4, "offset_h": [0.5, 1], "offset_w": 0.5}, "2 offset_h need as many offset_w, not 1"),
+        ("PriorBox", {"min_size": 4, "offset": 0, "offset_h": 1, "offset_w": 0.5}, "give offset, or offset_h and"),
         ("PriorBox", {"min_size": 4, "step_w": 9}, "give step, or step_h and step_w, or none of them"),
         ("DetectionOutput", {}, "required"),
         ("DetectionOutput", {"num_classes": 2, "nms_param": {"eta": 0}}, "greater than 0"),

@@ -13,6 +13,7 @@ IMAGES = (2, 4, 5, 7)
 DECONV = {"num_output": 6, "kernel_size": 3}
 UNPOOL = {"kernel_size": 2, "stride": 2}
 ROI = {"pooled_h": 2, "pooled_w": 3}
+PSROI = {"output_dim": 3, "group_size": 2, "spatial_scale": 1}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,8 @@ ROI = {"pooled_h": 2, "pooled_w": 3}
         ("ROIPooling", [(2, 4, 5), (3, 5)], ROI, "bottom", "needs features .* not 2x4x5"),
         ("ROIPooling", [IMAGES, (3, 4)], ROI, "bottom", r"regions of shape \(R, 5\), not 3x4"),
         ("ROIPooling", [IMAGES, ()], ROI, "bottom", "not scalar"),
+        ("PSROIPooling", [(2, 4, 5), (3, 5)], PSROI, "bottom", "PSROIPooling needs features .* not 2x4x5"),
+        ("PSROIPooling", [IMAGES, (3, 5)], PSROI, "output_dim", "output_dim 3 in 2 x 2 bins needs 12 channels, not 4"),
     ],
 )
 def test_shapes_that_do_not_fit(name, bottoms, params, field, sentence):
@@ -107,6 +110,7 @@ def test_shapes_that_do_not_fit(name, bottoms, params, field, sentence):
         ("Upsample", {"scale": 0}, "greater than 0"),
         ("Unpooling", {"unpool": "STOCHASTIC", "kernel_size": 2}, "'MAX', 'AVE' or 'TILE'"),
         ("ROIPooling", {"pooled_h": 7}, "required"),
+        ("PSROIPooling", {"output_dim": 3, "group_size": 2}, "required"),
         ("ROIPooling", {"pooled_h": 7, "pooled_w": 7, "spatial_scale": 0}, "greater than 0"),
     ],
 )
@@ -169,8 +173,9 @@ def test_what_was_pooled_goes_back_to_where_it_was(name, size):
         ([0, 0, np.inf, 1, 1], "region 1 has a corner that is not finite: 0, inf, 1, 1"),
     ],
 )
-def test_a_region_of_no_image_is_told_before_anything_is_written(region, message):
-    prepared = lone("ROIPooling", [IMAGES, np.array([[0, 0, 0, 1, 1], region])], ROI)
+@pytest.mark.parametrize(("kind", "params", "channels"), [("ROIPooling", ROI, 4), ("PSROIPooling", PSROI, 12)])
+def test_a_region_of_no_image_is_told_before_anything_is_written(kind, params, channels, region, message):
+    prepared = lone(kind, [(2, channels, 5, 7), np.array([[0, 0, 0, 1, 1], region])], params)
     before = prepared.top[0].data.copy()
     with pytest.raises(DataError, match=message):
         prepared.layer.forward(prepared.bottom, prepared.top)

@@ -231,6 +231,14 @@ TABLE = [
     row("every second", "Gather", constants={"i": ints(1, 3, 5)}, attributes={"axis": 2}),
     row("steps", "Slice", constants={"b": ints(1, 0), "e": ints(7, 2**62), "a": ints(2, 3), "s": ints(2, 3)}),
     row("backward", "Slice", constants={"b": ints(-1), "e": ints(-(2**62)), "a": ints(2), "s": ints(-2)}),
+    row("turned", "Slice", constants={"b": ints(-1), "e": ints(-(2**62)), "a": ints(2), "s": ints(-1)}),
+    rows("Softmax of a constant", [("Softmax", "c", "s", {"axis": 0}), ("Add", "x,s", "y")], {"x": ROWS},
+         {"c": floats(6)}),
+    rows("ReverseSequence", [("Abs", "x", "p"), ("ReduceMax", "p,a", "m", {"keepdims": 0}),
+          ("Mul", "m,c", "n"), ("Cast", "n", "l", {"to": 7}),
+          ("Transpose", "x", "t", {"perm": [1, 0, 2, 3]}),
+          ("ReverseSequence", "t,l", "y", {"time_axis": 0, "batch_axis": 1})],
+         {"x": IMAGE}, {"a": ints(1, 2, 3), "c": np.float32(3)}),
     *(rows(f"Resize, {label}", [("Resize", "x,,s" if len(s) == len(shape) else "x,,,z", "y", more)], {"x": shape},
            {"s": np.float32(s)} if len(s) == len(shape) else {"z": ints(*s)})
       for label, shape, s, more in (

@@ -30,6 +30,7 @@ _BRANCHES = {
     "DetectionOutput": "SSD", "MultiBoxLoss": "SSD", "Normalize": "SSD", "Permute": "SSD", "PriorBox": "SSD",
     "Proposal": "Faster R-CNN", "ROIPooling": "Fast R-CNN", "SmoothL1Loss": "Fast R-CNN", "Interp": "PSPNet",
     "Upsample": "SegNet", "Unpooling": "Noh et al.", "ShuffleChannel": "ShuffleNet", "Axpy": "SENet",
+    "PSROIPooling": "R-FCN", "Reverse": "CTPN",
 }  # fmt: skip
 """Types that a branch of Caffe has -> whose."""
 _MEANINGLESS = {"workers", "worker_type"}

@@ -1,5 +1,6 @@
 """Cases of the detection family but for MultiBoxLoss, and of SmoothL1Loss: formulas go box by box, in loops."""
 
+import itertools
 import math
 
 import numpy as np
@@ -30,10 +31,12 @@ def prior_boxes(bottoms, weights, params):
         for each in [ratio, 1 / ratio] if params.flip else [ratio]:
             if each not in ratios:
                 ratios.append(each)
+    offsets = [(params.offset, params.offset)]
+    if params.offset_h:
+        offsets = [(params.offset_w[i], params.offset_h[i]) for i in range(len(params.offset_h))]
     values = []
     for row in range(rows):
         for column in range(columns):
-            x, y = (column + params.offset) * step_w, (row + params.offset) * step_h
             for i, least in enumerate(params.min_size):
                 least = math.floor(least)
                 widths_heights = [(least, least)]
@@ -41,7 +44,8 @@ def prior_boxes(bottoms, weights, params):
                     side = math.sqrt(least * math.floor(params.max_size[i]))
                     widths_heights.append((side, side))
                 widths_heights += [(least * math.sqrt(r), least / math.sqrt(r)) for r in ratios[1:]]
-                for width, height in widths_heights:
+                for (width, height), (across, down) in itertools.product(widths_heights, offsets):
+                    x, y = (column + across) * step_w, (row + down) * step_h
                     values += [(x - width / 2) / image_w, (y - height / 2) / image_h]
                     values += [(x + width / 2) / image_w, (y + height / 2) / image_h]
     if params.clip:
@@ -188,6 +192,7 @@ CASES = [
     prior("step", step=8.0),
     prior("step height and width", step_h=8.0, step_w=11.0),
     prior("offset", offset=0.25),
+    prior("offsets", offset_h=[0.5, 1, 0.25], offset_w=[0.5, 0.75, 0], aspect_ratio=2, max_size=20),
     output("plain"),
     output("three axes, priors four", trailing=(1,)),
     output("four axes, priors too", trailing=(1, 1)),

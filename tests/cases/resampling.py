@@ -124,6 +124,25 @@ def regions_pooled(bottoms, weights, params):
     return [y]
 
 
+def regions_averaged(bottoms, weights, params):
+    x, regions = bottoms
+    side, scale = params.group_size, params.spatial_scale
+    y = np.zeros((len(regions), params.output_dim, side, side))
+    for r, (n, *corners) in enumerate(regions.reshape(-1, 5)):
+        x1, y1, x2, y2 = (math.floor(abs(v) + 0.5) * (1 if v > 0 else -1) for v in corners)
+        high, wide = max((y2 + 1 - y1) * scale, 0.1), max((x2 + 1 - x1) * scale, 0.1)
+        for d, i, j in np.ndindex(*y.shape[1:]):
+            seen = [
+                x[int(n), (d * side + i) * side + j, h, w]
+                for h in range(x.shape[2])
+                for w in range(x.shape[3])
+                if math.floor(y1 * scale + i * high / side) <= h < math.ceil(y1 * scale + (i + 1) * high / side)
+                and math.floor(x1 * scale + j * wide / side) <= w < math.ceil(x1 * scale + (j + 1) * wide / side)
+            ]
+            y[r, d, i, j] = np.mean(seen) if seen else 0
+    return [y]
+
+
 def spp(name, shape, *, phase="train", **params):
     positive = params.get("pool") == "STOCHASTIC"
     formula = pyramid if phase == "train" else expected_pyramid
@@ -145,6 +164,10 @@ def unpool(name, *bottoms, **params):
 
 def roi(name, shape, regions, **params):
     return Case("ROIPooling", name, [shape, np.array(regions, float)], params, formula=regions_pooled)
+
+
+def psroi(name, shape, regions, **params):
+    return Case("PSROIPooling", name, [shape, np.array(regions, float)], params, formula=regions_averaged)
 
 
 def mask(shape, size, repeats=False):
@@ -229,6 +252,18 @@ CASES = [
         unpool_w=6,
     ),
     unpool("tile, 3d", (2, 3, 4, 2, 5), unpool="TILE", kernel_size=[2, 1, 3], stride=[1, 2, 3]),
+    psroi("plain", (2, 12, 5, 7), REGIONS, output_dim=3, group_size=2, spatial_scale=1),
+    psroi("one bin", (2, 3, 5, 7), REGIONS, output_dim=3, group_size=1, spatial_scale=0.5),
+    psroi("many bins", (2, 9, 4, 6), REGIONS, output_dim=1, group_size=3, spatial_scale=0.25),
+    psroi(
+        "scale, rounded",
+        (2, 18, 5, 7),
+        [[0, 1.5, 0.4, 12.5, 7.6], [1, -2.5, 3, 9, 8]],
+        output_dim=2,
+        group_size=3,
+        spatial_scale=0.5,
+    ),
+    psroi("axes behind", (2, 8, 5, 7), np.reshape(REGIONS, (6, 5, 1, 1)), output_dim=2, group_size=2, spatial_scale=1),
     roi("2 by 3", IMAGES, REGIONS, pooled_h=2, pooled_w=3),
     roi("more bins than elements", IMAGES, REGIONS, pooled_h=6, pooled_w=4),
     roi("spatial_scale", IMAGES, np.array(REGIONS) * [1, 8, 8, 8, 8] + 0, pooled_h=3, pooled_w=2, spatial_scale=0.125),

@@ -62,6 +62,23 @@ def shuffled(bottoms, weights, p):
     return [np.stack([group[:, j] for j in range(size) for group in groups], 1)]
 
 
+def turned(bottoms, weights, p):
+    """Element by element, or step by step of each sequence."""
+    x = bottoms[0]
+    y = np.empty(x.shape)
+    if len(bottoms) == 1:
+        axes = [axis % x.ndim for axis in p.axis]
+        for place in np.ndindex(x.shape):
+            y[tuple(x.shape[a] - 1 - i if a in axes else i for a, i in enumerate(place))] = x[place]
+        return [y]
+    for n in range(x.shape[1]):
+        told = bottoms[1][..., n]
+        length = told if told.ndim == 0 else max([0, *(t + 1 for t in range(len(x)) if told[t])])
+        length = min(max(int(length), 1), len(x))
+        y[:, n] = [*x[:length, n][::-1], *x[length:, n]]
+    return [y]
+
+
 def padded(*sides):
     """The formula of a Pad with these pairs of elements before and behind, one an axis of the bottom."""
 
@@ -98,6 +115,12 @@ def pad(name, x, sides, no_zero_rows="", **params):
     return Case("Pad", name, [x], params, formula=padded(*sides), no_zero_rows=no_zero_rows)
 
 
+def reverse(name, *bottoms, no_zero_rows="", **params):
+    return Case("Reverse", name, bottoms, params, formula=turned, no_zero_rows=no_zero_rows)
+
+
+IN_TIME = "axis 0 is time in the sequences"
+GOES_ON = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]])  # (T, N)
 ROWS = "cuts along the rows, of which there are then none"
 
 CASES = [
@@ -110,6 +133,14 @@ CASES = [
     Case("Concat", "axis-last", [(2, 3, 4, 5), (2, 3, 4, 1)], {"axis": -1}, formula=concat),
     Case("Concat", "axis-negative", [(2, 3, 4, 5), (2, 3, 6, 5)], {"axis": -2}, formula=concat),
     Case("Concat", "concat_dim", [(2, 3, 4, 5), (2, 3, 6, 5)], {"concat_dim": 2}, formula=concat),
+    reverse("first axis", (4, 2, 3)),
+    reverse("channels", (2, 3, 4, 5), axis=1),
+    reverse("two axes", (2, 3, 4, 5), axis=[-1, 2]),
+    reverse("volume", (2, 3, 4, 5, 6), axis=-3),
+    reverse("vector", (4,), axis=-1),
+    reverse("rows", (3, 4), axis=1),
+    reverse("lengths", (5, 4, 2, 3), np.array([3.0, 5, 0, 9]), no_zero_rows=IN_TIME),
+    reverse("where sequences are", (5, 3, 2), GOES_ON),
     Case("Slice", "equal", [(2, 6, 4, 5)], num_tops=3, formula=cut(2, 2, 2)),
     Case("Slice", "volume", [(2, 6, 4, 5, 3)], num_tops=2, formula=cut(3, 3)),
     Case("Slice", "one", [(2, 3, 5)], formula=cut(3)),

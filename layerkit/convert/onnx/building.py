@@ -11,6 +11,7 @@ import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.errors import ShapeError
+from layerkit.graph import plan_alone
 from layerkit.registry import layer_class
 
 BATCH = 9973
@@ -38,6 +39,7 @@ class Builder:
         self._uses = uses
         self._layers: list[dict[str, Any]] = []
         self._names: set[str] = set()
+        self._given: set[str] = set()
         self.weights: dict[str, Array] = {}
 
     def input(self, name: str, shape: Shape) -> Known:
@@ -46,6 +48,20 @@ class Builder:
         written = [1 if length == BATCH else length for length in shape]
         self._layers.append({"name": own, "type": "Input", "shape": written})
         return Known(own, shape)
+
+    def given(self, blob: Known) -> None:
+        """Take it that a blob is there, as an input of the net that this one is the body of."""
+        self._names.add(blob.name)
+        self._given.add(blob.name)
+
+    def makes(self, blob: Known) -> bool:
+        """Whether a layer makes a blob."""
+        return blob.name not in self._given
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """The layers, each with its bottoms."""
+        return self._layers
 
     def layer(
         self,
@@ -69,7 +85,7 @@ class Builder:
             if value is not None and value != fields[key].get_default(call_default_factory=True)
         }
         layer = cls(cls.Params.model_validate(given), "predict", tops)
-        plan = layer.plan(*(bottom.shape for bottom in bottoms))
+        plan, _ = plan_alone(layer, *(bottom.shape for bottom in bottoms))
         own = self._fresh(name)
         found = weights or {}
         for weight in plan.weights:
@@ -196,7 +212,7 @@ class Builder:
 
 def _plain_value(key: str, value: Any) -> Any:
     """A parameter as one writes it: a list of one number as the number, but for shapes."""
-    single = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list) and key != "shape"
+    single = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict) and key != "shape"
     return value[0] if single else value
 
 

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from layerkit import arrayfile, snapshot
 from layerkit.convert.onnx import rules
-from layerkit.convert.onnx.batches import Batches
-from layerkit.convert.onnx.here import BatchMattersError, Dims, Here, NotExpressibleError
+from layerkit.convert.onnx.batches import find_batches
+from layerkit.convert.onnx.here import BatchMattersError, Dims, NotExpressibleError
+from layerkit.convert.onnx.layering import name_weights, place
 from layerkit.convert.onnx.package import IR_VERSION, OPSET, onnx
 from layerkit.convert.onnx.samples import describe, prepare, raw_dims
 from layerkit.convert.onnx.values import Constants, Nodes, Value
@@ -94,7 +93,7 @@ class _Writer:
     def __init__(self, net: Net, preprocess: bool, fixed: str = ""):
         self._net, self._graph, self._preprocess = net, net.graph, preprocess
         self._constants = Constants()
-        self._batches = Batches(net.graph, fixed)
+        self._batches = find_batches(net.graph, fixed)
         self.notes: list[str] = []
         self.opset = OPSET
         if self._batches.fixed:
@@ -102,7 +101,7 @@ class _Writer:
                 f"the batch has the size that the net has, since another does not fit: {self._batches.fixed}"
             )
         self._names = _names(net.graph)
-        self._weights = self._write_weights()
+        self._weights = name_weights(net.flat, self._constants)
         self._protos: list[Any] = []
         self._inputs: list[Any] = []
         problems: list[Problem] = []
@@ -127,22 +126,9 @@ class _Writer:
         ]
         return helper.make_graph(self._protos, self._graph.name or "net", self._inputs, outputs, constants)
 
-    def _write_weights(self) -> dict[tuple[str, str], str]:
-        """Put every weight among the constants, once, and say what it is called, by layer and name."""
-        called = {}
-        for slot in self._net.flat.slots.values():
-            values = np.asarray(slot.blob.values, np.float32)
-            name = self._constants.add(np.ascontiguousarray(values).reshape(values.shape), slot.key)
-            for use in slot.uses:
-                same = use.blob.shape == slot.shape
-                called[use.layer, use.weight] = name if same else self._constants.add(use.blob.data.copy(), use.key)
-        return called
-
     def _write(self, node: Node) -> None:
         nodes = Nodes(self._constants, f"{node.name}.")
-        bottoms, tops = ([self._batches.dims(ref) for ref in refs] for refs in (node.bottoms, node.tops))
-        here = Here(node.layer, nodes, bottoms, tops, [self._graph.shapes[ref] for ref in node.bottoms])
-        here.weights = {weight.name: self._weights[node.name, weight.name] for weight in node.plan.weights}
+        here = place(node, self._batches, self._weights, nodes)
         if not node.bottoms and not node.plan.weights:
             defaults = rules.write(node.spec.type, here, [])
             self._add_inputs(node, nodes, defaults)

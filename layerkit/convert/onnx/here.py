@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from layerkit.convert.onnx.package import OPSET
 from layerkit.convert.onnx.values import Nodes, Value
 from layerkit.errors import LayerkitError
 from layerkit.layer import Layer
+
+if TYPE_CHECKING:
+    from layerkit.convert.onnx.layering import Body
 
 Dim = int | str
 """A length that is always the same, or the name of one that is another in a batch of another size."""
@@ -46,6 +49,8 @@ class Here:
         """The version of ONNX's operators that the layer needs."""
         self.weights: Mapping[str, str] = {}
         """The names of the layer's weights among the model's constants."""
+        self.bodies: Mapping[str, Body] = {}
+        """The nets inside the layer, by name."""
 
     def impossible(self, reason: str) -> NoReturn:
         """Say that ONNX cannot express this layer."""

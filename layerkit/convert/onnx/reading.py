@@ -15,8 +15,9 @@ import numpy as np
 
 from layerkit.blob import Array
 from layerkit.convert.onnx import files, operators
-from layerkit.convert.onnx.building import BATCH, Builder, Known
+from layerkit.convert.onnx.building import BATCH, Builder, Known, plain_name
 from layerkit.convert.onnx.folding import MOST_IN_ALL, fold
+from layerkit.convert.onnx.inside import read_if, read_loop, read_scan
 from layerkit.convert.onnx.node import NotReadableError, OnnxNode
 from layerkit.convert.onnx.package import onnx
 from layerkit.convert.onnx.patterns import with_gelus
@@ -36,6 +37,10 @@ def read(
         return _Reader(files.load(path), path, shapes or {}).read()
 
 
+INSIDE = {"If": read_if, "Loop": read_loop, "Scan": read_scan}
+"""What becomes a layer with a body."""
+
+
 class _Reader:
     """A model on its way into a net."""
 
@@ -48,7 +53,7 @@ class _Reader:
             self._values[tensor.name] = files.constant(tensor, path)
         self._nodes = with_gelus(model.graph.node, self._numbers(), [each.name for each in model.graph.output])
         self._builder = Builder(Counter(_reads(self._nodes, model.graph.output)))
-        self._folded = 0
+        self._folded = self._depth = 0
         self._faults: dict[str, list[str]] = {}
         """The names of nodes that could not be read, by what is said of them."""
 
@@ -60,14 +65,17 @@ class _Reader:
         for info in graph.input:
             if info.name not in self._values:
                 self._values[info.name] = self._builder.input(info.name, self._shape(info))
-        self._read_nodes(self._nodes, 0)
+        self._read_nodes(self._nodes)
         if self._faults:
             raise ConfigError([self._problem(what, names) for what, names in self._faults.items()])
+        outputs: dict[str, Known] = {}
         for info in graph.output:
             value = self._values.get(info.name)
             if not isinstance(value, Known):
                 raise DataError(f"{os.fspath(self._path)!r}: the output {info.name!r} depends on no input")
-            self._builder.output(info.name, value)
+            outputs[info.name] = value
+        for name in sorted(outputs, key=lambda name: plain_name(name) == outputs[name].name):  # others may read it
+            self._builder.output(name, outputs[name])
         self._builder.silence([info.name for info in graph.output])
         return self._builder.tree(graph.name), self._builder.weights
 
@@ -106,11 +114,11 @@ class _Reader:
             )
         return tuple(int(length or 0) for length in lengths)
 
-    def _read_nodes(self, nodes: Sequence[Any], depth: int) -> None:
+    def _read_nodes(self, nodes: Sequence[Any]) -> None:
         for proto in nodes:
             node = OnnxNode(proto, self._values, self._path, self._version)
             try:
-                outputs = self._outputs(node, depth)
+                outputs = self._outputs(node)
             except NotReadableError as error:
                 self._faults.setdefault(f"{node.kind}: {error}", []).append(node.label)
                 outputs = []
@@ -124,7 +132,7 @@ class _Reader:
             for i, name in enumerate(proto.output):
                 self._values[name] = outputs[i] if i < len(outputs) else None
 
-    def _outputs(self, node: OnnxNode, depth: int) -> Sequence[Array | Known | None]:
+    def _outputs(self, node: OnnxNode) -> Sequence[Array | Known | None]:
         """What a node writes; nothing where what it reads could not be read."""
         if node.lost:
             return []
@@ -132,28 +140,71 @@ class _Reader:
             return [node.constant_value()]
         if node.kind == "Shape":
             return [node.shape_value()]
-        if node.kind == "If":
-            return self._branch(node, depth)
+        if node.kind == "If" and not isinstance(node.inputs[0], Known):
+            return self._branch(node)
+        if node.kind in INSIDE and node.domain in ("", "ai.onnx"):
+            return INSIDE[node.kind](node, self._builder, self)
         arrays = [each for each in node.inputs if not isinstance(each, Known)]
         if len(arrays) == len(node.inputs):
             folded = fold(node.kind, arrays, node.attribute)
             if folded is not None:
+                if node.kind == "Range" and folded[0].size % BATCH == 0:
+                    raise NotReadableError("it counts the samples of a batch")
                 self._folded += sum(each.size for each in folded)
                 if self._folded > MOST_IN_ALL:
                     raise DataError(f"{os.fspath(self._path)!r} is refused: it computes constants of absurd sizes")
                 return folded
         return operators.read(node, self._builder)
 
-    def _branch(self, node: OnnxNode, depth: int) -> Sequence[Array | Known | None]:
+    def _branch(self, node: OnnxNode) -> list[Array | Known | None]:
         """The branch of an If that will always be taken."""
-        condition = node.inputs[0]
-        if condition is None or isinstance(condition, Known) or condition.size != 1 or depth > files.MOST_DEPTH:
-            raise NotReadableError("which branch is taken depends on data")
-        graph = node.attribute("then_branch" if condition.item() else "else_branch", None)
-        for tensor in graph.initializer:
-            self._values[tensor.name] = files.constant(tensor, self._path)
-        self._read_nodes(graph.node, depth + 1)
-        return [self._values.get(each.name) for each in graph.output]
+        return self._read_graph(node.attribute("then_branch" if node.needed(0).item() else "else_branch", None))
+
+    def _read_graph(self, graph: Any) -> list[Array | Known | None]:
+        """Read a graph inside a node; returns its outputs. Raises NotReadableError where it stands too deep."""
+        if self._depth == files.MOST_DEPTH:
+            raise NotReadableError(f"it stands in {files.MOST_DEPTH} others")
+        self._depth += 1
+        try:
+            for tensor in graph.initializer:
+                self._values[tensor.name] = files.constant(tensor, self._path)
+            self._read_nodes(graph.node)
+            return [self._values.get(each.name) for each in graph.output]
+        finally:
+            self._depth -= 1
+
+    # -- graphs inside nodes, as the Reader of inside.py -------------------------------------------------------------
+
+    def outside(self, *graphs: Any) -> dict[str, Known]:
+        """The blobs that graphs read and that stand outside of them, by the model's names."""
+        read = dict.fromkeys(name for graph in graphs for name in _reads(graph.node, graph.output))
+        own = {each.name for graph in graphs for each in graph.input}
+        found = {name: self._values.get(name) for name in read if name not in own}
+        return {name: value for name, value in found.items() if isinstance(value, Known)}
+
+    def reads(self, graph: Any, name: str) -> bool:
+        """Whether a node of the graph reads the value, or it is an output."""
+        return name in _reads(graph.node, graph.output)
+
+    def constant(self, name: str) -> Array | None:
+        """The value of that name, if it is a constant."""
+        value = self._values.get(name)
+        return None if isinstance(value, Known) else value
+
+    def inside(self, graph: Any, given: Mapping[str, Known | Array]) -> tuple[Builder, list[Known | Array | None]]:
+        """Read a graph with a builder of its own, from what its values are inside; returns that and the outputs."""
+        around = self._values, self._builder
+        self._builder = Builder(Counter(_reads(graph.node, graph.output)))
+        constants = {name: value for name, value in self._values.items() if not isinstance(value, Known)}
+        self._values = {**constants, **given}
+        for value in given.values():
+            if isinstance(value, Known):
+                self._builder.given(value)
+        try:
+            outputs = self._read_graph(graph)
+            return self._builder, outputs
+        finally:
+            self._values, self._builder = around
 
 
 def _reads(nodes: Iterable[Any], outputs: Iterable[Any], depth: int = 0) -> list[str]:

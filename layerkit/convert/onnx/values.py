@@ -84,7 +84,7 @@ class Nodes:
 
         `inputs` are values, numbers, arrays, lists of integers, or None for one that is left out.
         """
-        names = [self._fresh(kind) for _ in range(count)]
+        names = [self.fresh(kind) for _ in range(count)]
         read = [self._read(each) for each in inputs]
         given = {key: value for key, value in attributes.items() if value is not None}
         self.protos.append(onnx().helper.make_node(kind, read, names, name=f"{names[0]}.node", **given))
@@ -104,7 +104,8 @@ class Nodes:
             for part in (proto.input, proto.output):
                 part[:] = [names.get(name, name) for name in part]
 
-    def _fresh(self, kind: str) -> str:
+    def fresh(self, kind: str) -> str:
+        """A name that nothing has yet."""
         self._counter[0] += 1
         return f"{self.prefix}{kind.lower()}_{self._counter[0]}"
 

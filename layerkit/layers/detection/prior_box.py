@@ -27,17 +27,19 @@ class PriorBox(Layer):
         width min_size sqrt(r), height min_size / sqrt(r), for each aspect ratio r other than 1
 
     in pixels; all are divided by the image's width and height, so that the image is the square from 0 to 1. The step is
-    the image's size over the map's unless given.
+    the image's size over the map's unless given. With several offsets each box lies around each of their centers.
 
     Bottoms: a feature map (N, C, H, W) and the image (N, C, height, width); only their shapes count. No gradient.
-    Tops: the priors (1, 2, H W P 4), where P is the number of boxes a place: for row, column and box of a place, the
-    corners xmin, ymin, xmax, ymax, and then in the second channel the four variances that predictions are divided by.
+    Tops: the priors (1, 2, H W P 4), where P is the number of boxes a place: for row, column, box of a place and
+    offset, the corners xmin, ymin, xmax, ymax, and then in the second channel the four variances that predictions are
+    divided by.
     Raises ShapeError where a bottom does not have four axes.
 
     Example: {name: conv4_prior, type: PriorBox, bottom: [conv4, data], min_size: 30, max_size: 60, aspect_ratio: 2,
       flip: true, clip: false, variance: [0.1, 0.1, 0.2, 0.2], step: 8}
 
-    Source: Liu et al., SSD (2016), section 2.2; prior_box_layer.cpp of its Caffe.
+    Source: Liu et al., SSD (2016), section 2.2; prior_box_layer.cpp of its Caffe; offset_h and offset_w:
+    Liao et al., TextBoxes (2017), as OpenCV reads it.
     """
 
     class Params(LayerParams):
@@ -64,6 +66,8 @@ class PriorBox(Layer):
         step_h: float | None = Field(None, gt=0, description="Pixels from one row to the next; step_w belongs to it.")
         step_w: float | None = Field(None, gt=0, description="Pixels from column to column; step_h belongs to it.")
         offset: float = Field(0.5, description="Where in its cell a place's center lies; 0.5 is the middle.")
+        offset_h: list[float] = Field([], description="Offsets of several centers, down; as many as offset_w.")
+        offset_w: list[float] = Field([], description="Offsets of several centers, across; as many as offset_h.")
 
         @model_validator(mode="after")
         def _fits(self) -> PriorBox.Params:
@@ -78,7 +82,16 @@ class PriorBox(Layer):
                 given = [name for name in two if getattr(self, name) is not None]
                 if len(given) == 1 or (given and getattr(self, one) is not None):
                     raise ValueError(f"give {one}, or {two[0]} and {two[1]}, or none of them")
+            if len(self.offset_h) != len(self.offset_w):
+                raise ValueError(f"{len(self.offset_h)} offset_h need as many offset_w, not {len(self.offset_w)}")
+            if self.offset_h and "offset" in self.model_fields_set:
+                raise ValueError("give offset, or offset_h and offset_w, or none of them")
             return self
+
+        @property
+        def offsets(self) -> list[tuple[float, float]]:
+            """Where in its cell each of a place's centers lies, across and down."""
+            return list(zip(self.offset_w, self.offset_h, strict=True)) or [(self.offset, self.offset)]
 
         @property
         def ratios(self) -> list[float]:
@@ -108,7 +121,7 @@ class PriorBox(Layer):
                 raise ShapeError(f"bottom {i} must have four axes (N, C, H, W), not {shape_text(shape)}", "bottom")
         height, width = bottoms[0][2:]
         return Plan(
-            tops=[(1, 2, height * width * len(self.params.shapes) * 4)],
+            tops=[(1, 2, height * width * len(self.params.shapes) * len(self.params.offsets) * 4)],
             gradients=(False, False),
             reads_bottoms=(),
             reads_tops=(),
@@ -117,12 +130,12 @@ class PriorBox(Layer):
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         p = self.params
         (height, width), image = bottom[0].shape[2:], self._image(bottom[1].shape)
-        step_w, step_h = self._steps((width, height), image)
-        across, down = np.meshgrid((np.arange(width) + p.offset) * step_w, (np.arange(height) + p.offset) * step_h)
-        middle = np.stack([across, down], -1)[:, :, None]  # (H, W, 1, 2), in pixels
-        half = np.array(p.shapes) / 2  # (P, 2)
-        boxes = np.concatenate([(middle - half) / image, (middle + half) / image], -1)  # (H, W, P, 4)
-        priors, variances = top[0].data.reshape(2, height, width, len(half), 4, copy=False)
+        steps = self._steps((width, height), image)
+        places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)[:, :, None, None]  # (H, W, 1, 1, 2)
+        middle = (places + np.array(p.offsets)) * steps  # (H, W, 1, offsets, 2), in pixels
+        half = np.array(p.shapes)[:, None] / 2  # (shapes, 1, 2)
+        boxes = np.concatenate([(middle - half) / image, (middle + half) / image], -1)  # (H, W, shapes, offsets, 4)
+        priors, variances = top[0].data.reshape(2, *boxes.shape, copy=False)
         priors[...] = boxes.clip(0, 1) if p.clip else boxes
         variances[...] = p.variance
 

@@ -9,13 +9,10 @@ from itertools import pairwise, product
 import numpy as np
 from pydantic import Field
 
-from layerkit.blob import Array, Shape, shape_text
-from layerkit.errors import DataError, ShapeError
+from layerkit.blob import Array, Shape
 from layerkit.layer import Bottoms, Layer, LayerParams, Plan, Scratch, Tops
+from layerkit.layers.vision.regions import Span, check_regions, check_shapes, rounded
 from layerkit.registry import register
-
-Span = tuple[int, int]
-"""Begin and end (excluded) of a bin on one axis."""
 
 
 @register
@@ -51,10 +48,7 @@ class ROIPooling(Layer):
 
     def plan(self, *bottoms: Shape) -> Plan:
         features, regions = bottoms
-        if len(features) != 4 or min(features[2:]) < 1:
-            raise ShapeError(f"ROIPooling needs features (N, C, H, W), not {shape_text(features)}", "bottom")
-        if not regions or math.prod(regions[1:]) != 5:
-            raise ShapeError(f"ROIPooling needs regions of shape (R, 5), not {shape_text(regions)}", "bottom")
+        check_shapes("ROIPooling", features, regions)
         top = (regions[0], features[1], self.params.pooled_h, self.params.pooled_w)
         return Plan(
             tops=[top],
@@ -67,7 +61,7 @@ class ROIPooling(Layer):
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         x, y, place = bottom[0].data, top[0].data, self.scratch.place
         channels, width = np.arange(x.shape[1]), x.shape[3]
-        _check_regions(bottom[1].data, len(x))
+        check_regions(bottom[1].data, len(x))
         for r, (n, rows, columns) in enumerate(self._bins(bottom[1].data, x.shape[2:])):
             for (i, (up, down)), (j, (left, right)) in product(enumerate(rows), enumerate(columns)):
                 inside = x[n, :, up:down, left:right]  # (C, h, w)
@@ -104,25 +98,8 @@ class ROIPooling(Layer):
         """Each region's image, and the rows and the columns of its bins, within features of this size."""
         p, kind = self.params, regions.dtype.type
         for n, *corners in regions.reshape(-1, 5):
-            x1, y1, x2, y2 = (_rounded(float(each * kind(p.spatial_scale))) for each in corners)
+            x1, y1, x2, y2 = (rounded(float(each * kind(p.spatial_scale))) for each in corners)
             yield int(n), _spans(y1, y2, p.pooled_h, size[0], kind), _spans(x1, x2, p.pooled_w, size[1], kind)
-
-
-def _check_regions(regions: Array, images: int) -> None:
-    """Raise DataError for a region with a number of no image, or whose corners are not finite."""
-    for r, region in enumerate(regions.reshape(-1, 5)):
-        n = region[0]
-        if not (0 <= n < images and n % 1 == 0):
-            raise DataError(f"region {r} is of image {n:g}, but there are the images 0..{images - 1}")
-        if not np.isfinite(region).all():
-            raise DataError(
-                f"region {r} has a corner that is not finite: {', '.join(f'{each:g}' for each in region[1:])}"
-            )
-
-
-def _rounded(value: float) -> int:
-    """C's round: to the nearest whole number, halves away from 0; no further from 0 than features can ever reach."""
-    return int(math.copysign(min(math.floor(abs(value) + 0.5), 1 << 30), value))
 
 
 def _spans(first: int, last: int, bins: int, size: int, kind: type[np.floating]) -> list[Span]:

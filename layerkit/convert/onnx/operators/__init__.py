@@ -22,6 +22,7 @@ class At:
     def __init__(self, node: OnnxNode, net: Builder):
         self.node, self.net = node, net
         self.name = plain_name(node.outputs[0] if node.outputs else node.label)
+        self._constants: dict[int, Known] = {}
 
     def blob(self, i: int, *, whole: bool = False) -> Known:
         """Input i as a blob; a constant becomes one. `whole`: it may have been made of whole numbers."""
@@ -29,7 +30,9 @@ class At:
         if value is None:
             self.node.fail(f"its input {i} is missing")
         if not isinstance(value, Known):
-            return self.net.constant(self.name, value)
+            if i not in self._constants:
+                self._constants[i] = self.net.constant(self.name, value)
+            return self._constants[i]
         if value.whole and not whole:
             self.node.fail("its input was made whole numbers or truth values, and blobs hold floating-point numbers")
         return value

@@ -39,7 +39,7 @@ def _power(at: At) -> Known:
 
 @reads("Identity", "Dropout")
 def _identity(at: At) -> Known:
-    return at.blob(0)
+    return at.blob(0, whole=True)
 
 
 @reads("Cast")

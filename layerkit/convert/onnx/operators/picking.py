@@ -27,6 +27,13 @@ def _slice(at: At) -> Known:
     return x
 
 
+@reads("ReverseSequence")
+def _reverse_sequence(at: At) -> Known:
+    at.node.need("time_axis", 0, 0)
+    at.node.need("batch_axis", 1, 1)
+    return at.add("Reverse", at.blob(0), at.blob(1, whole=True))
+
+
 @reads("Gather")
 def _gather(at: At) -> Known:
     data, places = at.node.inputs[:2]
@@ -54,6 +61,8 @@ def _picked(at: At, x: Known, axis: int, places: Sequence[int], name: str) -> Kn
         at.node.fail("it leaves nothing")
     if list(places) == list(range(x.shape[axis])):
         return x
+    if list(places) == list(reversed(range(x.shape[axis]))):
+        return at.net.layer("Reverse", name, x, axis=axis)[0]
     if x.shape[axis] % BATCH == 0:
         at.node.fail("it cuts the batch")
     step = places[1] - places[0] if len(places) > 1 else 1

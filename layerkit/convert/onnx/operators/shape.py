@@ -28,28 +28,30 @@ def _flatten(at: At) -> Known:
 
 @reads("Reshape")
 def _reshape(at: At) -> Known:
-    x = at.blob(0)
+    x = at.blob(0, whole=True)
     wanted = [int(each) for each in np.ravel(at.node.integers(1, "shape") or [])]
-    return at.net.reshape(at.name, x, reshaped(x.shape, wanted, allowzero=bool(at.node.attribute("allowzero", 0))))
+    return at.net.reshape(
+        at.name, x, reshaped(x.shape, wanted, allowzero=bool(at.node.attribute("allowzero", 0)))
+    )._replace(whole=x.whole)
 
 
 @reads("Squeeze")
 def _squeeze(at: At) -> Known:
-    x = at.blob(0)
+    x = at.blob(0, whole=True)
     axes = at.node.integers(1, "axes")
     gone = [i for i, n in enumerate(x.shape) if n == 1] if axes is None else [axis % x.rank for axis in axes]
     if any(x.shape[axis] != 1 for axis in gone):
         at.node.fail(f"the axes {gone} of {list(x.shape)} are not of length 1")
-    return at.net.reshape(at.name, x, [n for i, n in enumerate(x.shape) if i not in gone])
+    return at.net.reshape(at.name, x, [n for i, n in enumerate(x.shape) if i not in gone])._replace(whole=x.whole)
 
 
 @reads("Unsqueeze")
 def _unsqueeze(at: At) -> Known:
-    x = at.blob(0)
+    x = at.blob(0, whole=True)
     axes = at.node.integers(1, "axes") or []
     rank = x.rank + len(axes)
     new, lengths = {axis % rank for axis in axes}, iter(x.shape)
-    return at.net.reshape(at.name, x, [1 if i in new else next(lengths) for i in range(rank)])
+    return at.net.reshape(at.name, x, [1 if i in new else next(lengths) for i in range(rank)])._replace(whole=x.whole)
 
 
 @reads("Expand")

@@ -18,8 +18,6 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 _rules: dict[str, Rule] = {}
 
 REASONS = {
-    **dict.fromkeys(("Cond", "Repeat"), "its bodies have no rule yet, though ONNX has If and Loop"),
-    "Recurrent": "its body has no rule yet; RNN, LSTM and GRU have, and a body of theirs can be written as one of them",
     "HDF5Output": "it writes a file, and a model only computes",
     "MultiBoxLoss": "its matching, one pair of box and prior after the other until none is left, has no operator",
     "Python": "it runs code of its user's, which no file holds",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from layerkit.convert.onnx.here import Here
-from layerkit.convert.onnx.package import onnx
 from layerkit.convert.onnx.rules import rule
+from layerkit.convert.onnx.subgraphs import Subgraph
 from layerkit.convert.onnx.values import Nodes, Value
 
 Step = Callable[[Here, Nodes, Value, Value, Sequence[Value]], Sequence[Value]]
@@ -94,22 +94,16 @@ def _gates(here: Here, bottoms: Sequence[Value], *, static: bool) -> Value:
 
 def _body(here: Here, step: Step) -> Any:
     """The graph of one step: states, gates and cont in; states and h out."""
-    helper, kind = onnx().helper, onnx().TensorProto.FLOAT
     layer: Any = here.layer
     d = here.params.num_output
     rows = here.bottoms[1][1]
-    nodes = Nodes(here.nodes.constants, f"{here.nodes.prefix}step.", here.nodes)
-    prefix = nodes.prefix
-    states = {f"{prefix}{name}": [rows, d] for name in layer.hidden}
-    given = {**states, f"{prefix}gates": [rows, d * layer.gates], f"{prefix}cont": [rows, 1]}
-    values = [nodes.value(name) for name in given]
-    carried = [nodes.op("Mul", state, values[-1]) for state in values[:-2]]
-    product = nodes.op("MatMul", carried[0], _transposed(here, layer.names[3]))
-    after = list(step(here, nodes, values[-2], product, carried))
-    h = nodes.op("Identity", after[0])
-    inputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in given.items()]
-    outputs = [helper.make_tensor_value_info(value.name, kind, [rows, d]) for value in (*after, h)]
-    return helper.make_graph(nodes.protos, f"{prefix}body", inputs, outputs)
+    inside = Subgraph(here.nodes, "step")
+    states = [inside.input(name, (rows, d)) for name in layer.hidden]
+    gates, cont = inside.input("gates", (rows, d * layer.gates)), inside.input("cont", (rows, 1))
+    carried = [inside.op("Mul", state, cont) for state in states]
+    product = inside.op("MatMul", carried[0], _transposed(here, layer.names[3]))
+    after = list(step(here, inside.nodes, gates, product, carried))
+    return inside.finish([(value, (rows, d)) for value in (*after, after[0])])
 
 
 def _transposed(here: Here, name: str) -> Value:

@@ -146,3 +146,17 @@ def _split(here: Here, x: Value) -> Sequence[Value]:
 def _tile(here: Here, x: Value) -> Value:
     p, rank = here.params, len(here.bottoms[0])
     return here.op("Tile", x, [p.tiles if i == p.axis % rank else 1 for i in range(rank)])
+
+
+@rule("Reverse")
+def _reverse(here: Here, x: Value, *given: Value) -> Value:
+    if not given:
+        axes = list({axis % len(here.bottoms[0]) for axis in here.params.axis})
+        return here.op("Slice", x, [-1] * len(axes), [-END] * len(axes), axes, [-1] * len(axes))
+    lengths, steps = given[0], here.numbers(here.op("Shape", x, start=0, end=1))
+    if len(here.bottoms[1]) == 2:  # the place behind the last that is other than 0
+        places = here.op("Range", here.constant(1.0), here.op("Squeeze", steps + 1.0), here.constant(1.0))
+        there = here.op("Where", here.op("Equal", lengths, 0.0), 0.0, here.op("Unsqueeze", places, [1]))
+        lengths = here.op("ReduceMax", there, [0], keepdims=0)
+    lengths = here.op("Max", here.op("Min", lengths, steps), 1.0)
+    return here.op("ReverseSequence", x, here.integers(lengths), batch_axis=1, time_axis=0)
