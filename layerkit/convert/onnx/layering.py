@@ -82,8 +82,6 @@ class Body:
             values = rules.write(node.spec.type, here, [own.value(each.name) for each in bottoms])
         except NotExpressibleError as error:
             raise NotExpressibleError(f"of the layer {node.name!r} in {self.name}, {error}") from None
-        if len(values) != len(node.tops):
-            raise NotExpressibleError(f"the layer {node.name!r} in {self.name} is an input, and nothing feeds it")
         nodes.protos += own.protos
         self._here.notes += [f"layer {node.name!r} in {self.name}: {note}" for note in here.notes]
         self._here.opset = min(self._here.opset, here.opset)
