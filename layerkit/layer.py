@@ -87,6 +87,8 @@ class Loop:
     """Where a state may begin anew in any row (`cont`): those that then begin with a value of their own, not zeros."""
     holds: bool = False
     """Whether a state may stay as it is in any row (`alive`)."""
+    runs: int = 1
+    """How often the body runs in a forward pass, at the most."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ class Plan:
     by_rows: bool = False
     """Whether row i of each top, along axis 0, is a function of row i of the bottoms alone and of the weights, so that
     several batches may run as one."""
+    multiply_adds: int | None = None
+    """Those of the matrix products in a forward pass. None: what the bodies make; without bodies, each learned array of
+    two axes or more is a matrix, and meets each row of top 0 once."""
 
 
 class Layer:

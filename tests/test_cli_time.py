@@ -137,6 +137,25 @@ def test_operations_a_second_count_the_products_of_both_passes(command, small):
     assert found["relu"]["gflops"] == 0
 
 
+def test_a_product_of_two_blobs_has_a_pass_for_the_gradient_of_each(command, folder):
+    net = """
+layers:
+  - {name: data, type: DummyData, top: [x, y], shape: [[2, 30, 70], [2, 70, 50]], data_filler: {type: uniform}}
+  - {name: a, type: Scale, bottom: x}
+  - {name: b, type: Scale, bottom: y}
+  - {name: both, type: MatMul, bottom: [a, b]}
+  - {name: one, type: MatMul, bottom: [x, b]}
+  - {name: sums, type: Eltwise, bottom: [both, one]}
+  - {name: loss, type: Reduction, loss_weight: 1}
+"""
+    (folder / "net.yaml").write_text(net)
+    rows = json.loads(command("time", "net.yaml", "--iterations", "1", "--engine", "numpy", "--json").out)
+    found = {"".join(row["layers"]): row for row in rows["rows"]}
+    for name, passes in (("both", 3), ("one", 2)):
+        took = found[name]["forward"] + found[name]["backward"]
+        assert found[name]["gflops"] == pytest.approx(2 * passes * 2 * 30 * 70 * 50 / took / 1e6)
+
+
 @needs_onednn
 def test_it_says_why_numpy_runs_a_layer(command, small):
     lines = command("time", small, "--iterations", "1").out.splitlines()

@@ -95,6 +95,7 @@ class MultiHeadAttention(Layer):
             gradients=[i in parts for i in range(len(bottoms))],
             reads_bottoms=sorted(set(parts)),
             reads_tops=(),
+            multiply_adds=n * c * (2 * t * c + s * (keys[2] + values[2]) + 2 * t * s),
         )
 
     def _check(self, x: Shape, keys: Shape, values: Shape, mask: Shape | None) -> None:

@@ -63,6 +63,7 @@ class PositionalEmbedding(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -72,7 +72,8 @@ class Cond(Layer):
         shapes = {name: ((1, *bottoms[i][1:]) if p.by == "sample" else bottoms[i]) for name, i in inputs.items()}
         bodies, made = [], []
         for name, layers in ((THEN, p.then), (OTHERWISE, p.otherwise)):
-            body, found = plan_step(self, name, layers, shapes, {}, {}, p.outputs, 0, sliced=frozenset(shapes))
+            loop = {"sliced": frozenset(shapes), "runs": rows if p.by == "sample" else 1}
+            body, found = plan_step(self, name, layers, shapes, {}, {}, p.outputs, 0, **loop)
             bodies.append(body)
             made.append(found)
         for i, (output, one, other) in enumerate(zip(p.outputs, *made, strict=True)):

@@ -124,6 +124,7 @@ class Expression(Layer):
             gradients=[found["bottom", i] is not None for i in range(len(bottoms))],
             reads_bottoms=program.reads_bottoms,
             reads_tops=program.reads_tops,
+            multiply_adds=program.multiply_adds,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

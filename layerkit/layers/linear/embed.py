@@ -56,6 +56,7 @@ class Embed(Layer):
             gradients=(False,),
             reads_bottoms=(),
             reads_tops=(),
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

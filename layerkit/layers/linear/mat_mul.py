@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,6 +57,7 @@ class MatMul(Layer):
                 if (*[1] * (len(lead) + 2 - len(shape)), *shape[:-2]) != lead
             ],
             reads_tops=(),
+            multiply_adds=math.prod((*lead, m, n)) * k,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -53,6 +53,7 @@ class Bias(Layer):
             reads_bottoms=(),
             reads_tops=(),
             in_place=True,
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -55,6 +55,7 @@ class RMSNorm(Layer):
             reads_bottoms=(),
             reads_tops=() if affine else (0,),
             in_place=True,
+            multiply_adds=0,
         )
 
     def _axes(self, count: int) -> tuple[int, ...]:

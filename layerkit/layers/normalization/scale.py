@@ -57,6 +57,7 @@ class Scale(Layer):
             scratch=[Scratch("product", x, like_blob=True)],
             reads_tops=(),
             in_place=True,
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -75,6 +75,7 @@ class Way:
             sliced=frozenset(roles.sliced),
             begins=None if roles.cont is None else frozenset(learned),
             holds=roles.lengths is not None,
+            runs=self.steps,
         )
         of_states = {state: body.inputs[state] for state in self.states}
         scratch = [
