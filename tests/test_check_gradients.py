@@ -251,6 +251,9 @@ layers:
         (("--layer", "fc1"), "--layer goes with --gradients"),
         (("--json",), "--json goes with --gradients"),
         (("--gradients", "--layer", "fc11"), "there is no layer 'fc11'; did you mean 'fc1'?"),
+        (("--gradients", "--memory"), "--memory means nothing beside --gradients"),
+        (("--gradients", "--expand"), "--expand means nothing beside --gradients"),
+        (("--gradients", "--engine", "onednn"), "--engine means nothing beside --gradients"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(command, options, said):

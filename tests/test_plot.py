@@ -105,6 +105,8 @@ def test_smoothing_is_a_mean_of_neighbours_and_keeps_holes() -> None:
     assert math.isnan(smooth.y[2])
     assert smooth.y[3:] == [3.5, 3.5]
     assert (curve.lost, smooth.lost) == ([2], [2])
+    assert curve._replace(y=[1.0, 3.0, 5.0, 11.0, 1.0]).smoothed(2).y == [1, 2, 4, 8, 6]
+    assert curve._replace(y=[1.0, 3.0, 5.0, 11.0, 1.0]).smoothed(4).y == [2, 3, 5, 5, pytest.approx(17 / 3)]
 
 
 # -- panels --------------------------------------------------------------------------------------------------------

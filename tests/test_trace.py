@@ -307,6 +307,7 @@ WRONG = [
     (["--input", "x=1,y=2,z=3", "--mode", "forward"], "forward mode needs something that moves, as in"),
     (["--tangent", "x=1"], "--tangent is for forward mode: add --mode forward"),
     (["--mode", "forward", "--output", "f"], "--output is for reverse mode"),
+    (["-o", "net.svg", "--json"], "--json means nothing beside -o"),
     (["-o", "net.gif"], "a traced graph's file ends in .svg, .png or .html, not in '.gif'"),
     (["--input", "x=no.npy"], "no.npy"),
 ]
@@ -325,6 +326,12 @@ def test_a_net_of_two_outputs_needs_to_be_told_which(command, folder):
     (folder / "net.yaml").write_text(TWO_PATHS + "  - {name: g, type: TanH, bottom: x1}\n")
     answer = command("trace", "net.yaml", "--input", "x1=1,x2=2")
     assert answer.err == "the net has no loss; say by --output what is to be differentiated; there are: f, g\n"
+
+
+def test_a_net_of_inputs_alone_has_nothing_to_differentiate(command, folder):
+    (folder / "net.yaml").write_text("layers:\n  - {name: x, type: Input, shape: [2]}\n")
+    answer = command("trace", "net.yaml", "--input", "x=1")
+    assert (answer.status, answer.err) == (2, "the net computes nothing that has a derivative\n")
 
 
 def test_the_one_output_with_derivatives_is_differentiated_through_layers_of_two_tops():

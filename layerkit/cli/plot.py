@@ -101,7 +101,9 @@ def plot(
         if table or csv is not None or tensorboard is not None:
             if len(targets) > 1 or output is not None:
                 raise UsageError("--table, --csv and --tensorboard go with one run, and without -o")
-            record.show(targets[0], csv, tensorboard)
+            of_curves = {"--metrics": metrics, "--x": across != "iteration", "--smooth": smooth > 1}
+            options.refuse_beside("--table, --csv and --tensorboard", {**of_curves, "--log": log is not None})
+            record.show(targets[0], table, csv, tensorboard)
             return
         names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
         arranged = _read(targets, across, names, smooth, log)
