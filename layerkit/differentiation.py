@@ -113,7 +113,7 @@ class Point:
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
         self._scratch = {id(node.layer): self._scratch_of(node) for node in self.nodes}
-        put_back = remember(_with_bodies(self.graph.nodes))
+        put_back = remember(with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
                 tops = [Blob(shape, self.dtype) for shape in node.plan.tops]
@@ -281,7 +281,7 @@ class Point:
         return bottoms, weights
 
 
-def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
+def with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
     """Nodes, with those inside their layers' bodies."""
     for node in nodes:
         yield node

@@ -11,7 +11,7 @@ import pytest
 import layerkit as lk
 from layerkit import engines
 from layerkit.errors import UsageError
-from layerkit.report.timing import Compared, Row, Timing, compare
+from layerkit.report.timing import Compared, Row, Timing, compare, measure
 
 needs_onednn = pytest.mark.skipif(
     engines.missing("onednn") is not None, reason=f"oneDNN cannot run: {engines.missing('onednn')}"
@@ -154,6 +154,26 @@ layers:
     for name, passes in (("both", 3), ("one", 2)):
         took = found[name]["forward"] + found[name]["backward"]
         assert found[name]["gflops"] == pytest.approx(2 * passes * 2 * 30 * 70 * 50 / took / 1e6)
+
+
+def test_the_first_pass_is_a_warm_up(monkeypatch):
+    calls = []
+
+    def took(run):
+        run()
+        calls.append(run)
+        return float(len(calls))
+
+    monkeypatch.setattr("layerkit.report.timing._milliseconds", took)
+    net = lk.Net(LENET, engine="numpy")
+    found = measure(net, 2)
+    assert net.blobs["data"].data.std() > 0.5
+    assert not net.blobs["label"].data.any()  # which are classes
+    net.close()
+    each = len(calls) // 3
+    first, *_ = found.rows
+    assert len(calls) == 3 * each
+    assert first.forward == each + 1 + each / 2  # the median of the second pass and the third
 
 
 @needs_onednn

@@ -282,6 +282,20 @@ def test_a_source_gives_its_first_batch(command, folder):
     assert max(map(len, answer.out.splitlines())) <= 80
 
 
+def test_what_is_carried_from_batch_to_batch_begins_at_nothing(command, folder):
+    net = """
+layers:
+  - {name: x, type: Input, shape: [2, 1, 1]}
+  - {name: cont, type: Input, shape: [2, 1]}
+  - {name: h, type: RNN, bottom: [x, cont], num_output: 1, weight_filler: {value: 1}}
+"""
+    (folder / "net.yaml").write_text(net)
+    wanted = lk.Net(net, engine="numpy").forward(x=np.ones((2, 1, 1)), cont=np.ones((2, 1)))["h"]
+    answer = command("trace", "net.yaml", "--input", "x=1,cont=1", "--json")
+    (found,) = (each for each in json.loads(answer.out)["values"] if each["name"] == "h")
+    np.testing.assert_allclose(found["value"]["numbers"], wanted, rtol=1e-6)
+
+
 def test_arrays_from_files_and_a_snapshot(command, folder):
     np.save("x.npy", np.ones((3, 1, 8, 8), np.float32))
     solver = lk.Solver("configs/mlp.yaml")
