@@ -196,6 +196,12 @@ def test_a_name_cannot_break_out_of_a_picture(command, folder: Path) -> None:
     assert {*names, "0.001", "0.1"} <= {*texts}
 
 
+def test_a_long_name_of_an_output_leaves_room_for_its_curve(command, folder: Path) -> None:
+    record(folder / "runs/long", [], tests=TESTS, loss=f"{'tower/' * 40}loss")
+    assert command("plot", "long", "-o", "a.svg") == (0, "", "wrote a.svg\n")  # matplotlib would have warned
+    assert max(map(len, command("plot", "long").out.splitlines())) <= 80
+
+
 def test_a_sweeps_folder_is_all_its_runs_in_the_order_of_their_numbers(command, folder: Path) -> None:
     for name in SWEEP:
         record(folder / "runs/sweep" / name, DISPLAYS, tests=TESTS)
