@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import layerkit as lk
-from layerkit.starters import MODELS
+from layerkit.starters import MODELS, Facts
 
 RNG = np.random.default_rng(8)
 KIND = {"play.txt": ("--kind", "text")}
@@ -152,6 +152,13 @@ def test_what_cannot_be_written_is_one_sentence(command, arguments, said):
     assert said in answer.err
     assert answer.err.count("\n") == 1
     assert not list(Path().glob("*.yaml"))
+
+
+@pytest.mark.parametrize(("divided", "epochs"), [(False, 84), (True, 67)])
+def test_about_a_thousand_updates_are_made_of_what_is_not_kept_for_tests(divided, epochs):
+    facts = Facts("some", {}, divided, 1000, (4,), varies=False, task="classes", classes=2)
+    assert facts.batch == 64
+    assert facts.epochs == epochs == -(-1000 // ((1000 if divided else 800) // 64))
 
 
 def test_a_starter_overwrites_nothing_unasked(command):
