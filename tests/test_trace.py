@@ -299,6 +299,7 @@ layers:
 def test_arrays_from_files_and_a_snapshot(command, folder):
     np.save("x.npy", np.ones((3, 1, 8, 8), np.float32))
     solver = lk.Solver("configs/mlp.yaml")
+    solver.step(3)  # so that the weights are not those that the net begins with
     solver.snapshot("net")
     solver.net.close()
     answer = command("trace", "net.safetensors", "--input", "data=x.npy", "--output", "fc2")
@@ -307,6 +308,17 @@ def test_arrays_from_files_and_a_snapshot(command, folder):
     want.forward(data=np.ones((3, 1, 8, 8)))
     norm = np.linalg.norm(want.blobs["fc2"].data)
     assert f"fc2         InnerProduct = 3x10, norm {norm:.3g}" in answer.out
+    of_yaml = command("trace", "configs/mlp.yaml", "--phase", "predict", "--weights", "net.safetensors",
+                      "--input", "data=x.npy", "--output", "fc2")  # fmt: skip
+    assert of_yaml.out == answer.out
+
+
+def test_a_small_net_is_traced_in_64_bits(command, folder):
+    (folder / "net.yaml").write_text(
+        "layers: [{name: x, type: Input, shape: []}, {name: y, type: Expression, bottom: x, expr: 'x / 3'}]"
+    )
+    answer = command("trace", "net.yaml", "--input", "x=1", "--json")
+    assert [each["value"]["numbers"] for each in json.loads(answer.out)["values"]] == [1, 1 / 3]
 
 
 WRONG = [

@@ -44,8 +44,9 @@ class Answer(NamedTuple):
 class Predictor:
     """Shows a predict-phase net samples as their source has them; what the source did to them is done here.
 
-    With `blobs` these are answered in place of the net's outputs; they must be kept. Raises UsageError for a net that
-    takes several inputs or none, or one of no axes. `skip` is told of each sample that does not fit, which is then left out.
+    With `blobs` these are answered in place of the net's outputs; they must be kept. `skip` is told of each sample that
+    does not fit, which is then left out. Raises UsageError for a net that takes several inputs or none, or one of no
+    axes.
     """
 
     def __init__(self, net: Net, blobs: Sequence[str] = (), skip: Callable[[DataError], object] | None = None):
