@@ -112,6 +112,17 @@ def test_engines_side_by_side(command, small):
     assert found["rows"][1]["forward"].keys() == {"numpy", "onednn"}
 
 
+def test_how_many_times_as_fast_the_second_engine_is(command, small, monkeypatch):
+    rows = {
+        name: [Row(["fc"], ["InnerProduct"], name, took, took, 1.0, 0.0, "")] for name, took in (("a", 3), ("b", 2))
+    }
+    timings = iter((None, Timing(name, 5, row, row[0].forward, row[0].backward, {})) for name, row in rows.items())
+    monkeypatch.setattr("layerkit.cli.time._measure", lambda *_: next(timings))
+    _, fc, together, _ = command("time", small, "--compare", "a,b").out.splitlines()
+    assert fc.split() == ["fc", "InnerProduct", "6.000", "4.000", "1.5"]
+    assert together.split() == ["together", "6.000", "4.000", "1.5"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
