@@ -114,11 +114,11 @@ class Point:
         self.nodes = [node for node in self.graph.nodes if node.tops]
         self.blobs: dict[Ref, Blob] = {}
         self._layers = {id(node.layer): self._copy(node) for node in self.nodes}
-        put_back = remember(_with_bodies(self.graph.nodes))
+        put_back = remember(with_bodies(self.graph.nodes))
         try:
             for node in self.nodes:
                 self._run(node)
-            self.advance = remember(_with_bodies(self.graph.nodes))
+            self.advance = remember(with_bodies(self.graph.nodes))
             """Puts states, generators and statistics to what the layers left; they are now as they were before."""
         finally:
             put_back()
@@ -287,7 +287,7 @@ class Point:
         return bottoms, weights
 
 
-def _with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
+def with_bodies(nodes: Iterable[Node]) -> Iterator[Node]:
     """Nodes, with those inside their layers' bodies."""
     for node in nodes:
         yield node

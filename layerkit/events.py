@@ -74,7 +74,7 @@ class EventLog:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                     self.rewind()  # an earlier process may have been cut off within a line
                     self._begun = True
-                _append(self.path, json.dumps(_plain(entry), allow_nan=False).encode() + b"\n")
+                _append(self.path, json.dumps(plain(entry), allow_nan=False).encode() + b"\n")
         for listener in self._listeners:
             listener(entry)
 
@@ -182,10 +182,10 @@ def _write(descriptor: int, line: bytes) -> None:
         line = line[os.write(descriptor, line) :]
 
 
-def _plain(value: Any) -> Any:
-    """The value with None for every number that is not finite."""
+def plain(value: Any) -> Any:
+    """The value with None for every number that is not finite, for which JSON has no word."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

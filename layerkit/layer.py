@@ -89,7 +89,7 @@ class Loop:
     holds: bool = False
     """Whether a state may stay as it is in any row (`alive`)."""
     runs: int = 1
-    """How often the body runs in a pass, at the most."""
+    """How often the body runs in a forward pass, at the most."""
     instead: bool = False
     """Whether each run takes the place of one of the layer's other bodies."""
 
@@ -140,6 +140,9 @@ class Plan:
     by_rows: bool = False
     """Whether row i of each top, along axis 0, is a function of row i of the bottoms alone and of the weights, and
     `forward` changes no statistic, so that several batches may run as one."""
+    multiply_adds: int | None = None
+    """Those of the matrix products in a forward pass. None: what the bodies make; without bodies, each learned array of
+    two axes or more is a matrix, and meets each row of top 0 once."""
 
 
 class Layer:

@@ -136,6 +136,7 @@ def test_an_unknown_type_is_one_sentence(command):
 
 def test_the_command_writes_the_index(command):
     assert command("layers", "--markdown").out == INDEX.read_text(encoding="utf-8")
+    assert command("layers", "ReLU", "--markdown").err == "TYPE means nothing beside --markdown\n"
 
 
 def test_a_type_from_elsewhere_may_say_less(command):

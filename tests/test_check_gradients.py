@@ -9,6 +9,7 @@ from python_modules import modules  # noqa: F401 - a fixture
 
 from layerkit import graph
 from layerkit.checks import prepare
+from layerkit.errors import DataError
 from layerkit.layer import Layer, Plan, Weight
 from layerkit.registry import _types, register
 from layerkit.report.gradients import examine
@@ -175,6 +176,49 @@ def test_one_wrong_element_among_many_is_found(own):
     assert row.worst.analytic - row.worst.numeric == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("factor", "verdict"), [(2 + 1e-4, "close"), (2 + 1e-2, "wrong")])
+def test_a_gradient_that_is_all_but_right_is_close(own, factor, verdict):
+    own(type("Nearly", (Square,), {"factor": factor}))
+    assert rows(given(4, 5), {"name": "mine", "type": "Nearly"})["mine"].verdict == verdict
+
+
+def test_a_small_gradient_is_judged_as_any_other(own):
+    @own
+    class Small(Square):
+        def forward(self, bottom, top):
+            top[0].data[...] = 1e-3 * bottom[0].data + 0 * self.weights.w.data
+
+        def backward(self, top, propagate_down, bottom):
+            bottom[0].diff[...] = 2e-3 * top[0].diff
+            self.weights.w.diff[...] = 0
+
+    assert rows(given(4, 5), {"name": "mine", "type": "Small"})["mine"].verdict == "wrong"
+
+
+def test_a_layer_is_checked_where_it_is_meant_to_work(own):
+    @own
+    class Cliff(Square):
+        """Far too steep below 0, and its labels are never 0."""
+
+        bottoms = (2, 2)
+
+        def plan(self, x, label):
+            return Plan(tops=[x], gradients=[True, False])
+
+        def forward(self, bottom, top):
+            if not bottom[1].data.all():
+                raise DataError("0 is no label here")
+            x = bottom[0].data
+            top[0].data[...] = np.where(x < 0, 1e10 * x, x)
+
+        def backward(self, top, propagate_down, bottom):
+            bottom[0].diff[...] = np.where(bottom[0].data < 0, 2e10, 1) * top[0].diff
+
+    labels = {"name": "labels", "type": "Input", "top": "y", "shape": [4]}
+    found = rows(given(4, 3), labels, {"name": "mine", "type": "Cliff", "bottom": ["x", "y"]})
+    assert found["mine"].verdict == "ok"
+
+
 def test_a_wrong_forward_mode_is_found(own):
     @own
     class Ahead(Square):
@@ -251,6 +295,9 @@ layers:
         (("--layer", "fc1"), "--layer goes with --gradients"),
         (("--json",), "--json goes with --gradients"),
         (("--gradients", "--layer", "fc11"), "there is no layer 'fc11'; did you mean 'fc1'?"),
+        (("--gradients", "--memory"), "--memory means nothing beside --gradients"),
+        (("--gradients", "--expand"), "--expand means nothing beside --gradients"),
+        (("--gradients", "--engine", "onednn"), "--engine means nothing beside --gradients"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(command, options, said):

@@ -254,6 +254,32 @@ def test_blobs_without_a_file_are_printed(predict):
     assert len(json.loads(line)["fc2"]) == 10
 
 
+def test_an_input_without_an_axis_for_samples_is_one_sentence(command):
+    formula = {"name": "e", "type": "Expression", "expr": "(x * w - 1)**2", "weights": {"w": {"shape": []}}}
+    layers = [{"name": "x", "type": "Input", "shape": []}, formula]
+    name = snapshot_of([*layers, {"name": "loss", "type": "Power", "loss_weight": 1}])
+    Path("x.csv").write_text("2\n")
+    answer = command("predict", name, "x.csv")
+    said = "the net's input 'x' is a single number, without an axis for samples; use the net from Python\n"
+    assert (answer.status, answer.out, answer.err) == (2, "", said)
+
+
+def test_json_has_null_for_what_is_no_finite_number(command):
+    layers = [
+        {"name": "data", "type": "Input", "shape": [1, 2]},
+        {"name": "scale", "type": "Scale"},
+        {"name": "log", "type": "Log"},
+        {"name": "both", "type": "Concat", "bottom": ["log", "data"]},
+    ]
+    name = snapshot_of([*layers, {"name": "loss", "type": "Reduction", "loss_weight": 1}])
+    Path("x.csv").write_text("-1,0\n")
+    with np.errstate(all="ignore"):
+        answer = command("predict", name, "x.csv", "--json", "--blob", "both")
+    assert json.loads(answer.out, parse_constant=pytest.fail)["both"] == [None, None, -1, 0]
+    said = command("predict", name, "x.csv", "--json", "--blob", "both", "-o", "x.npz").err
+    assert said == "--json means nothing beside -o\n"
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 

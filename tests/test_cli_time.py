@@ -11,7 +11,7 @@ import pytest
 import layerkit as lk
 from layerkit import engines
 from layerkit.errors import UsageError
-from layerkit.report.timing import Compared, Row, Timing, compare
+from layerkit.report.timing import Compared, Row, Timing, compare, measure
 
 needs_onednn = pytest.mark.skipif(
     engines.missing("onednn") is not None, reason=f"oneDNN cannot run: {engines.missing('onednn')}"
@@ -112,6 +112,17 @@ def test_engines_side_by_side(command, small):
     assert found["rows"][1]["forward"].keys() == {"numpy", "onednn"}
 
 
+def test_how_many_times_as_fast_the_second_engine_is(command, small, monkeypatch):
+    rows = {
+        name: [Row(["fc"], ["InnerProduct"], name, took, took, 1.0, 0.0, "")] for name, took in (("a", 3), ("b", 2))
+    }
+    timings = iter((None, Timing(name, 5, row, row[0].forward, row[0].backward, {})) for name, row in rows.items())
+    monkeypatch.setattr("layerkit.cli.time._measure", lambda *_: next(timings))
+    _, fc, together, _ = command("time", small, "--compare", "a,b").out.splitlines()
+    assert fc.split() == ["fc", "InnerProduct", "6.000", "4.000", "1.5"]
+    assert together.split() == ["together", "6.000", "4.000", "1.5"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -135,6 +146,45 @@ def test_operations_a_second_count_the_products_of_both_passes(command, small):
         took = found[name]["forward"] + found[name]["backward"]
         assert found[name]["gflops"] == pytest.approx(2 * products / took / 1e6)
     assert found["relu"]["gflops"] == 0
+
+
+def test_a_product_of_two_blobs_has_a_pass_for_the_gradient_of_each(command, folder):
+    net = """
+layers:
+  - {name: data, type: DummyData, top: [x, y], shape: [[2, 30, 70], [2, 70, 50]], data_filler: {type: uniform}}
+  - {name: a, type: Scale, bottom: x}
+  - {name: b, type: Scale, bottom: y}
+  - {name: both, type: MatMul, bottom: [a, b]}
+  - {name: one, type: MatMul, bottom: [x, b]}
+  - {name: sums, type: Eltwise, bottom: [both, one]}
+  - {name: loss, type: Reduction, loss_weight: 1}
+"""
+    (folder / "net.yaml").write_text(net)
+    rows = json.loads(command("time", "net.yaml", "--iterations", "1", "--engine", "numpy", "--json").out)
+    found = {"".join(row["layers"]): row for row in rows["rows"]}
+    for name, passes in (("both", 3), ("one", 2)):
+        took = found[name]["forward"] + found[name]["backward"]
+        assert found[name]["gflops"] == pytest.approx(2 * passes * 2 * 30 * 70 * 50 / took / 1e6)
+
+
+def test_the_first_pass_is_a_warm_up(monkeypatch):
+    calls = []
+
+    def took(run):
+        run()
+        calls.append(run)
+        return float(len(calls))
+
+    monkeypatch.setattr("layerkit.report.timing._milliseconds", took)
+    net = lk.Net(LENET, engine="numpy")
+    found = measure(net, 2)
+    assert net.blobs["data"].data.std() > 0.5
+    assert not net.blobs["label"].data.any()  # which are classes
+    net.close()
+    each = len(calls) // 3
+    first, *_ = found.rows
+    assert len(calls) == 3 * each
+    assert first.forward == each + 1 + each / 2  # the median of the second pass and the third
 
 
 @needs_onednn

@@ -322,3 +322,17 @@ def test_numbers_are_of_one_run(command, folder):
         answer = command("plot", "one", "two", *arguments)
         assert (answer.status, answer.out) == (2, "")
         assert answer.err == "--table, --csv and --tensorboard go with one run, and without -o\n"
+
+
+def test_what_is_for_curves_means_nothing_for_tables(command, folder):
+    for option, *value in (["--metrics", "lr"], ["--x", "time"], ["--smooth", "2"], ["--linear"]):
+        answer = command("plot", "one", "--table", option, *value)
+        named = "--log" if option == "--linear" else option
+        said = f"{named} means nothing beside --table, --csv and --tensorboard\n"
+        assert (answer.status, answer.out, answer.err) == (2, "", said)
+
+
+def test_a_table_is_printed_where_it_is_asked_for_beside_a_file(command, folder):
+    record(folder / "runs" / "one" / "events.jsonl", *RUN)
+    assert "train:" in command("plot", "one", "--table", "--csv", "x").out
+    assert not command("plot", "one", "--csv", "x").out

@@ -84,6 +84,8 @@ def test_smoothing_is_a_mean_of_neighbours_and_keeps_holes() -> None:
     assert math.isnan(smooth.y[2])
     assert smooth.y[3:] == [3.5, 3.5]
     assert (curve.lost, smooth.lost) == ([2], [2])
+    assert curve._replace(y=[1.0, 3.0, 5.0, 11.0, 1.0]).smoothed(2).y == [1, 2, 4, 8, 6]
+    assert curve._replace(y=[1.0, 3.0, 5.0, 11.0, 1.0]).smoothed(4).y == [2, 3, 5, 5, pytest.approx(17 / 3)]
 
 
 # -- panels --------------------------------------------------------------------------------------------------------
@@ -171,6 +173,12 @@ def test_a_name_cannot_break_out_of_a_picture(command, folder: Path) -> None:
     assert command("plot", "odd", "-o", "a.svg").status == 0
     texts = [text.strip() for text in Picture("a.svg").texts if text]
     assert {*names, "0.001", "0.1"} <= {*texts}
+
+
+def test_a_long_name_of_an_output_leaves_room_for_its_curve(command, folder: Path) -> None:
+    record(folder / "runs/long", [], tests=TESTS, loss=f"{'tower/' * 40}loss")
+    assert command("plot", "long", "-o", "a.svg") == (0, "", "wrote a.svg\n")  # matplotlib would have warned
+    assert max(map(len, command("plot", "long").out.splitlines())) <= 80
 
 
 def test_a_sweeps_folder_is_all_its_runs_in_the_order_of_their_numbers(command, folder: Path) -> None:

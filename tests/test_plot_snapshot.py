@@ -234,8 +234,8 @@ def test_blobs_over_time_are_a_picture_with_a_scale(command) -> None:
 BAD: list[tuple[list[str], str]] = [
     (["tiny.safetensors"], "of a snapshot there is no picture made of characters; name a file, as in: -o filters.png"),
     (["tiny.safetensors", "mlp", "-o", "a.png"], "a snapshot is drawn alone, without other snapshots"),
-    (["tiny.safetensors", "--smooth", "3", "-o", "a.png"],
-     "go with runs, not a snapshot"),
+    (["tiny.safetensors", "--smooth", "3", "-o", "a.png"], "--smooth means nothing beside a snapshot"),
+    (["tiny.safetensors", "--table", "-o", "a.png"], "--table means nothing beside a snapshot"),
     (["mlp", "--filters"], "--filters goes with a snapshot, whose name ends in .safetensors"),
     (["mlp", "--class", "3"], "--class goes with a snapshot, whose name ends in .safetensors"),
     (["tiny.safetensors", "--blob", "relu", "--saliency", "-o", "a.png"],

@@ -53,6 +53,7 @@ def test_each_column_has_the_mean_of_each_curve_and_what_is_not_finite_is_left_o
         (-3.0, 1000.0, ["0", "250", "500", "750", "1000"]),
         (2.0, 2.000004, ["2", "2.000001", "2.000002", "2.000003", "2.000004"]),
         (-7e-9, 7e-9, ["-5e-09", "0", "5e-09"]),
+        (0.0, 5e-324, ["0", "4.94066e-324"]),
     ],
 )
 def test_the_axes_have_round_numbers(low: float, high: float, numbers: list[str]) -> None:

@@ -62,6 +62,7 @@ def test_the_command_prints_it(command):
     assert {f"layer_{name}" for name in TYPES} <= printed["$defs"].keys()
     assert command("check", "--memory").err == "check needs the FILE to check, or --schema alone\n"
     assert "leave 'configs/mlp.yaml' out" in command("check", "configs/mlp.yaml", "--schema").err
+    assert command("check", "--schema", "--memory").err == "--memory means nothing beside --schema\n"
 
 
 def test_a_copied_config_names_the_schema_where_it_lies(command):

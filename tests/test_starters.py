@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import layerkit as lk
-from layerkit.starters import MODELS
+from layerkit import graph
+from layerkit.starters import MODELS, Facts, look
 
 RNG = np.random.default_rng(8)
 KIND = {"play.txt": ("--kind", "text")}
@@ -152,6 +153,42 @@ def test_what_cannot_be_written_is_one_sentence(command, arguments, said):
     assert said in answer.err
     assert answer.err.count("\n") == 1
     assert not list(Path().glob("*.yaml"))
+
+
+@pytest.mark.parametrize(("labels", "task"), [((0, 7, 31), "numbers"), ((0, 1, 3), "classes"), ((4, 4, 4), "numbers")])
+def test_whole_numbers_are_classes_where_most_of_them_are_there(folder, labels, task):
+    np.savez(folder / "some.npz", data=RNG.normal(size=(30, 3)), label=np.tile(labels, 10))
+    assert look("some.npz", None, [], None).task == task
+
+
+def test_the_widths_in_its_comment_are_those_of_the_net(command, folder):
+    command("new", "net", "--data", colours(folder), "--model", "cnn")
+    (said,) = re.findall("halves the image, (.*) pixels wide", Path("net.yaml").read_text())
+    built = graph.load("net.yaml", ["train"]).graphs["train"]
+    widths = [built.shapes[built.last[name]][3] for name in ("data", "stage1/pool", "stage2/pool")]
+    assert said.split(", ") == [*map(str, widths)] == ["14", "7", "4"]
+
+
+def test_only_images_to_train_with_are_mirrored(command, folder):
+    command("new", "net", "--data", colours(folder), "--model", "cnn")
+    before, _, tested = Path("net.yaml").read_text().partition("test:\n")
+    assert "- mirror\n" in before
+    assert "mirror" not in tested
+
+
+def test_a_column_that_is_always_the_same_is_not_divided_by_its_spread(folder):
+    data = np.c_[np.full(40, 5.0), np.linspace(0, 1, 40)]
+    np.savez(folder / "some.npz", data=data, label=np.tile([0, 1], 20))
+    facts = look("some.npz", None, [], None)
+    assert facts.means == pytest.approx([5, 0.5])
+    assert facts.stds == pytest.approx([1, data[:, 1].std()])
+
+
+@pytest.mark.parametrize(("divided", "epochs"), [(False, 84), (True, 67)])
+def test_about_a_thousand_updates_are_made_of_what_is_not_kept_for_tests(divided, epochs):
+    facts = Facts("some", {}, divided, 1000, (4,), varies=False, task="classes", classes=2)
+    assert facts.batch == 64
+    assert facts.epochs == epochs == -(-1000 // ((1000 if divided else 800) // 64))
 
 
 def test_a_starter_overwrites_nothing_unasked(command):

@@ -66,6 +66,15 @@ layers:
   - {name: embed, type: Embed, input_dim: 50, num_output: 4}
   - {name: cont, type: Input, shape: [2, 7]}
   - {name: lstm, type: LSTM, bottom: [a, cont], num_output: 10}
+  - {name: state, type: Input, shape: [1, 7, 10]}
+  - {name: fixed, type: Input, shape: [7, 6]}
+  - {name: exposed, type: LSTM, bottom: [a, cont, fixed, state, state], top: [h, last_h, last_c], num_output: 10,
+     expose_hidden: true}
+  - {name: keys, type: Input, shape: [2, 5, 12]}
+  - {name: values, type: Input, shape: [2, 5, 8]}
+  - {name: across, type: MultiHeadAttention, bottom: [a, keys, values], num_heads: 3}
+  - {name: formula, type: Expression, bottom: a, expr: "(x * b) @ w + b @ w", names: [x],
+     weights: {w: {shape: [12, 4]}, b: {shape: [7, 12]}}}
   - {name: relu, type: ReLU, bottom: a}
   - {name: scale, type: Scale, bottom: a, num_axes: 2}
   - {name: parameter, type: Parameter, shape: [3, 4]}
@@ -74,7 +83,7 @@ layers:
 
 def test_multiply_adds_by_their_formulas():
     graph = load(NET, ["train"]).graphs["train"]
-    counts = {node.name: of_node(graph, node) for node in graph.nodes if node.spec.type != "Input"}
+    counts = {node.name: of_node(node) for node in graph.nodes if node.spec.type != "Input"}
     assert counts == {
         "up": 5 * 8 * 6 * 3 * 4 * 2 * 2,  # PyTorch's counters say so too: each place of the bottom meets the kernel
         "grouped": 5 * 6 * 4 * 9 * 1 * 3 * 3,
@@ -82,10 +91,33 @@ def test_multiply_adds_by_their_formulas():
         "attention": 2 * 7 * 4 * 12 * 12 + 2 * 2 * 7 * 7 * 12,
         "embed": 0,
         "lstm": 2 * 7 * 4 * 10 * (12 + 10),
+        "exposed": 7 * 4 * 10 * (2 * (12 + 10) + 6),  # what is the same in all steps is multiplied once
+        "across": 2 * 12 * (7 * 12 + 5 * 12 + 5 * 8 + 2 * 7 * 5 + 7 * 12),
+        "formula": (2 * 7 + 7) * 12 * 4,
         "relu": 0,
         "scale": 0,
         "parameter": 0,
     }
+
+
+def test_what_runs_inside_a_layer_counts_as_often_as_it_runs():
+    body = "[{name: u, type: InnerProduct, bottom: h, num_output: 6}, {name: h_new, type: Sigmoid, bottom: u}]"
+    loop = f"states: {{h: {{next: h_new, start: x}}}}, body: {body}"
+    net = f"""
+layers:
+  - {{name: x, type: Input, shape: [4, 6]}}
+  - {{name: steps, type: Input, shape: [5, 4, 3]}}
+  - {{name: large, type: Input, shape: [4]}}
+  - {{name: repeat, type: Repeat, bottom: x, times: 7, outputs: h_new, {loop}}}
+  - {{name: last, type: Recurrent, bottom: [steps, x], inputs: [s, x],
+     outputs: [{{blob: h_new, take: last}}, {{blob: u, take: last}}], top: [h5, u5], {loop}}}
+  - {{name: cond, type: Cond, bottom: [x, large], condition: large, by: sample, outputs: y,
+     then: [{{name: i, type: InnerProduct, bottom: x, num_output: 2}}, {{name: y, type: InnerProduct, num_output: 3}}],
+     otherwise: [{{name: y, type: InnerProduct, bottom: x, num_output: 3}}]}}
+"""
+    graph = load(net, ["train"]).graphs["train"]
+    counts = {node.name: of_node(node) for node in graph.nodes if node.bodies}
+    assert counts == {"repeat": 7 * 4 * 6 * 6, "last": 5 * 4 * 6 * 6, "cond": 4 * 6 * 3}
 
 
 @pytest.mark.parametrize("engine", ["auto", "numpy"])

@@ -282,9 +282,24 @@ def test_a_source_gives_its_first_batch(command, folder):
     assert max(map(len, answer.out.splitlines())) <= 80
 
 
+def test_what_is_carried_from_batch_to_batch_begins_at_nothing(command, folder):
+    net = """
+layers:
+  - {name: x, type: Input, shape: [2, 1, 1]}
+  - {name: cont, type: Input, shape: [2, 1]}
+  - {name: h, type: RNN, bottom: [x, cont], num_output: 1, weight_filler: {value: 1}}
+"""
+    (folder / "net.yaml").write_text(net)
+    wanted = lk.Net(net, engine="numpy").forward(x=np.ones((2, 1, 1)), cont=np.ones((2, 1)))["h"]
+    answer = command("trace", "net.yaml", "--input", "x=1,cont=1", "--json")
+    (found,) = (each for each in json.loads(answer.out)["values"] if each["name"] == "h")
+    np.testing.assert_allclose(found["value"]["numbers"], wanted, rtol=1e-6)
+
+
 def test_arrays_from_files_and_a_snapshot(command, folder):
     np.save("x.npy", np.ones((3, 1, 8, 8), np.float32))
     solver = lk.Solver("configs/mlp.yaml")
+    solver.step(3)  # so that the weights are not those that the net begins with
     solver.snapshot("net")
     solver.net.close()
     answer = command("trace", "net.safetensors", "--input", "data=x.npy", "--output", "fc2")
@@ -293,6 +308,17 @@ def test_arrays_from_files_and_a_snapshot(command, folder):
     want.forward(data=np.ones((3, 1, 8, 8)))
     norm = np.linalg.norm(want.blobs["fc2"].data)
     assert f"fc2         InnerProduct = 3x10, norm {norm:.3g}" in answer.out
+    of_yaml = command("trace", "configs/mlp.yaml", "--phase", "predict", "--weights", "net.safetensors",
+                      "--input", "data=x.npy", "--output", "fc2")  # fmt: skip
+    assert of_yaml.out == answer.out
+
+
+def test_a_small_net_is_traced_in_64_bits(command, folder):
+    (folder / "net.yaml").write_text(
+        "layers: [{name: x, type: Input, shape: []}, {name: y, type: Expression, bottom: x, expr: 'x / 3'}]"
+    )
+    answer = command("trace", "net.yaml", "--input", "x=1", "--json")
+    assert [each["value"]["numbers"] for each in json.loads(answer.out)["values"]] == [1, 1 / 3]
 
 
 WRONG = [
@@ -307,6 +333,7 @@ WRONG = [
     (["--input", "x=1,y=2,z=3", "--mode", "forward"], "forward mode needs something that moves, as in"),
     (["--tangent", "x=1"], "--tangent is for forward mode: add --mode forward"),
     (["--mode", "forward", "--output", "f"], "--output is for reverse mode"),
+    (["-o", "net.svg", "--json"], "--json means nothing beside -o"),
     (["-o", "net.gif"], "a traced graph's file ends in .svg, .png or .html, not in '.gif'"),
     (["--input", "x=no.npy"], "no.npy"),
 ]
@@ -325,6 +352,12 @@ def test_a_net_of_two_outputs_needs_to_be_told_which(command, folder):
     (folder / "net.yaml").write_text(TWO_PATHS + "  - {name: g, type: TanH, bottom: x1}\n")
     answer = command("trace", "net.yaml", "--input", "x1=1,x2=2")
     assert answer.err == "the net has no loss; say by --output what is to be differentiated; there are: f, g\n"
+
+
+def test_a_net_of_inputs_alone_has_nothing_to_differentiate(command, folder):
+    (folder / "net.yaml").write_text("layers:\n  - {name: x, type: Input, shape: [2]}\n")
+    answer = command("trace", "net.yaml", "--input", "x=1")
+    assert (answer.status, answer.err) == (2, "the net computes nothing that has a derivative\n")
 
 
 def test_the_one_output_with_derivatives_is_differentiated_through_layers_of_two_tops():

@@ -71,7 +71,7 @@ def probes(graph: Graph, node: Node) -> list[Probe]:
     shapes = [graph.shapes[ref] for ref in node.bottoms]
     requests = _requests(graph, node)
     elements = sum(map(math.prod, [*shapes, *node.plan.tops])) + _inside(node)
-    spend = _SPEND // (1 + of_node(graph, node) + _PASSES * elements)
+    spend = _SPEND // (1 + of_node(node) + _PASSES * elements)
     found: list[Probe] = []
     failed: CheckFailed | None = None
     for seed, span in enumerate(POINTS):

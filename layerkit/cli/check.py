@@ -54,6 +54,8 @@ def check(
     from layerkit.errors import Problems, UsageError
 
     if schema:
+        others = {"--set": assignments, "--phase": phase, "--engine": engine, "--layer": layer, "--json": as_json}
+        options.refuse_beside("--schema", {**others, "--memory": memory, "--expand": expand, "--gradients": gradients})
         _print_schema(file)
         return
     if file is None:
@@ -64,6 +66,7 @@ def check(
         raise UsageError("--phase prints the net of one phase and --expand the layers of all; give one")
     overrides = [*(assignments or []), *options.run_overrides(None, engine)]
     if gradients:
+        options.refuse_beside("--gradients", {"--memory": memory, "--expand": expand, "--engine": engine})
         chosen = phase or "train"
         run, graphs = graph.load(file, [chosen], overrides, allow_python=allow_python)
         print_gradients(graphs[chosen], run.threads, layer, as_json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import textwrap
 from dataclasses import asdict
@@ -24,6 +23,7 @@ def print_gradients(graph: Graph, threads: int | None, layer: str | None, as_jso
     """Check layers on so many threads, print a table or an object, and raise CheckFailed where a gradient is wrong."""
     from layerkit.checks import CheckFailed
     from layerkit.cli.bar import Bar
+    from layerkit.events import plain
     from layerkit.report import gradients
     from layerkit.threads import asked, use
 
@@ -35,7 +35,7 @@ def print_gradients(graph: Graph, threads: int | None, layer: str | None, as_jso
             bar.advance(row.layer)
     wrong = [row for row in rows if row.verdict == "wrong"]
     if as_json:
-        typer.echo(json.dumps({"phase": graph.state.phase, "layers": [_plain(asdict(row)) for row in rows]}))
+        typer.echo(json.dumps({"phase": graph.state.phase, "layers": [plain(asdict(row)) for row in rows]}))
     else:
         table.show(_TITLES, map(_cells, rows), right=("worst error",))
         for row in wrong:
@@ -50,10 +50,3 @@ def print_gradients(graph: Graph, threads: int | None, layer: str | None, as_jso
 def _cells(row: Row) -> list[str]:
     error = "" if row.error is None else f"{row.error:.1e}"
     return [row.layer, row.type, error, f"{row.verdict}: {row.why}" if row.verdict == "not checked" else row.verdict]
-
-
-def _plain(value: object) -> object:
-    """The same with None for numbers that JSON has no way to write."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

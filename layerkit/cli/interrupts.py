@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something is written: they end it, and what is half-written is removed."""
+"""Ctrl-C and SIGTERM while something runs or is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from typing import Any
 
 
 @contextmanager
+def caught(handler: Callable[[], object]) -> Iterator[list[int]]:
+    """While inside, each of the two signals calls `handler`. Gives the list of the signals that came."""
+    received: list[int] = []
+
+    def take(number: int, frame: Any) -> None:
+        received.append(number)
+        handler()
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def ending() -> Iterator[Callable[[], None]]:
     """While inside, the two signals are noted, and a function is given that raises KeyboardInterrupt for the one and
     SystemExit with status 143 for the other, to be called often. A second signal raises at once.
@@ -16,21 +33,15 @@ def ending() -> Iterator[Callable[[], None]]:
     Raised at once, the first would be lost, with a traceback printed, where it comes during a callback of a weak
     reference, of which h5py has many.
     """
-    received: list[int] = []
 
     def check() -> None:
         if received:
             raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
 
-    def end(number: int, frame: Any) -> None:
-        received.append(number)
+    def end() -> None:
         if len(received) > 1:
             check()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with caught(end) as received:
         yield check
         check()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from layerkit.cli import complete
+from layerkit.cli import complete, options
 
 if TYPE_CHECKING:
     from layerkit.report.catalogue import Page
@@ -38,6 +38,7 @@ def layers(
 
     width = min(WIDEST, shutil.get_terminal_size().columns)
     if markdown:
+        options.refuse_beside("--markdown", {"TYPE": types})
         typer.echo(catalogue.markdown(), nl=False)
     elif types:
         pages = [_page(catalogue.page(name), width, catalogue.common_fields()) for name in types]

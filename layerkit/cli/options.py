@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,15 @@ def run_overrides(threads: int | None, engine: str | None) -> list[str]:
     """The assignments by which --threads and --engine win over the file; none for an option that is not given."""
     given = {"threads": threads, "engine": engine}
     return [f"{name}={value}" for name, value in given.items() if value is not None]
+
+
+def refuse_beside(what: str, others: Mapping[str, object]) -> None:
+    """Raise UsageError for the first option that is given and would do nothing beside `what`."""
+    from layerkit.errors import UsageError
+
+    for option, value in others.items():
+        if value:
+            raise UsageError(f"{option} means nothing beside {what}")
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

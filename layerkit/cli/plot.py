@@ -95,31 +95,31 @@ def plot(
 
     if output is not None:
         style.expect_kind(output.suffix.lower())
+    of_curves = {"--metrics": metrics, "--x": across != "iteration", "--smooth": smooth > 1, "--log": log is not None}
+    of_tables = {"--table": table, "--csv": csv, "--tensorboard": tensorboard}
     choice = snapshots.Choice(filters, weights, layer, blob, saliency, wanted, given, part)
-    if not any(target.endswith(".safetensors") for target in targets):
-        choice.refuse()
-        if table or csv is not None or tensorboard is not None:
-            if len(targets) > 1 or output is not None:
-                raise UsageError("--table, --csv and --tensorboard go with one run, and without -o")
-            record.show(targets[0], csv, tensorboard)
-            return
-        names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-        arranged = _read(targets, across, names, smooth, log)
+    if any(target.endswith(".safetensors") for target in targets):
+        if len(targets) > 1:
+            raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
+        options.refuse_beside("a snapshot", {**of_curves, **of_tables})
         if output is None:
-            _print(arranged)
-        else:
-            _write(output, lambda: curves.draw(arranged))
+            raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
+        path, stdin = Path(targets[0]), sys.stdin.buffer
+        _write(output, lambda: snapshots.draw(path, choice, stdin, _note, allow_python=allow_python))
         return
-    if len(targets) > 1:
-        raise UsageError("a snapshot is drawn alone, without other snapshots or runs beside it")
-    if (metrics, across, smooth, log, table, csv, tensorboard) != (None, "iteration", 1, None, False, None, None):
-        raise UsageError(
-            "--metrics, --x, --smooth, --log, --table, --csv and --tensorboard go with runs, not a snapshot"
-        )
+    choice.refuse()
+    if any(of_tables.values()):
+        if len(targets) > 1 or output is not None:
+            raise UsageError("--table, --csv and --tensorboard go with one run, and without -o")
+        options.refuse_beside("--table, --csv and --tensorboard", of_curves)
+        record.show(targets[0], table, csv, tensorboard)
+        return
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    arranged = _read(targets, across, names, smooth, log)
     if output is None:
-        raise UsageError("of a snapshot there is no picture made of characters; name a file, as in: -o filters.png")
-    path, stdin = Path(targets[0]), sys.stdin.buffer
-    _write(output, lambda: snapshots.draw(path, choice, stdin, _note, allow_python=allow_python))
+        _print(arranged)
+    else:
+        _write(output, lambda: curves.draw(arranged))
 
 
 def _write(output: Path, draw: Callable[[], Any]) -> None:

@@ -69,9 +69,12 @@ def predict(
     from layerkit.cli.interrupts import ending
     from layerkit.cli.left_out import LeftOut
     from layerkit.errors import DataError, UsageError
+    from layerkit.events import plain
     from layerkit.report.inputs import Reader
     from layerkit.report.predictions import Predictor
 
+    if output is not None:
+        options.refuse_beside("-o", {"--json": as_json})
     net = _net(snapshot, weights, tuple(blobs or ()), threads, engine, allow_python)
     left = LeftOut(_note)
     predictor = Predictor(net, blobs or (), left if skip else None)
@@ -97,7 +100,7 @@ def predict(
     for answer in predictor.answers(samples, top):
         count += 1
         if as_json:
-            typer.echo(json.dumps(_object(answer)))
+            typer.echo(json.dumps(plain(_object(answer))))
         else:
             for line in _lines(answer):
                 typer.echo(line)

@@ -22,8 +22,8 @@ _WORDS = {
 """Titles of the CSV -> titles in print, which fold between words."""
 
 
-def show(run: str, csv: Path | None, tensorboard: Path | None) -> None:
-    """Print the displays and tests of a run as tables; or write them to FILE.train.csv and FILE.test.csv, to a folder.
+def show(run: str, printed: bool, csv: Path | None, tensorboard: Path | None) -> None:
+    """Print the displays and tests of a run as tables; write them to FILE.train.csv and FILE.test.csv, to a folder.
 
     Raises UsageError where there is no such run.
     """
@@ -42,13 +42,13 @@ def show(run: str, csv: Path | None, tensorboard: Path | None) -> None:
             typer.echo(f"{path}: {len(each.rows)} rows", err=True)
     if tensorboard is not None:
         _write_board(record, tensorboard)
-    if csv is None and tensorboard is None:
+    if printed:
         for name, each in found.items():
             typer.echo(f"{name}:")
             titles = [_WORDS.get(title, title) for title in each.titles]
             table.show(titles, cells(each), titles)
             typer.echo("")
-    typer.echo(how_it_ended(record), err=csv is not None or tensorboard is not None)
+    typer.echo(how_it_ended(record), err=not printed)
 
 
 def _write_board(record: list[dict[str, object]], folder: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from layerkit.cli import folders, options, table
+from layerkit.cli.interrupts import caught
 from layerkit.threads import MOST
 from layerkit.words import plural
 
@@ -161,17 +161,11 @@ def _stopping(whole: Sweep, bar: Bar) -> Iterator[list[int]]:
 
     Gives the list of the signals that came.
     """
-    received: list[int] = []
 
-    def stop(number: int, frame: Any) -> None:
-        received.append(number)
+    def stop() -> None:
         whole.stop()
         if len(received) == 1:
             bar.line("ending all runs, each with a snapshot; once more ends them at once")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with caught(stop) as received:
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

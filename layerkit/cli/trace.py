@@ -66,6 +66,7 @@ def trace(
     from layerkit.report.tracing import files, given, numbers, passes, steps, text, tree
 
     if picture is not None:
+        options.refuse_beside("-o", {"--json": as_json})
         files.expect_kind(picture.suffix.lower())
     if mode == "forward" and output is not None:
         raise UsageError("--output is for reverse mode; forward mode gives the tangents of everything")
@@ -78,7 +79,7 @@ def trace(
     found = passes.reverse(graph, output) if mode == "reverse" else passes.forward(graph, moving)
     if picture is not None:
         write_bytes(picture, files.draw(found, picture.suffix.lower()))
-        typer.echo(f"wrote {picture}")
+        typer.echo(f"wrote {picture}", err=True)
     elif as_json:
         typer.echo(json.dumps(tree.of(found)))
     else:

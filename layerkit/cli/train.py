@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from layerkit.cli import folders, options, table
+from layerkit.cli.interrupts import caught
 
 if TYPE_CHECKING:
     from layerkit.cli.progress import Progress
@@ -209,18 +209,12 @@ def _stopping(solver: Solver, progress: Progress) -> Iterator[list[int]]:
 
     Gives the list of the signals that came.
     """
-    received: list[int] = []
 
-    def stop(number: int, frame: Any) -> None:
-        received.append(number)
+    def stop() -> None:
         if solver.stopping:
             raise KeyboardInterrupt
         solver.stopping = True
         progress.note("ending after this iteration, with a snapshot; once more ends at once")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with caught(stop) as received:
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from layerkit.blob import Shape
 from layerkit.graph import Graph, Node
-
-_NO_PRODUCTS = ("Embed", "PositionalEmbedding", "Parameter", "Scale", "Bias", "LayerNorm", "RMSNorm")
-"""Types whose learned arrays are looked up in, or meet each element once."""
 
 LITTLE = 16_000_000
 """Multiply-adds of a forward pass below which a second thread does not pay: on a busy machine threads wait for each
@@ -17,30 +12,23 @@ other for milliseconds, many times as long as such a pass takes."""
 
 
 def multiply_adds(graph: Graph) -> int:
-    """Multiply-adds of a forward pass with the graph's shapes, counted from the learned matrices and kernels."""
-    return sum(of_node(graph, node) for node in graph.nodes)
+    """Multiply-adds of a forward pass with the graph's shapes, as far as they are those of matrices and kernels."""
+    return sum(of_node(node) for node in graph.nodes)
 
 
-def of_node(graph: Graph, node: Node) -> int:
-    """Those of one layer: each learned matrix or kernel is used once at each place.
+def of_node(node: Node) -> int:
+    """Those of one layer, with all runs of the bodies that it has.
 
     What works element by element (activations, normalisation, pooling) counts as nothing, as is usual. A body counts
     each time it runs, at the most; of bodies that run in each other's place the one with most to compute.
     """
-    if node.bodies:
+    plan = node.plan
+    if plan.multiply_adds is not None:
+        return plan.multiply_adds
+    if plan.bodies:
         return _of_bodies(node)
-    kind, bottoms = node.spec.type, [graph.shapes[ref] for ref in node.bottoms]
-    if kind in _NO_PRODUCTS:
-        return 0
-    total = _between_bottoms(kind, node, bottoms)
-    sizes = [math.prod(weight.shape) for weight in node.plan.weights if weight.learned and len(weight.shape) > 1]
-    for i, top in enumerate(node.plan.tops if sizes else ()):
-        outputs = getattr(node.layer.params, "num_output", None) or (top[-1] if top else 1)
-        places = math.prod(top) // max(1, outputs)
-        if kind == "Deconvolution":  # which spreads each place of its bottom
-            places = math.prod(bottoms[i]) // max(1, bottoms[i][node.layer.params.axis])
-        total += places * sum(sizes)
-    return total
+    matrices = sum(math.prod(weight.shape) for weight in plan.weights if weight.learned and len(weight.shape) > 1)
+    return matrices * math.prod(plan.tops[0][:-1]) if matrices else 0
 
 
 def _of_bodies(node: Node) -> int:
@@ -53,17 +41,6 @@ def _of_bodies(node: Node) -> int:
         else:
             total += once * (body.loop.runs if body.loop is not None else 1)
     return total + instead
-
-
-def _between_bottoms(kind: str, node: Node, bottoms: Sequence[Shape]) -> int:
-    """Multiply-adds of matrices that are no weights."""
-    if kind == "MatMul":
-        shared = bottoms[0][-2 if node.layer.params.transpose_a else -1]
-        return math.prod(node.plan.tops[0]) * shared
-    if kind == "MultiHeadAttention":  # each query with each key, and the sum of the values
-        keys = bottoms[min(1, len(bottoms) - 1)][1]
-        return 2 * math.prod(node.plan.tops[0]) * keys
-    return 0
 
 
 def threads_for(graph: Graph) -> int | None:

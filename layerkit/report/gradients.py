@@ -64,7 +64,7 @@ def examine(graph: Graph, layer: str | None = None) -> Iterator[Row]:
 def threads_for(graph: Graph) -> int | None:
     """1 for a net of small layers, for which a second thread does not pay, or None: as many as there are."""
     little = smaller(graph)
-    return 1 if max((of_node(little, node) for node in little.nodes), default=0) < LITTLE else None
+    return 1 if max((of_node(node) for node in little.nodes), default=0) < LITTLE else None
 
 
 def _examine(graph: Graph, node: Node) -> Row:

@@ -45,8 +45,9 @@ class Answer(NamedTuple):
 class Predictor:
     """Shows a predict-phase net samples as their source has them; what the source did to them is done here.
 
-    With `blobs` these are answered in place of the net's outputs; they must be kept. Raises UsageError for a net that
-    takes several inputs or none. `skip` is told of each sample that does not fit, which is then left out.
+    With `blobs` these are answered in place of the net's outputs; they must be kept. `skip` is told of each sample that
+    does not fit, which is then left out. Raises UsageError for a net that takes several inputs or none, or one of no
+    axes.
     """
 
     def __init__(self, net: Net, blobs: Sequence[str] = (), skip: Callable[[DataError], object] | None = None):
@@ -60,6 +61,9 @@ class Predictor:
         """The blob that samples go into."""
         self._names = list(dict.fromkeys(blobs)) or net.outputs
         info = self._info = net.graph.samples.get(self.input)
+        if not net.graph.shapes[Ref(self.input)]:
+            what = "is a single number, without an axis for samples"
+            raise UsageError(f"the net's input {self.input!r} {what}; use the net from Python")
         self.batch, *shape = net.graph.shapes[Ref(self.input)]
         """How many samples the net takes at a time."""
         self._shape = tuple(shape)

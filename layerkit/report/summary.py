@@ -71,7 +71,7 @@ def summarize(graph: Graph, engine: str) -> Summary:
     for node, counts in zip(graph.nodes, table.rows(graph), strict=True):
         size = sum(math.prod(graph.shapes[ref]) * (2 if ref in differentiated else 1) for ref in node.tops)
         outputs = [list(graph.shapes[ref]) for ref in node.tops]
-        effort = of_node(graph, node)
+        effort = of_node(node)
         held = size * _DTYPE.itemsize + inside.get(node.name, 0)
         rows.append(
             Row(node.name, node.spec.type, outputs, counts.weights, counts.statistics, effort, held, on[node.name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -62,6 +63,8 @@ class _Axis:
             first, last = math.ceil(self._from - 1e-9), math.floor(self._to + 1e-9)
             return [10.0**k for k in range(first, last + 1, max(1, math.ceil((last - first) / count)))]
         rough = (self.high - self.low) / count
+        if rough < sys.float_info.min:  # where a power of ten may round to 0
+            return []
         unit = 10.0 ** math.floor(math.log10(rough))
         step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= 0.95 * rough)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)

@@ -143,11 +143,11 @@ def _collect(
 
 
 def _products(net: Net) -> list[int]:
-    """Each layer's multiply-adds in both passes: as many again for the weights' gradient, and for the bottoms'."""
+    """Each layer's multiply-adds in both passes: as many again for the gradient of either factor of its products."""
     passes = [1] * len(net.graph.nodes)
     for step in net.graph.backward(None) if net.trains else ():
-        passes[step.node] += bool(step.asked) + any(step.propagate_down)
-    return [count * of_node(net.graph, node) for count, node in zip(passes, net.graph.nodes, strict=True)]
+        passes[step.node] += min(2, bool(step.asked) + sum(step.propagate_down))
+    return [count * of_node(node) for count, node in zip(passes, net.graph.nodes, strict=True)]
 
 
 def _why(net: Net, asked: str, types: tuple[str, ...]) -> str:

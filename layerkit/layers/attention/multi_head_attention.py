@@ -97,6 +97,7 @@ class MultiHeadAttention(Layer):
             reads_bottoms=sorted(set(parts)),
             reads_tops=(),
             by_rows=not self._drops,
+            multiply_adds=n * c * (2 * t * c + s * (keys[2] + values[2]) + 2 * t * s),
         )
 
     def _check(self, x: Shape, keys: Shape, values: Shape, mask: Shape | None) -> None:

@@ -64,6 +64,7 @@ class PositionalEmbedding(Layer):
             reads_tops=(),
             in_place=True,
             by_rows=len(x) > 2,
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -37,7 +37,8 @@ class Parameter(Layer):
 
     def plan(self, *bottoms: Shape) -> Plan:
         shape = tuple(self.params.shape)
-        return Plan(tops=[shape], weights=[Weight("weight", shape, self.params.filler)], reads_tops=())
+        weight = Weight("weight", shape, self.params.filler)
+        return Plan(tops=[shape], weights=[weight], reads_tops=(), multiply_adds=0)
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:
         top[0].data[...] = self.weights.weight.data

@@ -126,6 +126,7 @@ class Expression(Layer):
             reads_bottoms=program.reads_bottoms,
             reads_tops=program.reads_tops,
             by_rows=program.by_rows,
+            multiply_adds=program.multiply_adds,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -137,6 +137,12 @@ class Program:
             ),
         ]
 
+    @property
+    def multiply_adds(self) -> int:
+        """Those of the matrix products in a forward pass."""
+        products = (node for node in self.forward_order if node.kind == "matmul")
+        return sum(math.prod(node.shape) * node.arguments[0].shape[-1] for node in products)
+
     def forward(self, bottom: Bottoms, weights: Mapping[str, Array], scratch: SimpleNamespace, top: Tops) -> Run:
         """A function that writes the tops."""
         values = self._given(bottom, weights)

@@ -57,6 +57,7 @@ class Embed(Layer):
             reads_bottoms=(),
             reads_tops=(),
             by_rows=True,
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,6 +58,7 @@ class MatMul(Layer):
             ],
             reads_tops=(),
             by_rows=len(a) == len(b) > 2 and a[0] == b[0],
+            multiply_adds=math.prod((*lead, m, n)) * k,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

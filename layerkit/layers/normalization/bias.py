@@ -54,6 +54,7 @@ class Bias(Layer):
             reads_tops=(),
             in_place=True,
             by_rows=along_rows(bias, p.axis, bottoms[0]) == (len(bottoms) == 2),
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

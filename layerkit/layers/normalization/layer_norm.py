@@ -56,6 +56,7 @@ class LayerNorm(Layer):
             reads_tops=() if affine else (0,),
             in_place=True,
             by_rows=axis != 0,
+            multiply_adds=0,
         )
 
     def _axes(self, count: int) -> tuple[int, ...]:

@@ -59,6 +59,7 @@ class Scale(Layer):
             reads_tops=(),
             in_place=True,
             by_rows=along == (len(bottoms) == 2) and not (along and p.bias_term),
+            multiply_adds=0,
         )
 
     def forward(self, bottom: Bottoms, top: Tops) -> None:

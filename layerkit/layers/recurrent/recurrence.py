@@ -101,12 +101,13 @@ class Recurrence(Layer):
         d, g, k = p.num_output, p.num_output * self.gates, math.prod(rest)
         w_x, b, w_static, w_h = self.names
         static = self._has_static(bottoms)
+        j = math.prod(bottoms[2][1:]) if static else 0
         return Plan(
             tops=[(t, n, d), *[(1, n, d)] * self.exposed],
             weights=[
                 Weight(w_x, (g, k), p.weight_filler),
                 Weight(b, (g,), p.bias_filler),
-                *([Weight(w_static, (g, math.prod(bottoms[2][1:])), p.weight_filler)] if static else []),
+                *([Weight(w_static, (g, j), p.weight_filler)] if static else []),
                 Weight(w_h, (g, d), p.weight_filler),
                 *self.more_weights(),
             ],
@@ -118,13 +119,14 @@ class Recurrence(Layer):
                 Scratch("part", (n, d)),
                 Scratch("dgates", (t, n, g)),
                 Scratch("dx", (t * n, k)),
-                *([Scratch("static", (n, g)), Scratch("dstatic", (n, math.prod(bottoms[2][1:])))] if static else []),
+                *([Scratch("static", (n, g)), Scratch("dstatic", (n, j))] if static else []),
                 *self.more_scratch(t, n),
             ],
             state=[] if self.exposed else [State(name, (n, d)) for name in self.hidden],
             gradients=[i != 1 for i in range(len(bottoms))],
             reads_bottoms=(0, 1, 2) if static else (0, 1),
             reads_tops=(),
+            multiply_adds=n * g * (t * (k + d) + j),
         )
 
     def _has_static(self, bottoms: Sequence[object]) -> bool:

@@ -81,6 +81,7 @@ class SlidingKernels(Layer):
         pixels = at_once * math.prod(windows.count)
         columns = 0 if windows.pointwise else of_image * math.prod(windows.kernel) * pixels
         kernels = (of_pixel, of_image // self.group, *windows.kernel)
+        places = len(bottoms) * math.prod(shape[:axis]) * math.prod(windows.count)
         weights = [Weight("weight", kernels, p.weight_filler), Weight("bias", (p.num_output,), p.bias_filler)]
         return Plan(
             tops=[top] * len(bottoms),
@@ -93,6 +94,7 @@ class SlidingKernels(Layer):
             ],
             reads_tops=(),
             by_rows=axis != 0,
+            multiply_adds=places * math.prod(kernels),
         )
 
     jvp = affine

@@ -15,6 +15,8 @@ _SIZES = {1: (7.0, 4.2), 2: (9.6, 3.9), 3: (12.8, 3.7), 4: (9.6, 6.5)}
 _WIDTH, _ROW, _HEAD = 12.8, 3.0, 0.5
 _MOST_DOTS = 40
 """Of a curve of tests with more, only some have a dot."""
+_TITLE = 40
+"""Characters of a panel's title."""
 _A_ROW_OF_LEGEND = 90
 """Characters of the legend's texts in a row."""
 
@@ -45,7 +47,8 @@ def draw(plot: Plot) -> Any:
 
 
 def _fill(axes: Any, panel: Panel, colours: dict[str, str], by_run: bool) -> None:
-    axes.set_title(f"{panel.title} (log)" if panel.log else panel.title)
+    title = shorten(panel.title, _TITLE)
+    axes.set_title(f"{title} (log)" if panel.log else title)
     if panel.log:
         _log_axis(axes, panel)
     both = len({curve.source == TRAIN for curve in panel.curves}) > 1

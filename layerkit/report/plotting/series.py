@@ -40,11 +40,14 @@ class Curve(NamedTuple):
         return [x for x, y in zip(self.x, self.y, strict=True) if not math.isfinite(y)]
 
     def smoothed(self, width: int) -> Curve:
-        """The mean of `width` neighbours, half of them on either side, fewer at the ends; what is nan stays nan."""
-        half = width // 2
+        """The mean of `width` neighbours, half of them on either side; of an even number one more lies before.
+
+        There are fewer at the ends, and what is nan stays nan.
+        """
         found = []
         for i, value in enumerate(self.y):
-            near = [each for each in self.y[max(0, i - half) : i + half + 1] if math.isfinite(each)]
+            around = self.y[max(0, i - width // 2) : i + (width + 1) // 2]
+            near = [each for each in around if math.isfinite(each)]
             found.append(sum(near) / len(near) if math.isfinite(value) else math.nan)
         return self._replace(y=found)
 

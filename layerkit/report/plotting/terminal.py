@@ -12,6 +12,7 @@ from layerkit.report.plotting.series import TRAIN, Curve
 from layerkit.report.text_plot import MARKS, Line, chart
 
 _HEIGHT, _NARROWEST = 12, 20
+_LOG = " (log)"
 _MARGIN = 8
 """Characters of the numbers at the left, so that all charts stand one below the other."""
 
@@ -57,7 +58,7 @@ def _chart(panel: Panel, marks: Sequence[str], width: int) -> list[Drawn]:
     order = sorted(range(len(lines)), key=lambda i: panel.curves[i].source != TRAIN)
     columns = max(_NARROWEST, width - _MARGIN - 2)
     drawn = chart([lines[i] for i in order], log_y=panel.log, width=columns, height=_HEIGHT, margin=_MARGIN)
-    title = f"{panel.title} (log)" if panel.log else panel.title
+    title = shorten(panel.title, max(_NARROWEST, width - len(_LOG))) + (_LOG if panel.log else "")
     return [
         Drawn(title),
         *(Drawn(row, drawn.margin) for row in drawn.canvas),

@@ -12,10 +12,12 @@ import numpy as np
 
 from layerkit import arrayfile
 from layerkit.blob import Array
+from layerkit.differentiation import with_bodies
 from layerkit.errors import DataError, SnapshotError, UnknownNameError, UsageError
 from layerkit.given import as_array
 from layerkit.graph import Graph
 from layerkit.net import Net
+from layerkit.passes import remember
 from layerkit.report.drawing import files
 from layerkit.report.tracing.passes import fitted
 
@@ -73,6 +75,7 @@ def load(
 ) -> Net:
     """The net of a file after a forward pass with these inputs and weights, by name; sources give what is left.
 
+    What is carried from batch to batch, and what is drawn, is as it was before: the steps go through that pass again.
     Raises ConfigError and whatever else `draw` does, UsageError for an input without a value, UnknownNameError.
     """
     graph = files.load(file, phase, overrides, allow_python=allow_python)
@@ -93,9 +96,11 @@ def load(
             fed[name] = fitted(name, array, net.blobs[name].shape)
         else:
             fed[name] = array
+    put_back = remember(with_bodies(graph.nodes))
     try:
         net.forward(**fed)
     finally:
+        put_back()
         net.close()
     return net
 

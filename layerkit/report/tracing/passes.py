@@ -123,6 +123,8 @@ def _started(steps: Steps, output: str | None) -> Trace:
     if len(steps.outputs) == 1:
         return _started(steps, steps.values[steps.outputs[0]].name)
     names = ", ".join(steps.values[value].name for value in steps.outputs)
+    if not names:
+        raise UsageError("the net computes nothing that has a derivative")
     raise UsageError(f"the net has no loss; say by --output what is to be differentiated; there are: {names}")
 
 
