@@ -88,6 +88,8 @@ def convert(
         from layerkit.convert import caffe_out
 
         report = caffe_out.convert(source, out, weights, model)
+    elif out is None and kind in _OURS:
+        raise UsageError(f"say what to write, such as -o {source.with_suffix('.onnx').name}")
     elif kind in (*_CAFFE, *_ONNX):
         raise UsageError(f"say what to write, such as -o {source.with_suffix('.yaml').name}")
     else:

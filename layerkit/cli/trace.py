@@ -74,7 +74,7 @@ def trace(
     found = passes.reverse(graph, output) if mode == "reverse" else passes.forward(graph, moving)
     if picture is not None:
         write_bytes(picture, files.draw(found, picture.suffix.lower()))
-        typer.echo(f"wrote {picture}")
+        typer.echo(f"wrote {picture}", err=True)
     elif as_json:
         typer.echo(json.dumps(tree.of(found)))
     else:
