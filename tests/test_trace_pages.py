@@ -65,7 +65,7 @@ def test_values_stand_above_the_edges_and_gradients_below(command, folder):
     (folder / "gates.yaml").write_text(GATES)
     options = ["trace", "gates.yaml", "--input", "x=-2,y=5,z=-4", "-o"]
     for kind, start in {"svg": b"<svg", "png": b"\x89PNG", "html": b"<!DOCTYPE html>"}.items():
-        assert command(*options, f"gates.{kind}") == (0, f"wrote gates.{kind}\n", "")
+        assert command(*options, f"gates.{kind}") == (0, "", f"wrote gates.{kind}\n")
         assert (folder / f"gates.{kind}").read_bytes().startswith(start)
     root = ElementTree.parse(folder / "gates.svg").getroot()
     edges = [tuple(g.get(f"data-{key}") for key in ("from", "to")) for g in root.iter(f"{SVG}g") if g.get("data-from")]

@@ -50,7 +50,9 @@ def new(
     kind: options.Kind = None,
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A=VALUE", help="With --data, set a field of its kind, e.g. label=price."),
+        typer.Option(
+            "--set", metavar="A=VALUE", help="With --data, set a field of its kind, e.g. label=price or missing=drop."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file of that name.")] = False,
 ) -> None:
