@@ -174,7 +174,7 @@ class Point:
             if not weights and all(each is None for each in bottoms):
                 continue
             for ref, tangent in zip(node.tops, self.forward_of(node, bottoms, weights), strict=True):
-                moved[ref] = tangent + given[ref] if ref in given else tangent
+                moved[ref] = np.asarray(tangent + given[ref]) if ref in given else tangent
         return moved
 
     def vjp(self, seeds: Moving) -> dict[Key, Array]:
@@ -217,7 +217,7 @@ class Point:
             found.append((slot.key, diff.reshape(slot.shape)))
         for key, part in found:
             if part is not None:
-                totals[key] = totals[key] + part if key in totals else part
+                totals[key] = np.asarray(totals[key] + part) if key in totals else part  # of no axes: not a scalar
 
     # -- one layer -------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def register(cls: AnyLayer) -> AnyLayer:
 def layer_class(name: str) -> type[Layer]:
     """The class of a layer type: built in, registered, or offered by a plug-in. Raises UnknownNameError."""
     if name not in _types and name in _modules():
-        importlib.import_module(_modules()[name])
+        register(getattr(importlib.import_module(_modules()[name]), name))
     elif name not in _types and name in _plugins():
         register(_plugins()[name].load())
     if name not in _types:

@@ -1,13 +1,15 @@
-"""Records of runs that never ran, for tests of plots."""
+"""What the tests of plots share: records of runs that never ran, and what a reader finds in a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from layerkit.events import EventLog
 
+SVG = "{http://www.w3.org/2000/svg}"
 SWEEP = ("lr=0.1", "lr=1e1", "lr=0.02")
 
 
@@ -34,3 +36,22 @@ def record(
             outputs = {loss: values[0], "accuracy": values[1]}
             log.emit("test", at, time=1000.0 + 2 * at, outputs=outputs, samples=9)
     return folder
+
+
+class Picture:
+    """What a reader of the SVG finds in it."""
+
+    def __init__(self, path: Path | str):
+        self.root = ElementTree.parse(path).getroot()
+        self.texts = [text.text for text in self.root.iter(f"{SVG}text")]
+
+    @property
+    def curves(self) -> dict[str, ElementTree.Element]:
+        """The paths of curves by their ids."""
+        groups = {group.get("id", ""): group for group in self.root.iter(f"{SVG}g")}
+        return {name: next(group.iter(f"{SVG}path")) for name, group in groups.items() if name.startswith("curve-")}
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        """The corners of a curve, y growing upwards."""
+        words = self.curves[name].get("d", "").replace("M", " ").replace("L", " ").split()
+        return [(float(x), -float(y)) for x, y in zip(words[::2], words[1::2], strict=True)]

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from train_tools import MLP, sets
 
 from layerkit import arrayfile, events, snapshot, solver
-
-MLP = "configs/mlp.yaml"
-
-
-def sets(**values: Any) -> list[str]:
-    """Options that override fields of the solver."""
-    return list(itertools.chain.from_iterable(("--set", f"solver.{key}={value}") for key, value in values.items()))
-
 
 SHORT = sets(max_iter=20, test_interval=5, snapshot=5, display=10)
 WORSE = sets(base_lr=0.0, early_stopping="{metric: accuracy, patience: 2}")

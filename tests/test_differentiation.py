@@ -132,6 +132,23 @@ def test_vjp_gives_what_backward_does() -> None:
     assert "label" not in back
 
 
+def test_what_has_no_axes_stays_an_array_where_gradients_or_tangents_add_up() -> None:
+    net = filled("""
+layers:
+  - {name: in, type: Input, top: x, shape: [3]}
+  - {name: total, type: Expression, bottom: x, expr: sum(x)}
+  - {name: once, type: Expression, bottom: total, expr: total * a, weights: {a: {shape: []}}, param: {name: a}}
+  - {name: twice, type: Expression, bottom: total, expr: 2 * total * a, weights: {a: {shape: []}}, param: {name: a}}
+""")
+    back = net.vjp(once=1.0, twice=1.0)
+    moved = net.jvp(total=1.0, x=np.ones(3))
+    sums = net.hvp({"once.a": 1.0}, {"once": 1.0, "twice": 1.0})
+    for found in (back["once.a"], moved["once"], moved["twice"], net.jvp(once=1.0)["once"]):
+        assert isinstance(found, np.ndarray)
+    assert back["once.a"] == pytest.approx(3 * net.blobs["x"].data.sum())
+    np.testing.assert_allclose(sums["x"], np.full(3, 3.0))
+
+
 def test_a_tangent_or_diff_of_a_blob_inside() -> None:
     net = filled(MIXED)
     u = np.random.default_rng(5).normal(size=(4, 2))

@@ -12,11 +12,7 @@ from layerkit.datasets.files import images, lists
 from layerkit.datasets.transforms.resampling import bilinear
 from layerkit.errors import ConfigError, DataError
 
-
-@pytest.fixture(autouse=True)
-def _inside(tmp_path, monkeypatch):
-    """Paths are short: the tests' files lie in the current directory."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 # --- ImageData ---

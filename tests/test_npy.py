@@ -19,9 +19,7 @@ from layerkit.datasets.files.npy import Npy
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

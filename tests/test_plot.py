@@ -7,10 +7,9 @@ import struct
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
-from plot_tools import SWEEP, record
+from plot_tools import SWEEP, Picture, record
 
 from layerkit import events
 from layerkit.errors import DataError, UnknownNameError
@@ -18,7 +17,6 @@ from layerkit.events import EventLog
 from layerkit.report.drawing.palette import CURVES
 from layerkit.report.plotting import panels, series, style
 
-SVG = "{http://www.w3.org/2000/svg}"
 DISPLAYS = [(0, 2.0), (10, 1.5), (20, 1.0), (30, 0.5)]
 TESTS = [(0, 2.5, 0.1), (20, 1.25, 0.6)]
 
@@ -26,25 +24,6 @@ TESTS = [(0, 2.5, 0.1), (20, 1.25, 0.6)]
 def read(folder: Path, across: series.Across = "iteration") -> dict[tuple[str, str], series.Curve]:
     found = series.read(folder.name, events.read(folder / "events.jsonl"), across)
     return {(curve.metric, curve.source): curve for curve in found}
-
-
-class Picture:
-    """What a reader of the SVG finds in it."""
-
-    def __init__(self, path: Path | str):
-        self.root = ElementTree.parse(path).getroot()
-        self.texts = [text.text for text in self.root.iter(f"{SVG}text")]
-
-    @property
-    def curves(self) -> dict[str, ElementTree.Element]:
-        """The paths of curves by their ids."""
-        groups = {group.get("id", ""): group for group in self.root.iter(f"{SVG}g")}
-        return {name: next(group.iter(f"{SVG}path")) for name, group in groups.items() if name.startswith("curve-")}
-
-    def points(self, name: str) -> list[tuple[float, float]]:
-        """The corners of a curve, y growing upwards."""
-        words = self.curves[name].get("d", "").replace("M", " ").replace("L", " ").split()
-        return [(float(x), -float(y)) for x, y in zip(words[::2], words[1::2], strict=True)]
 
 
 # -- curves --------------------------------------------------------------------------------------------------------

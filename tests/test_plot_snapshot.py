@@ -1,112 +1,21 @@
-"""`layerkit plot SNAPSHOT`: filters, histograms, blobs and saliency, as numbers and as files."""
+"""`layerkit plot SNAPSHOT`: filters, histograms and blobs, as numbers and as files."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from picture_tools import CONV, LINEAR, PIXELS, feed, image, saved
 from PIL import Image
-from test_plot import Picture
+from plot_tools import Picture
 
 import layerkit as lk
 from layerkit.errors import UnknownNameError, UsageError
 from layerkit.net import Net
-from layerkit.report.plotting import activations, feeding, filters, histograms, saliency, tiles
+from layerkit.report.plotting import activations, filters, histograms, tiles
 from layerkit.report.plotting.tiles import Mosaic
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 5), dtype=np.uint8)
-WHITE, BLUE, ORANGE = (255, 255, 255), (59, 130, 246), (240, 120, 24)
-
-
-def saved(*layers: str, order: str = "RGB", shape: tuple[int, ...] = (3, 4, 5)) -> Path:
-    """A snapshot of an untrained net with these layers, over images in a file `data.npz`."""
-    data = PIXELS if shape == (3, 4, 5) else np.random.default_rng(1).normal(size=(6, *shape)).astype(np.float32)
-    np.savez("data.npz", data=data, label=np.arange(6) % 2)
-    more = ", channel_order: BGR" if order == "BGR" else ""
-    lines = [f"{{name: d, type: Data, top: [data, label], source: data.npz, batch_size: 3{more}}}"]
-    text = "\n".join(f"    - {line}" for line in (*lines, *layers))
-    run = f"name: tiny\nnet:\n  layers:\n{text}\nsolver: {{base_lr: 0.1, max_iter: 1}}\n"
-    return Path(lk.Solver(run).snapshot("tiny"))
-
-
-LINEAR = (
-    "{name: fc, type: InnerProduct, bottom: data, num_output: 2, weight_filler: xavier}",
-    "{name: loss, type: SoftmaxWithLoss, bottom: [fc, label]}",
-)
-CONV = (
-    "{name: conv, type: Convolution, bottom: data, num_output: 7, kernel_size: [2, 3], weight_filler: xavier}",
-    "{name: relu, type: ReLU}",
-    "{name: next, type: Convolution, num_output: 2, kernel_size: 3, pad: 1, weight_filler: xavier}",
-    *(line.replace("bottom: data, ", "") for line in LINEAR),
-)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def feed(name: str | None, part: str | None = None) -> feeding.Feed:
-    return feeding.Feed(name, part, io.BytesIO(), lambda sentence: pytest.fail(sentence))
-
-
-def image(number: int = 0) -> str:
-    """A file with one of the images."""
-    Image.fromarray(PIXELS[number].transpose(1, 2, 0)).save(f"{number}.png")
-    return f"{number}.png"
-
-
-# -- small images --------------------------------------------------------------------------------------------------
-
-
-def test_colours_lie_on_a_straight_line_between_their_stops() -> None:
-    assert tiles.coloured(np.array([0, 0.25, 1]), ["#000000", "#ffffff"]).tolist() == [[0] * 3, [64] * 3, [255] * 3]
-    signed = tiles.signed(np.array([[-2.0, 0.0, 1.0, 2.0]]))[0]
-    assert [tuple(each) for each in signed[[0, 1, 3]]] == [BLUE, WHITE, ORANGE]
-    assert (tiles.signed(np.zeros((2, 2))) == 255).all()
-
-
-def test_a_photo_uses_the_whole_range_and_the_order_of_its_channels() -> None:
-    pixels = np.array([-1.0, 0.0, 3.0]).reshape(3, 1, 1)
-    assert tiles.photo(pixels)[0, 0].tolist() == [0, 64, 255]
-    assert tiles.photo(pixels, "BGR")[0, 0].tolist() == [255, 64, 0]
-    assert tiles.photo(np.array([[[2.0, 4.0]]])).tolist() == [[[0] * 3, [255] * 3]]
-    assert (tiles.photo(np.full((1, 2, 2), 7.0)) == 0).all()
-
-
-def test_what_is_not_finite_is_red_and_changes_no_other_colour() -> None:
-    values = np.array([[np.nan, 1.0], [-2.0, np.inf]])
-    assert tiles.extent(values) == (-2.0, 1.0)
-    assert tiles.extent(values[:1, :1]) == (0.0, 0.0)
-    drawn = tiles.signed(values)
-    assert tuple(drawn[1, 0]) == BLUE
-    assert tuple(drawn[0, 0]) == tuple(drawn[1, 1]) == (224, 72, 72)
-    assert tiles.photo(values[np.newaxis])[1, 1].tolist() == [0, 0, 0]
-
-
-def test_images_stand_row_by_row_in_frames_on_white() -> None:
-    reds = [np.full((2, 3, 3), (k, 0, 0), np.uint8) for k in range(1, 6)]
-    whole = tiles.mosaic(reds, 3)
-    assert whole.shape == (2 * 50 + 6, 3 * 74 + 2 * 6, 3)  # 24 times as large, a frame of 1, a gap of 6
-    for k, (row, column) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)], 1):
-        top, left = row * 56 + 1, column * 80 + 1
-        assert (whole[top : top + 48, left : left + 72] == (k, 0, 0)).all()
-        assert tuple(whole[top - 1, left]) == (226, 232, 240)
-    assert (whole[50:56] == 255).all()
-    assert (whole[56:, 160:] == 255).all()
-
-
-@pytest.mark.parametrize(
-    ("count", "height", "width", "columns"),
-    [(1, 3, 3, 1), (20, 5, 5, 7), (96, 11, 11, 16), (4, 1, 40, 1), (6, 9, 2, 6)],
-)
-def test_mosaics_are_wider_than_high_as_far_as_they_can(count: int, height: int, width: int, columns: int) -> None:
-    assert tiles.columns_for(count, height, width) == columns
-
 
 # -- filters and histograms ----------------------------------------------------------------------------------------
 
@@ -279,56 +188,6 @@ def test_a_net_without_inputs_is_just_run() -> None:
     _, part = activations.of(net, "five", feed(None))
     assert isinstance(part, activations.Bars)
     assert part.values.tolist() == [2.0] * 5
-
-
-# -- saliency ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("wanted", [None, "0", "1"])
-def test_the_saliency_of_a_linear_net_is_its_weights(wanted: str | None) -> None:
-    net = lk.load(saved(*LINEAR))
-    weight, bias = (np.array(net.params["fc"][i].data, np.float64) for i in range(2))
-    scores = weight @ PIXELS[1].reshape(-1).astype(np.float64) + bias
-    chosen = int(scores.argmax()) if wanted is None else int(wanted)
-    found = saliency.of(net, feed(image(1)), wanted)
-    assert (found.place, found.label) == ("1.png", str(chosen))
-    assert found.score == pytest.approx(scores[chosen], rel=1e-4)
-    np.testing.assert_array_equal(found.image, PIXELS[1])
-    np.testing.assert_allclose(found.gradient, np.abs(weight[chosen]).reshape(3, 4, 5).max(axis=0), rtol=1e-5)
-
-
-@pytest.mark.usefixtures("here")
-def test_the_saliency_of_a_deeper_net_is_that_of_differences() -> None:
-    net = lk.load(saved(*CONV), dtype="float64")
-    found = saliency.of(net, feed(image(1)), "1")
-    base = PIXELS[1:2].astype(np.float64)
-    gradient = np.zeros(base.shape[1:])
-    for place in np.ndindex(gradient.shape):
-        ends = []
-        for step in (-1e-5, 1e-5):
-            moved = base.copy()
-            moved[(0, *place)] += step
-            net.forward(data=moved)
-            ends.append(float(net.blobs["fc"].data[0, 1]))
-        gradient[place] = (ends[1] - ends[0]) / 2e-5
-    np.testing.assert_allclose(found.gradient, np.abs(gradient).max(axis=0), rtol=1e-4, atol=1e-8)
-
-
-@pytest.mark.usefixtures("here")
-def test_what_has_no_saliency_is_one_sentence() -> None:
-    with pytest.raises(UsageError, match="only of images a saliency can be drawn, and the net takes samples of 8"):
-        saliency.of(lk.load(saved(*LINEAR, shape=(8,))), feed("data.npz"))
-    net = lk.load(saved(*CONV))
-    with pytest.raises(UnknownNameError, match="there is no class '2'; there are: 0, 1"):
-        saliency.of(net, feed(image()), "2")
-    with pytest.raises(
-        UsageError, match="the net must be shown something: name an image, or another sample, by --input"
-    ):
-        saliency.of(net, feed(None))
-    plane = Net("layers: [{name: data, type: Input, shape: [1, 3, 4, 5]}, {name: relu, type: ReLU}]", phase="predict")
-    with pytest.raises(UsageError, match="the net has no output that scores classes"):
-        saliency.of(plane, feed(image()))
 
 
 # -- files ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Learning-rate policies beyond Caffe's: tables of values written out, PyTorch's schedulers, and plateau's memory.
+"""Learning-rate policies: tables of values written out, PyTorch's schedulers, and plateau's memory.
 
-Caffe's seven are in test_solver.py, and against Caffe itself in test_solver_recorded.py.
+Caffe's seven are held against Caffe itself in test_solver_recorded.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,43 @@ from layerkit.spec import SolverSpec
 
 RECORDED = np.load(Path(__file__).parent / "torch_reference_rules" / "rules.npz")
 ROOT = math.sqrt(0.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, {0: 0.5, 9: 0.5}),
+        ({"lr_policy": "step", "gamma": 0.1, "stepsize": 4}, {0: 0.5, 3: 0.5, 4: 0.05, 7: 0.05, 8: 0.005}),
+        ({"lr_policy": "exp", "gamma": 0.9}, {0: 0.5, 1: 0.45, 10: 0.5 * 0.9**10}),
+        ({"lr_policy": "inv", "gamma": 0.1, "power": 0.75}, {0: 0.5, 10: 0.5 * 2**-0.75}),
+        (
+            {"lr_policy": "multistep", "gamma": 0.1, "stepvalue": [3, 5]},
+            {0: 0.5, 2: 0.5, 3: 0.05, 4: 0.05, 5: 0.005, 99: 0.005},
+        ),
+        ({"lr_policy": "poly", "power": 2.0}, {0: 0.5, 5: 0.125, 9: 0.005, 10: 0.0, 11: 0.0}),
+        (
+            {"lr_policy": "sigmoid", "gamma": 0.7, "stepsize": 5},
+            {0: 0.5 / (1 + math.exp(3.5)), 5: 0.25, 6: 0.5 / (1 + math.exp(-0.7)), 10**6: 0.5},
+        ),
+    ],
+    ids=lambda value: value.get("lr_policy", "") if isinstance(value, dict) else "",
+)
+def test_policies_are_caffes_at_every_boundary(fields: dict[str, Any], wanted: dict[int, float]) -> None:
+    for iteration, rate in wanted.items():
+        assert learning_rate(spec(**fields), iteration) == pytest.approx(rate, rel=1e-12), iteration
+
+
+@pytest.mark.parametrize(
+    ("fields", "iteration"),
+    [
+        ({"lr_policy": "exp", "gamma": 10.0}, 10**6),
+        ({"lr_policy": "poly", "power": -1.0}, 10),
+        ({"lr_policy": "sigmoid", "gamma": 1e6, "stepsize": 5}, 0),
+    ],
+)
+def test_a_rate_that_leaves_the_doubles_raises_nothing(fields: dict[str, Any], iteration: int) -> None:
+    rate = learning_rate(spec(**fields), iteration)
+    assert rate == math.inf or rate < 1e-300
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli_train import in_terminal, visible
+from command_tools import in_terminal, visible
 
 import layerkit as lk
 from layerkit import arrayfile

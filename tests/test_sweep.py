@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_cli_train import in_terminal, same, start, visible, wait_for
+from command_tools import in_terminal, start, visible, wait_for
+from train_tools import same
 
 import layerkit
 from layerkit import events

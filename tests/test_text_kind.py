@@ -12,10 +12,7 @@ from layerkit.datasets import open_source, select
 from layerkit.datasets.bundled import shakespeare
 from layerkit.datasets.files.text_windows import Text
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def opened(text, path="a.txt", **fields):

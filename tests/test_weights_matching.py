@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from test_cli_train import in_terminal, visible
+from command_tools import in_terminal, visible
 
 import layerkit as lk
 from layerkit import arrayfile, snapshot

@@ -1,6 +1,6 @@
 """Records what PyTorch computes where layerkit and PyTorch have the same layer, for tests that need no PyTorch.
 
-    pip install . torch==2.13.0
+    pip install . torch==2.14.1
     python tools/record_torch.py            # all types
     python tools/record_torch.py GELU CTCLoss
 

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from layerkit.cli.live import Live
 
 
-class Downloads:
+class Downloads(Live):
     """Is told how far each file is: a `Progress` of `datasets.fetch`."""
 
+    transient = False
+
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        self._shown: Progress | None = None
+        super().__init__(sys.stderr)
         self._tasks: dict[str, TaskID] = {}
         self._begun: set[str] = set()
 
-    def __enter__(self) -> Self:
-        if self._console.is_interactive:
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=None),
-                DownloadColumn(),
-                TimeRemainingColumn(compact=True),
-            )
-            self._shown = Progress(*columns, console=self._console, refresh_per_second=4, expand=True)
-            self._shown.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._shown is not None:
-            self._shown.stop()
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        name = TextColumn("{task.description}", markup=False)
+        return name, BarColumn(bar_width=None), DownloadColumn(), TimeRemainingColumn(compact=True)
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
         """A file is this far, in bytes; `total` is None where nobody knows it."""

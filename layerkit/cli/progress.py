@@ -5,48 +5,32 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Rows
 
+from layerkit.cli.live import Live
 from layerkit.events import Event
 from layerkit.report.debug_info import magnitude_lines
 
 
-class Progress:
+class Progress(Live):
     """Shows a run's events on standard output and notes on standard error; `quiet` shows neither."""
 
     def __init__(self, folder: Path, quiet: bool = False):
+        super().__init__(sys.stdout, quiet)
         self._folder = folder
-        self.quiet = quiet
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._bar: Bar | None = None
         self._task = TaskID(0)
         self._begun = (time.perf_counter(), 0)
         self._max_iter = 0
         self._numbers = ""
 
-    def __enter__(self) -> Self:
-        if self._console.is_interactive and not self.quiet:
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=None),
-                TextColumn("eta"),
-                TimeRemainingColumn(compact=True),
-            )
-            self._bar = Bar(*columns, console=self._console, transient=True, refresh_per_second=4, expand=True)
-            self._task = self._bar.add_task("starting", total=None)
-            self._bar.start()
-        return self
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        at = TextColumn("{task.description}", markup=False)
+        return at, BarColumn(bar_width=None), TextColumn("eta"), TimeRemainingColumn(compact=True)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def _begin(self, shown: Rows) -> None:
+        self._task = shown.add_task("starting", total=None)
 
     def note(self, text: str) -> None:
         """Say something beside the events."""
@@ -60,20 +44,20 @@ class Progress:
         show = getattr(self, f"_{event['event']}", None)
         if show is not None:
             show(event)
-        if self._bar is not None and "iter" in event:
+        if self._shown is not None and "iter" in event:
             at = f"{self._at(event)}  {self._numbers}".rstrip()
-            self._bar.update(self._task, completed=event["iter"], description=at)
+            self._shown.update(self._task, completed=event["iter"], description=at)
 
     def _start(self, event: Event) -> None:
         self._max_iter = event["max_iter"]
         self._begun = (time.perf_counter(), event["iter"])
-        if self._bar is not None:
-            self._bar.update(self._task, total=self._max_iter)
+        if self._shown is not None:
+            self._shown.update(self._task, total=self._max_iter)
         self._line(f"{event['name']}: {event['weights']:,} weights, {self._max_iter} iterations, seed {event['seed']}")
 
     def _display(self, event: Event) -> None:
         self._numbers = f"loss {event['loss']:<8.4g}  lr {event['lr']:<8.4g}  {event['samples_per_s']:>9,.0f} samples/s"
-        if self._bar is None:
+        if self._shown is None:
             self._line(f"{self._at(event)}  {self._numbers}  eta {self._eta(event['iter'])}")
 
     def _test(self, event: Event) -> None:
@@ -123,7 +107,7 @@ class Progress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def _line(self, text: str) -> None:
-        if self._bar is None:
+        if self._shown is None:
             print(text, flush=True)
         else:
             self._console.print(text, markup=False)
