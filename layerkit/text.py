@@ -78,9 +78,21 @@ def read_bytes(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
     return raw
 
 
+_CONVERTED = "; a YAML file of it is made by: layerkit convert FILE -o net.yaml"
+_NO_CONFIGS = {
+    ".safetensors": "a snapshot, not a YAML file; the net in it is shown by: layerkit draw FILE",
+    ".prototxt": f"a file of Caffe's, not a YAML file{_CONVERTED}",
+    ".onnx": f"an ONNX model, not a YAML file{_CONVERTED}",
+}
+"""Files that are easily taken for configs, by their suffix, and what to do with them."""
+
+
 def load(path: str | os.PathLike[str]) -> Map:
     """Read a YAML file, a mapping at its top, as a tree. Raises ConfigError with every fault of the text."""
     name = os.fspath(path)
+    suffix = Path(path).suffix.lower()
+    if suffix in _NO_CONFIGS and Path(path).is_file():
+        raise ConfigError([Problem(f"{name!r} is {_NO_CONFIGS[suffix].replace('FILE', name)}")])
     raw = read_bytes(path, MAX_BYTES, "a config")
     try:
         text = raw.decode("utf-8-sig")
@@ -351,6 +363,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str | None) -> Probl
         column = lines[at.line].index("\t") + 1
         return Problem("a tab, where YAML wants spaces", mark=Mark(file, at.line + 1, column))
     found = f"{error.context or ''}: {error.problem}"
+    if "mapping values are not allowed" in found or "but found '<block mapping start>'" in found:
+        above = next((i for i in range(at.line - 1, -1, -1) if lines[i].strip()), 0)
+        stuck = re.match(r"[ -]*\w+:(?=[^\s/])", lines[above])  # the line was read as text, which goes on below it
+        if stuck:
+            return Problem("a space is missing behind this ':'", mark=Mark(file, above + 1, stuck.end()))
     for pattern, fault, at_context in _SYNTAX:
         match = re.search(pattern, found)
         if match:

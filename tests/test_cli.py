@@ -113,8 +113,9 @@ def test_what_can_be_mended_is_one_sentence_and_status_2(command, arguments, sen
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(28, "No space left on device", "runs/x"), "cannot use 'runs/x': No space left on device"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(28, "No space left on device", "runs/x"), "cannot write 'runs/x': the disk is full"),
+        (OSError(30, "Read-only file system", "runs/x"), "cannot use 'runs/x': Read-only file system"),
+        (OSError(28, "No space left on device"), "cannot write: the disk is full"),
         (OSError("odd"), "odd"),
         (MemoryError("Unable to allocate 9 TiB"), "not enough memory: Unable to allocate 9 TiB; a smaller"),
         (MemoryError(), "not enough memory; a smaller"),

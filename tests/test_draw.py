@@ -206,6 +206,15 @@ def test_long_names_are_shortened_in_the_box_but_whole_where_one_points():
     assert name in drawn.all("box")[0].find("{*}g/{*}title").text
 
 
+def test_a_formula_stands_in_its_box():
+    layers = [
+        {"name": "x", "type": "Input", "shape": [3, 5]},
+        {"name": "y", "type": "Expression", "expr": "x + sin(x)"},
+    ]
+    box = Drawn(built(*layers)).all("box")[1]
+    assert [text.text for text in box.iter(f"{SVG}text")] == ["y", "Expression", "x + sin(x)"]
+
+
 # -- what is in it -------------------------------------------------------------------------------------------------
 
 

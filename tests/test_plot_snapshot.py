@@ -70,6 +70,16 @@ def test_what_has_no_filters_is_one_sentence() -> None:
         filters.of(lk.load(saved(*LINEAR, shape=(8,))))
 
 
+def test_a_histograms_text_stands_above_its_bars() -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(2.0, 1.6))
+    axes = figure.add_subplot()
+    histograms._fill(axes, "flat", np.linspace(-1, 1, 640))
+    (words,) = axes.texts
+    figure.canvas.draw()
+    below = axes.transData.inverted().transform(words.get_window_extent().get_points())[0][1]
+    assert below > max(axes.patches[0].get_data().values)
+
+
 @pytest.mark.usefixtures("here")
 def test_histograms_are_of_every_weight_or_of_one_layers() -> None:
     net = lk.load(saved(*CONV))

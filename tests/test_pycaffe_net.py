@@ -304,7 +304,9 @@ def test_only_what_a_phase_needs_must_be_known(write):
     with pytest.raises(ConfigError) as caught:
         caffe.Net(path, caffe.TRAIN)
     (problem,) = caught.value.problems
-    assert str(problem).startswith(f"{path}:7:27: layer 'odd' (Odd): there is no layer type 'Odd'; there are: AbsVal")
+    assert str(problem).startswith(
+        f"{path}:7:27: layer 'odd' (Odd): there is no layer type 'Odd'; layerkit layers lists"
+    )
     slip = write(TRAINED.replace("num_output: 4", "num_output: 4 dilation: 2"))
     with pytest.raises(ConfigError, match=r"net.prototxt:4:39: layer 'ip' .*InnerProduct has no parameter 'dilation'"):
         caffe.Net(slip, caffe.TEST)

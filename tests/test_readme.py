@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import layerkit as lk
-from layerkit import registry, text
+from layerkit import engines, registry, text
 from layerkit.cli.main import app
 from layerkit.errors import ConfigError
 from layerkit.spec import load_run
@@ -65,6 +65,31 @@ def test_its_first_command_and_what_it_tells_to_do_next(command, capsys):
     numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]
     assert len(numbers) == 10
     assert numbers[1] > 0.9
+    if engines.missing("onednn") is None:  # which the tour is shown with
+        _take_the_tour(command)
+
+
+def _take_the_tour(command):
+    """What its commands print, one after the other, has the shape that is shown.
+
+    Compares columns, layers, units and axes; numbers count by being there, engines and a drawing's marks not at all.
+    """
+    sections = README.split("## A tour\n")[1].split("\n## Python\n")[0]
+    steps = re.findall(r"^    \$ layerkit (.*)\n((?:    (?!\$).*\n|\n(?=    ))+)", sections, re.MULTILINE)
+    assert len(steps) == 14
+    for line, shown in steps:
+        answer = command(*shlex.split(line.split(" | ")[0]))
+        assert answer.status == 0, answer.err
+        printed = [_shape(each) for each in (answer.out + answer.err).splitlines()]
+        for each in shown.splitlines():
+            assert any(_shape(each) == found[: len(_shape(each))] for found in printed), (line, each)
+
+
+def _shape(line: str) -> list[str]:
+    """A line's words, each number as #; of a drawing its axis alone."""
+    drawn = line.split("|")[0] if "|" in line else line
+    words = re.sub(r"(?<![\w:])-?[\d.,]*\d(?![\w:])", "#", drawn).split()
+    return [word for word in words if not re.match(r"(?:x64|jit|avx|numpy)", word)]
 
 
 @pytest.mark.parametrize(

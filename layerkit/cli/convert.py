@@ -88,8 +88,9 @@ def convert(
         from layerkit.convert import caffe_out
 
         report = caffe_out.convert(source, out, weights, model)
-    elif kind in (*_CAFFE, *_ONNX):
-        raise UsageError(f"say what to write, such as -o {source.with_suffix('.yaml').name}")
+    elif kind in (*_CAFFE, *_ONNX) or (out is None and kind in _OURS):
+        suffix = ".onnx" if kind in _OURS else ".yaml"
+        raise UsageError(f"say what to write, such as -o {source.with_suffix(suffix).name}")
     else:
         raise UsageError(
             f"cannot convert {str(source)!r} to {str(out)!r}: a .prototxt or .onnx becomes a .yaml or .safetensors, "

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
@@ -78,12 +79,25 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from None
         except OSError as error:
-            place = f" {error.filename!r}" if error.filename is not None else ""
-            _fail(f"cannot use{place}: {error.strerror or error}" if place else f"{error.strerror or error}")
+            _fail(_sentence(error))
         except MemoryError as error:
             _fail(f"not enough memory{f': {error}' if str(error) else ''}; a smaller batch_size may fit")
 
     return guarded
+
+
+def _sentence(error: OSError) -> str:
+    """What could not be used or written; of standard output the system tells no name."""
+    from layerkit.arrayfile import FULL  # numpy comes along, which a help does not wait for
+
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return f"cannot write{_place(error)}: the disk is full"
+    return f"cannot use{_place(error)}: {reason}" if _place(error) else reason
+
+
+def _place(error: OSError) -> str:
+    return "" if error.filename is None else f" {error.filename!r}"
 
 
 def _fail(message: str) -> NoReturn:
@@ -106,11 +120,23 @@ app.add_typer(_data, name="data", help=data.HELP)
 
 def main() -> None:
     """Run the command with the arguments of the process."""
+    _open_streams()
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except _OptionError as error:
         sys.exit(_report(cast(Any, error)))
+    except OSError as error:  # of a help that cannot be printed; a verb's own errors are sentences already
+        typer.echo(_sentence(error), err=True)
+        sys.exit(2)
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Let streams that the caller has closed (`>&-`) read and write nothing; Python has None in their places."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
 def _report(error: Any) -> int:

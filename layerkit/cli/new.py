@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from layerkit.cli import complete, options
+from layerkit.cli import complete, options, table
 
 _SCHEMA = "# yaml-language-server: $schema="
 """What tells an editor, on a file's first line, where the schema lies: beside the shipped configs."""
@@ -49,7 +50,9 @@ def new(
     kind: options.Kind = None,
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A=VALUE", help="With --data, set a field of its kind, e.g. label=price."),
+        typer.Option(
+            "--set", metavar="A=VALUE", help="With --data, set a field of its kind, e.g. label=price or missing=drop."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file of that name.")] = False,
 ) -> None:
@@ -130,7 +133,16 @@ def _schema_line() -> str:
 def _list(shipped: dict[str, Path]) -> None:
     """Print each config with its title, the line after that for editors."""
     width = max(map(len, shipped))
+    columns = table.columns()
     for name, path in shipped.items():
         with path.open(encoding="utf-8") as file:
             title = next(line for line in file if not line.startswith(_SCHEMA))
-        typer.echo(f"{name:{width}}  {title.lstrip('# ').strip()}")
+        typer.echo(
+            textwrap.fill(
+                title.lstrip("# ").strip(),
+                columns,
+                initial_indent=f"{name:{width}}  ",
+                subsequent_indent=" " * (width + 2),
+                break_on_hyphens=False,
+            )
+        )

@@ -171,10 +171,12 @@ def _print(arranged: Plot) -> None:
     drawing = terminal.draw(arranged, columns)
     colours = {mark: _COLOURS[i % len(_COLOURS)] for i, marks in enumerate(drawing.marks) for mark in marks}
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    for line in drawing.lines:
-        text = Text(line.text)
-        if line.marks_from is not None:
-            for i, character in enumerate(line.text[line.marks_from :], line.marks_from):
-                if character in colours:
-                    text.stylize(colours[character], i, i + 1)
-        console.print(text)
+    with console.capture() as captured:  # rich itself would end with status 1 where a pipe's reader has gone
+        for line in drawing.lines:
+            text = Text(line.text)
+            if line.marks_from is not None:
+                for i, character in enumerate(line.text[line.marks_from :], line.marks_from):
+                    if character in colours:
+                        text.stylize(colours[character], i, i + 1)
+            console.print(text)
+    typer.echo(captured.get(), nl=False)

@@ -17,6 +17,11 @@ _NEVER_CUT = 10_000
 """Columns of a pipe."""
 
 
+def columns() -> int:
+    """How many columns standard output has: a terminal's, and of a pipe so many that nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _NEVER_CUT
+
+
 def show(
     titles: Sequence[str],
     rows: Iterable[Sequence[str]],
@@ -34,9 +39,9 @@ def show(
 
     lines = [list(row) for row in rows]
     kept, omitted = list(titles), list[str]()
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NEVER_CUT
+    room = columns()
     for title in may_omit:
-        if _width(titles, lines, kept) > columns:
+        if _width(titles, lines, kept) > room:
             kept.remove(title)
             omitted.append(title)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -44,7 +49,7 @@ def show(
         table.add_column(title, justify="right" if title in right else "left", overflow="fold")
     for row in lines:
         table.add_row(*(Text(cell) for title, cell in zip(titles, row, strict=True) if title in kept))
-    console = Console(highlight=False, width=columns)
+    console = Console(highlight=False, width=room)
     with console.capture() as captured:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -15,7 +15,8 @@ from layerkit.errors import Mark, Problem, Problems, UnknownNameError, Use, did_
 from layerkit.fields import Strict
 from layerkit.fillers import Float32
 from layerkit.layer import Layer, LayerParams
-from layerkit.registry import layer_class, layer_types
+from layerkit.registry import layer_class
+from layerkit.spec import elsewhere
 from layerkit.spec.sentences import PHASES, Source, is_per_phase, phase_key, plain, validate
 from layerkit.text import Map
 
@@ -216,6 +217,4 @@ def _layer_class(tree: Map, source: Source) -> type[Layer] | Problem:
     try:
         return layer_class(kind)
     except UnknownNameError:
-        types = layer_types()
-        hint = did_you_mean(kind, types) or f"; there are: {', '.join(types)}"
-        return source.problem(f"there is no layer type {kind!r}{hint}", "type")
+        return source.problem(f"there is no layer type {kind!r}{elsewhere.hint(kind)}", "type")

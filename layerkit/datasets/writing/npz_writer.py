@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -64,7 +65,8 @@ class NpzWriter:
         for file in self._files.values():
             file.close()
         for path in (*self._collected, self._temporary):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that cannot be written to has been complained of already
+                path.unlink()
 
     def _begin(self, name: str, array: Array) -> None:
         collected = beside(self._path)

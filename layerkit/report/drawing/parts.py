@@ -13,6 +13,7 @@ from layerkit.graph.table import Row
 from layerkit.layer import Body
 from layerkit.registry import family
 from layerkit.report.catalogue import written
+from layerkit.report.drawing.lettering import shorten
 
 _OWN = ("name", "type", "bottom", "top", "include", "exclude", "param", "loss_weight", "propagate_down")
 _LONGEST = 60
@@ -101,6 +102,9 @@ def _gist(node: Node) -> str:
     words = [_window(params), getattr(params, "num_output", None)]
     words.append(_count(params, "num_heads", "heads") or _count(params, "top_k", "best", beside=1))
     text = ", ".join(str(word) for word in words if word)
+    formula = getattr(params, "expr", None)
+    if isinstance(formula, str):
+        return shorten(formula)
     for name in ("pool", "operation", "dataset", "dropout_ratio"):
         value = getattr(params, name, None)
         value = getattr(value, "type", value)
