@@ -22,7 +22,7 @@ IN_PARTS = ("Convolution", "Deconvolution", "DepthwiseConvolution", "Im2col", "P
 """Types that go through a few images at a time, as many as a buffer holds."""
 
 MIXING = {
-    *("BatchReindex", "Filter", "ROIPooling"),  # an index says which rows
+    *("BatchReindex", "Filter", "PSROIPooling", "ROIPooling"),  # an index says which rows
     *("DetectionOutput", "PriorBox", "Proposal"),  # their tops have other rows, or one
     *("GRU", "LSTM", "RNN", "Recurrent"),  # axis 0 is that of steps
     *("Cond", "Repeat"),  # as their bodies do

@@ -38,6 +38,11 @@ def test_a_flat_curve_and_a_single_point_are_drawn() -> None:
     assert chart([Line([1], [2])], log_x=True, log_y=True, width=4, height=2).canvas == ["  |", "2 |*"]
 
 
+def test_a_curve_may_end_before_the_axis_does() -> None:
+    drawn = chart([Line([2, 4], [0, 1])], x_range=(0, 8), width=9, height=2)
+    assert drawn.lines == ["1 |    *", "0 |  *", "  ++-------+", "   0       8"]
+
+
 def test_each_column_has_the_mean_of_each_curve_and_what_is_not_finite_is_left_out() -> None:
     nan, inf = float("nan"), float("inf")
     lines = [Line([0, 0.1, 2, 3, 4], [0, 2, nan, inf, 4], "a"), Line([0, 4], [4, 4], "b")]
@@ -84,6 +89,14 @@ def test_one_run_has_stars_and_circles(command, folder: Path) -> None:
     assert (loss.count("*"), loss.count("o")) == (2, 2)
     assert lines[3].endswith("|o")  # the greatest is the test's at 0
     assert lines[14].endswith(" *")  # and the smallest training's at the end
+
+
+def test_all_charts_of_a_plot_stand_over_one_axis(command, folder: Path) -> None:
+    record(folder / "a", [(5, 2.0), (10, 1.0), (15, 0.5)], tests=[(40, 0.5, 0.9)])
+    shown = command("plot", "a", "--metrics", "lr,accuracy").out.splitlines()
+    axes = [shown[i : i + 2] for i, line in enumerate(shown) if line.strip().startswith("+")]
+    assert len(axes) == 2
+    assert axes[0] == axes[1]
 
 
 def test_several_runs_have_letters(command, folder: Path) -> None:

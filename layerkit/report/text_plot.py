@@ -75,6 +75,7 @@ def chart(
     lines: Sequence[Line],
     marks: Mapping[float, str] | None = None,
     *,
+    x_range: tuple[float, float] | None = None,
     top: float | None = None,
     log_x: bool = False,
     log_y: bool = False,
@@ -85,9 +86,9 @@ def chart(
     """Curves over a common axis, with a column of `|` at each x of `marks` and its text below.
 
     Each column of characters has the mean of a curve's values that fall there; where curves meet, the later one is
-    seen. A value above `top` is drawn at the upper edge, as a `^`. Numbers at a logarithmic axis are above 0; there is
-    at least one finite value. `width` and `height` are in characters, without the axes and their numbers; `margin` is
-    what the numbers at the left have at least.
+    seen. `x_range` has all values of x, and may be wider than they are. A value above `top` is drawn at the upper edge,
+    as a `^`. Numbers at a logarithmic axis are above 0; there is at least one finite value. `width` and `height` are in
+    characters, without the axes and their numbers; `margin` is what the numbers at the left have at least.
     """
     marks = marks or {}
     finite = [
@@ -95,7 +96,8 @@ def chart(
     ]
     across, up = zip(*(point for points in finite for point in points), strict=True)
     high = max(up) if top is None else min(max(up), top)
-    x_axis = _Axis(min(across), max(across), width, log_x)
+    left, right = x_range or (min(across), max(across))
+    x_axis = _Axis(left, right, width, log_x)
     y_axis = _Axis(min(*up, high), high, height, log_y)
     canvas = [[" "] * width for _ in range(height)]
     for place in map(x_axis.place, marks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,7 +33,7 @@ class Drawing(NamedTuple):
 
 
 def draw(plot: Plot, width: int) -> Drawing:
-    """The charts, one below the other, at most `width` characters wide.
+    """The charts, one below the other over one x axis, at most `width` characters wide.
 
     The curves of one run are `*` for training and `o` and so on for tests; of several runs each has a letter, a small
     one for training and a capital for tests.
@@ -46,18 +47,21 @@ def draw(plot: Plot, width: int) -> Drawing:
         return own[-1] if curve.source != TRAIN else own[0]
 
     lines = [Drawn(text) for text in _legend(plot, names, marks, width)]
+    across = [x for panel in plot.panels for curve in panel.curves for x in curve.x if math.isfinite(x)]
+    x_range = (min(across), max(across))
     for panel in plot.panels:
         lines.append(Drawn(""))
-        lines += _chart(panel, [mark(curve) for curve in panel.curves], width)
+        lines += _chart(panel, [mark(curve) for curve in panel.curves], x_range, width)
     lines.append(Drawn(f"{plot.across:>{width}}"))
     return Drawing(lines, marks)
 
 
-def _chart(panel: Panel, marks: Sequence[str], width: int) -> list[Drawn]:
+def _chart(panel: Panel, marks: Sequence[str], x_range: tuple[float, float], width: int) -> list[Drawn]:
     lines = [Line(curve.x, curve.y, mark) for curve, mark in zip(panel.curves, marks, strict=True)]
     order = sorted(range(len(lines)), key=lambda i: panel.curves[i].source != TRAIN)
     columns = max(_NARROWEST, width - _MARGIN - 2)
-    drawn = chart([lines[i] for i in order], log_y=panel.log, width=columns, height=_HEIGHT, margin=_MARGIN)
+    lines = [lines[i] for i in order]
+    drawn = chart(lines, x_range=x_range, log_y=panel.log, width=columns, height=_HEIGHT, margin=_MARGIN)
     title = shorten(panel.title, max(_NARROWEST, width - len(_LOG))) + (_LOG if panel.log else "")
     return [
         Drawn(title),
