@@ -135,7 +135,7 @@ def _look(name: str, found: samples.Found, fields: Sequence[str], source: Source
         one = "one class a sample, or some numbers, and for texts"
         raise UsageError(f"{name!r} has {what}, which no starter is for; there are some for {one}")
     width = labels[0] if labels else 1
-    words = f"{base.words}, labels of {width} number{'s' * (width > 1)}"
+    words = f"{base.words}, labels of {counted(width, 'number')}"
     return replace(
         base, words=words, task="numbers", classes=width, label_mean=spread.mean, label_std=spread.std or 1.0
     )

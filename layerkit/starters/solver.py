@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from layerkit.starters.facts import Facts
 from layerkit.starters.model import Model
+from layerkit.words import counted
 
 
 def solver(facts: Facts, model: Model) -> str:
     """The text of the solver."""
     every = max(1, facts.epochs // 10)
-    epochs = f"{every} epoch{'s' * (every > 1)}"
+    epochs = counted(every, "epoch")
     clip = "  clip_gradients: 1       # one steep place would undo what was learned\n" if model.clip else ""
     return f"""\
 solver:

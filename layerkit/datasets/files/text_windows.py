@@ -28,6 +28,7 @@ from layerkit.datasets.dataset import Dataset
 from layerkit.datasets.files import utf8
 from layerkit.datasets.source import Header, Source
 from layerkit.errors import DataError
+from layerkit.words import counted
 
 Level = Literal["character", "word"]
 UNKNOWN = "<unk>"
@@ -74,7 +75,7 @@ class Text(Dataset):
         names = _names(known, utf8.stamp(known), self.level, self.words)
         numbers = _numbers(path, utf8.stamp(path), self.level, names, known)
         if len(numbers) <= self.window:
-            have = f"{len(numbers)} {self.level}{'s' if len(numbers) != 1 else ''}"
+            have = counted(len(numbers), self.level)
             raise DataError(f"'{path}' has {have}, but a window of {self.window} and what follows it need more")
         return Windows(numbers, names, self.window, self.step or self.window)
 

@@ -14,6 +14,7 @@ from layerkit.layer import Body
 from layerkit.registry import family
 from layerkit.report.catalogue import written
 from layerkit.report.drawing.lettering import shorten
+from layerkit.words import counted, plural
 
 _OWN = ("name", "type", "bottom", "top", "include", "exclude", "param", "loss_weight", "propagate_down")
 _LONGEST = 60
@@ -88,10 +89,10 @@ def _of_bodies(node: Node) -> str:
     """`32 x 5 layers` for a loop of 32 steps, `1 or 2 layers` where one of two bodies runs."""
     counts = [len(_inside(node, body)) for body in node.plan.bodies]
     loops = [body.loop for body in node.plan.bodies if body.loop is not None]
-    text = f"{' or '.join(map(str, counts))} layer{'s' * (counts[-1] != 1)}"
+    text = f"{' or '.join(map(str, counts))} {plural(counts[-1], 'layer')}"
     if any(loop.instead for loop in loops) or not loops:
         return text
-    return f"{'2 x ' * (len(loops) > 1)}{loops[0].runs} x {counts[0]} layer{'s' * (counts[0] != 1)}"
+    return f"{'2 x ' * (len(loops) > 1)}{loops[0].runs} x {counted(counts[0], 'layer')}"
 
 
 def _gist(node: Node) -> str:

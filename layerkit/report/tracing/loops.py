@@ -17,6 +17,7 @@ from layerkit.layers.recurrent.way import Way
 from layerkit.report.tracing.joining import Piece, Runs, cut, place, placed, stopped
 from layerkit.report.tracing.placing import Part
 from layerkit.report.tracing.values import Step
+from layerkit.words import counted
 
 if TYPE_CHECKING:
     from layerkit.report.tracing.steps import Reader
@@ -39,7 +40,7 @@ def opened(reader: Reader, node: Node, layer: Recurrent | Repeat, bottoms: Seque
         for all_pieces, more in zip(pieces, found.runs.close(tops, shapes), strict=True):
             all_pieces += more
         ran.append(len(found.runs.numbers))
-    written = f"{node.spec.type}, {ran[0]} {'step' if isinstance(layer, Recurrent) else 'run'}{'s' * (ran[0] != 1)}"
+    written = f"{node.spec.type}, {counted(ran[0], 'step' if isinstance(layer, Recurrent) else 'run')}"
     steering = [number for i, number in enumerate(bottoms) if i in ways[0].roles.steering]
     return [
         place(reader, node, reader.named(ref), written, each, shape, steering)

@@ -12,6 +12,7 @@ from layerkit.datasets.files.tables.layout import Layout, inspect
 from layerkit.datasets.files.tables.table import Column, Columns, Missing, Table, matched, read
 from layerkit.errors import DataError
 from layerkit.fields import Strict
+from layerkit.words import counted
 
 _WIDEST = 1 << 20  # columns, so that a snapshot that lies takes no memory
 
@@ -104,7 +105,7 @@ class Learned(Strict):
         if names is None:
             lacks = self.label is not None and layout.width == self.width - 1
             if not lacks and layout.width != self.width:
-                columns = f"{layout.width} column{'s' * (layout.width > 1)}"
+                columns = counted(layout.width, "column")
                 raise DataError(
                     f"'{path}' has {columns}, but the table of the training, without a header, {self.width}"
                 )
