@@ -36,7 +36,7 @@ def plot(
     ] = None,
     across: Annotated[
         Literal["iteration", "epoch", "time"], typer.Option("--x", help="Runs: what curves run over.")
-    ] = ("iteration"),
+    ] = "iteration",
     metrics: Annotated[
         str | None,
         typer.Option("--metrics", metavar="A,B", help="Runs: draw these: loss, lr, grad_norm, weight_norm, outputs."),

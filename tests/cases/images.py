@@ -128,11 +128,7 @@ CASES = [
     Case(
         "ImageData",
         "transformed to test",
-        params={
-            **LISTED,
-            "batch_size": 2,
-            **TRANSFORMED,
-        },
+        params={**LISTED, "batch_size": 2, **TRANSFORMED},
         phase="test",
         num_tops=2,
         formula=transformed,

@@ -45,7 +45,7 @@ class PSROIPooling(Layer):
     """
 
     class Params(LayerParams):
-        """Parameters of PSROIPooling."""
+        """How many numbers each bin has, and how regions are measured."""
 
         output_dim: int = Field(gt=0, description="Channels of the top, such as classes.")
         group_size: int = Field(gt=0, description="Rows and columns of bins.")
