@@ -167,16 +167,16 @@ class Shared:
 
     def __init__(self) -> None:
         self.array = aligned(0, np.uint8)
-        self._memories: weakref.WeakSet[Memory] = weakref.WeakSet()
+        self._memories: weakref.WeakKeyDictionary[Memory, int] = weakref.WeakKeyDictionary()
 
-    def memory(self, desc: Desc) -> Memory:
-        """A memory over the array, which grows where it is too small."""
-        if desc.size > self.array.size:
-            self.array = aligned(desc.size, np.uint8)
-            for memory in self._memories:
-                memory.move(self.array)
-        memory = Memory(desc, self.array)
-        self._memories.add(memory)
+    def memory(self, desc: Desc, start: int = 0) -> Memory:
+        """A memory over the array from the byte `start` on. The array grows where it is too small."""
+        if start + desc.size > self.array.size:
+            self.array = aligned(start + desc.size, np.uint8)
+            for memory, place in self._memories.items():
+                memory.move(self.array[place:])
+        memory = Memory(desc, self.array[start:])
+        self._memories[memory] = start
         return memory
 
 
@@ -189,6 +189,9 @@ class Context:
         """Where primitives work."""
         self.staging = Shared()
         """Where a weight or its diff lies packed, for one primitive after the other."""
+        self.patches = Shared()
+        """Where patches of a few images are laid out for a product."""
+        self._ones = np.ones((1, 0), np.float32)
         self._rooms: list[tuple[weakref.ref[Any], int]] = []
 
     def desc(self, shape: Shape, strides: Sequence[int] | None = None, dtype: Any = np.float32) -> Desc:
@@ -232,11 +235,19 @@ class Context:
         self._rooms.append((weakref.ref(array.base), array.nbytes))  # the base is what all views of it keep alive
         return array.reshape(shape)
 
+    def ones(self, count: int) -> Array:
+        """A row of ones (1, count), which all that ask for one share."""
+        if count > self._ones.size:
+            self._ones = self.room((1, count))
+            self._ones.fill(1)
+        return self._ones[:, :count]
+
     @property
     def own(self) -> int:
         """Bytes of arrays that kernels made for themselves and that are there still."""
         rooms = sum(size for owner, size in self._rooms if owner() is not None)
-        return rooms + self.scratchpad.array.nbytes + self.staging.array.nbytes
+        shared = (self.scratchpad, self.staging, self.patches)
+        return rooms + sum(each.array.nbytes for each in shared)
 
     def primitive(self, name: str, *arguments: Any, attributes: Attributes | None = None) -> Primitive:
         """A primitive of that kind. Raises StatusError where oneDNN has none for these arguments."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from layerkit.blob import Array
-from layerkit.engines.kernel import Kernel, Run, Work
+from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import in_turn, is_slow
 from layerkit.engines.onednn.kernels.elementwise import Rectifier
+from layerkit.engines.onednn.kernels.products import channel_sums
 from layerkit.engines.onednn.kernels.sliding import Sliding
 from layerkit.engines.onednn.primitives import Context
 from layerkit.layer import Bottoms, Tops
@@ -75,21 +73,9 @@ class Deconvolution(Sliding):
 
     def _for_bias(self, dy: Array, *, add: bool) -> Run:
         """A function that writes, or adds, the sum of the top's diff over all but the channels."""
-        diff = self.layer.weights.bias.diff
-        part = self.context.room(diff.shape) if add else diff
-        rows = np.moveaxis(dy, 1, -1)  # (N, size..., M), C-ordered with four and five axes
-        flat = rows.reshape(-1, dy.shape[1], copy=False) if rows.flags.c_contiguous else None
-        ones = np.ones(math.prod(dy.shape) // dy.shape[1], np.float32)
-
-        def run() -> None:
-            if flat is None:
-                dy.sum(axis=(0, 2), out=part)
-            else:
-                np.matmul(ones, flat, out=part)
-            if add:
-                np.add(diff, part, out=diff)
-
-        return run
+        total = self.layer.weights.bias.diff
+        diff = self.context.room(total.shape) if add else total
+        return in_turn(channel_sums(self.context, dy, diff), adding(total, diff) if add else None)
 
     def _for_bottom(self, dy: Array, dx: Array) -> Run:
         """A function that brings the top's diff to the bottom's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,11 @@ from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc
+from layerkit.engines.onednn.kernels.products import PatchProduct, as_rows, channel_sums, multiply
 from layerkit.engines.onednn.primitives import Attributes, Context, Desc, Primitive
+
+MANY = 64
+"""Channels of an image from which on its patches are worth laying out."""
 
 
 class Sliding(Kernel):
@@ -32,27 +37,29 @@ class Sliding(Kernel):
     ):
         layer: Any = work.layer
         self.context, self.layer, self.learns = context, layer, work.learns
-        windows = layer.windows(work.bottoms[0])
+        self.layout = windows = layer.windows(work.bottoms[0])
         dilation = tuple(step - 1 for step in windows.dilation)
         self.windows = (windows.stride, dilation, windows.pad, windows.pad)
         groups = layer.group
         kernels = (pixels[1] // groups, images[1] // groups, *windows.kernel)
         self.kernels = kernels if groups == 1 else (groups, *kernels)
+        self.shapes = (images, pixels)
         self.images, self.pixels = blob_desc(context, images), blob_desc(context, pixels)
         self.plain = context.desc(self.kernels)
-        self.bias = context.desc((pixels[1],))
         self.primitive = context.primitive(
             "convolution_forward",
             c.TRAINING if work.trains else c.INFERENCE,
             c.CONVOLUTION_DIRECT,
             self.images,
             context.free(self.kernels),
-            self.bias if has_bias else None,
+            context.desc((pixels[1],)) if has_bias else None,
             self.pixels,
             *self.windows,
             attributes=attributes,
         )
         """From images to pixels."""
+        self.multiplies = groups == 1 and len(images) > 3 and self.primitive.implementation.endswith("avx2")
+        """Whether gradients may be products of matrices, which are faster where there is no AVX-512."""
         self.reads_bottoms = range(len(work.bottoms))
 
     @cached_property
@@ -68,9 +75,17 @@ class Sliding(Kernel):
             self.primitive,
         )
 
+    @cached_property
+    def patches(self) -> PatchProduct:
+        """The product that gives the weight's gradient; made where it is needed."""
+        return PatchProduct(self.context, *self.shapes, self.layout)
+
     def to_images(self, pixels: Array, images: Array) -> list[Run | None]:
         """What brings pixels to images."""
         context = self.context
+        if self.multiplies and self.layout.pointwise:
+            matrix = self.layer.weights.weight.values.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
+            return [multiply(context, as_rows(pixels), matrix, as_rows(images))]
         packed = self.packed(self.transposed.desc(c.WEIGHTS_MD))
         arrays = {
             c.DIFF_SRC: context.memory(images),
@@ -85,32 +100,39 @@ class Sliding(Kernel):
 
     def for_weights(self, images: Array, pixels: Array, asked: Collection[str], *, add: bool) -> list[Run | None]:
         """What writes the diffs of the weight and of a bias on the pixels, where asked, or adds to them."""
-        if not asked:
-            return []
         context, weights = self.context, self.layer.weights
-        with_bias = "bias" in asked
+        calls: list[Run | None] = []
+        for name in asked:
+            total = getattr(weights, name).diff
+            diff = context.room(total.shape) if add else total
+            if name == "weight":
+                calls += self._for_weight(images, pixels, diff)
+            else:
+                calls.append(channel_sums(context, pixels, diff))
+            calls += [adding(total, diff)] if add else []
+        return calls
+
+    def _for_weight(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
+        context = self.context
+        if self.multiplies and self.layout.pointwise:
+            matrix = diff.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
+            return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
+        if self.multiplies and images.shape[1] >= MANY and math.prod(self.layout.kernel) > 1:
+            return self.patches.write(images, pixels, diff)
         primitive = context.primitive(
             "convolution_backward_weights",
             c.CONVOLUTION_DIRECT,
             self.images,
             context.free(self.kernels),
-            self.bias if with_bias else None,
+            None,
             self.pixels,
             *self.windows,
             self.primitive,
         )
-        # Of a further bottom, or of a weight that nobody asked for, the diff is written elsewhere.
-        weight_diff = weights.weight.diff if "weight" in asked and not add else context.room(weights.weight.shape)
-        unpacked = Unpacked(context, weight_diff, self.plain, primitive.desc(c.DIFF_WEIGHTS_MD))
+        unpacked = Unpacked(context, diff, self.plain, primitive.desc(c.DIFF_WEIGHTS_MD))
         arrays = {
             c.SRC: context.memory(images),
             c.DIFF_DST: context.memory(pixels),
             c.DIFF_WEIGHTS: unpacked.memory,
         }
-        calls = []
-        if with_bias:
-            bias_diff = context.room(weights.bias.shape) if add else weights.bias.diff
-            arrays[c.DIFF_BIAS] = context.memory(bias_diff)
-            calls += [adding(weights.bias.diff, bias_diff)] if add else []
-        calls += [adding(weights.weight.diff, weight_diff)] if add and "weight" in asked else []
-        return [primitive.run(arrays), unpacked.bring if "weight" in asked else None, *calls]
+        return [primitive.run(arrays), unpacked.bring]
