@@ -96,6 +96,8 @@ class Engine:
     """Bytes of the engine's library and of the code that it compiles, about; for all nets together."""
     own: int = 0
     """Bytes of arrays that kernels made for themselves."""
+    blend_factor: ClassVar[int] = 1
+    """How many times as many elements `blend` is best given at a time as numpy code is."""
 
     def enter(self) -> None:
         """Called before each pass, in the thread that it runs in. Raises UsageError where the engine cannot run."""

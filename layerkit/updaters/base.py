@@ -43,6 +43,8 @@ class Updater:
     """Names of the arrays in `history`."""
     counts: ClassVar[bool] = False
     """Whether the rule depends on how many updates were made."""
+    blends: ClassVar[bool] = False
+    """Whether the engine's `blend` does the work, where it has one."""
     coupled: ClassVar[bool] = True
     """Whether weight decay is added to the gradient, and not taken from the weights."""
 
@@ -59,13 +61,14 @@ class Updater:
 
     def _split(self) -> Iterator[Chunk]:
         """The trained weights in chunks; neighbours with equal multipliers may share one."""
-        spare = np.empty(min(CHUNK, self.flat.values.size), self.flat.values.dtype)
+        size = CHUNK * (self.engine.blend_factor if self.blends else 1)
+        spare = np.empty(min(size, self.flat.values.size), self.flat.values.dtype)
         alike = itertools.groupby(self.flat.trained, key=lambda slot: (slot.lr_mult, slot.decay_mult))
         for multipliers, slots in alike:
             spans = [slot.span for slot in slots]
             end = spans[-1].stop
-            for start in range(spans[0].start, end, CHUNK):
-                part = slice(start, min(start + CHUNK, end))
+            for start in range(spans[0].start, end, size):
+                part = slice(start, min(start + size, end))
                 yield Chunk(
                     self.flat.values[part],
                     self.flat.diff[part],

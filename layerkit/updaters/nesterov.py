@@ -21,6 +21,7 @@ class Nesterov(Updater):
     """
 
     histories = ("momentum",)
+    blends = True
 
     def apply(self, chunk: Chunk, lr: float) -> None:
         """One step of the rule."""

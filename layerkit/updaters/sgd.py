@@ -19,6 +19,7 @@ class SGD(Updater):
     """
 
     histories = ("momentum",)
+    blends = True
 
     def apply(self, chunk: Chunk, lr: float) -> None:
         """One step of the rule."""

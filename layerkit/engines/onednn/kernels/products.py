@@ -19,7 +19,7 @@ from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Unpacked
 from layerkit.engines.onednn.primitives import Context, Desc, Memory
 
-CHUNK = 8 << 20
+CHUNK = 12 << 20
 """Bytes of patches that are laid out at a time, so that they are still in the cache when the product reads them."""
 ITEM = 4
 """Bytes of a number."""
@@ -49,7 +49,7 @@ def channel_sums(context: Context, array: Array, out: Array) -> Run:
 
 
 class PatchProduct:
-    """The weight gradient of a convolution without groups: its pixels (R, P), transposed, times their patches (R, K C).
+    """A convolution's weight gradient as a product: its pixels (R, P), transposed, times their patches (R, K C).
 
     A pixel's patch is what the kernel sees of the image: C channels at K places. The patches of a few samples at a time
     are laid out as rows, and the products are added up.
@@ -57,18 +57,23 @@ class PatchProduct:
     Source: Chellapilla, Puri and Simard, High performance convolutional neural networks for document processing (2006).
     """
 
-    def __init__(self, context: Context, images: Shape, pixels: Shape, windows: Any):
-        self.context, self.windows = context, windows
-        self.size, self.channels = images[2:], images[1]
-        self.count, self.outputs = pixels[2:], pixels[1]
+    def __init__(self, context: Context, images: Shape, pixels: Shape, windows: Any, groups: int):
+        self.context, self.windows, self.groups = context, windows, groups
+        self.size, self.channels = images[2:], images[1] // groups
+        self.count, self.outputs = pixels[2:], pixels[1] // groups
         self.padded = tuple(size + 2 * pad for size, pad in zip(self.size, windows.pad, strict=True))
         self.seen = math.prod(windows.kernel) * self.channels  # numbers in a patch
-        self.at_once = max(1, CHUNK // (ITEM * math.prod(self.count) * self.seen))
+        rounds = math.ceil(ITEM * math.prod(pixels) // pixels[1] * self.seen / CHUNK)
+        self.at_once = math.ceil(images[0] / rounds)
         """Samples."""
         self._batches: dict[int, _Batch] = {}
 
     def write(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
-        """What writes the weight's diff (P, C, kernel...)."""
+        """What writes the weight's diff (P, C / G, kernel...), one group after the other."""
+        parts = (np.split(array, self.groups, axis) for array, axis in ((images, 1), (pixels, 1), (diff, 0)))
+        return [call for part in zip(*parts, strict=True) for call in self._write_group(*part)]
+
+    def _write_group(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
         context = self.context
         product = context.desc((self.outputs, self.seen))
         first, *rest, last = context.strides((self.outputs, *self.windows.kernel, self.channels))

@@ -58,8 +58,9 @@ class Sliding(Kernel):
             attributes=attributes,
         )
         """From images to pixels."""
-        self.multiplies = groups == 1 and len(images) > 3 and self.primitive.implementation.endswith("avx2")
+        self.multiplies = len(images) > 3 and self.primitive.implementation.endswith("avx2")
         """Whether gradients may be products of matrices, which are faster where there is no AVX-512."""
+        self.pointwise = groups == 1 and windows.pointwise
         self.reads_bottoms = range(len(work.bottoms))
 
     @cached_property
@@ -78,12 +79,13 @@ class Sliding(Kernel):
     @cached_property
     def patches(self) -> PatchProduct:
         """The product that gives the weight's gradient; made where it is needed."""
-        return PatchProduct(self.context, *self.shapes, self.layout)
+        layer: Any = self.layer
+        return PatchProduct(self.context, *self.shapes, self.layout, layer.group)
 
     def to_images(self, pixels: Array, images: Array) -> list[Run | None]:
         """What brings pixels to images."""
         context = self.context
-        if self.multiplies and self.layout.pointwise:
+        if self.multiplies and self.pointwise:
             matrix = self.layer.weights.weight.values.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
             return [multiply(context, as_rows(pixels), matrix, as_rows(images))]
         packed = self.packed(self.transposed.desc(c.WEIGHTS_MD))
@@ -114,10 +116,11 @@ class Sliding(Kernel):
 
     def _for_weight(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
         context = self.context
-        if self.multiplies and self.layout.pointwise:
+        if self.multiplies and self.pointwise:
             matrix = diff.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
             return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
-        if self.multiplies and images.shape[1] >= MANY and math.prod(self.layout.kernel) > 1:
+        channels, extent = self.kernels[-1 - len(self.layout.kernel)], math.prod(self.layout.kernel)
+        if self.multiplies and channels >= MANY and extent > 1:
             return self.patches.write(images, pixels, diff)
         primitive = context.primitive(
             "convolution_backward_weights",
