@@ -8,7 +8,7 @@ from layerkit.blob import Array
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import in_turn, is_slow
-from layerkit.engines.onednn.kernels.elementwise import Rectifier
+from layerkit.engines.onednn.kernels.elementwise import Rectifier, finish
 from layerkit.engines.onednn.kernels.products import channel_sums
 from layerkit.engines.onednn.kernels.sliding import Sliding
 from layerkit.engines.onednn.primitives import Context
@@ -40,22 +40,11 @@ class Deconvolution(Sliding):
 
     def forward(self, bottom: Bottoms, top: Tops) -> Run:
         calls: list[Run | None] = []
+        bias = self.layer.weights.bias if self.layer.params.bias_term else None
         for below, above in zip(bottom, top, strict=True):
             calls += self.to_images(below.data, above.data)
-            if self.layer.params.bias_term:
-                calls.append(self._finish(above.data))
-            elif self.rectifier:
-                calls.append(self.rectifier.forward(self.context, above.data))
+            calls.append(finish(self.context, above.data, bias, self.rectifier))
         return in_turn(*calls)
-
-    def _finish(self, y: Array) -> Run:
-        """A function that adds the bias in place, and rectifies what comes out."""
-        bias = self.layer.weights.bias
-        each = self.context.desc((1, bias.count, *[1] * (y.ndim - 2)))
-        attributes = self.rectifier.attributes(self.context) if self.rectifier else None
-        primitive = self.context.primitive("binary", c.ADD, self.images, each, self.images, attributes=attributes)
-        memory = self.context.memory(y)
-        return primitive.run({c.SRC: memory, c.SRC_1: self.context.memory(bias.values, each), c.DST: memory})
 
     def backward(
         self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]

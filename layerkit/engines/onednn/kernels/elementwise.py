@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layerkit.blob import Array
+from layerkit.blob import Array, Blob
 from layerkit.engines.kernel import Kernel, Run, Work
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import blob_desc
@@ -178,6 +178,17 @@ class Rectifier(NamedTuple):
     def backward(self, context: Context, top: Array, top_diff: Array, diff: Array) -> Run:
         """A function that writes the gradient before the rectifier to `diff`, which may be `top_diff`."""
         return _backward(context, self.rule, top, top_diff, diff)
+
+
+def finish(context: Context, y: Array, bias: Blob | None, rectifier: Rectifier | None) -> Run | None:
+    """A function that adds a bias to each channel of an array in place and then rectifies, whichever is given."""
+    if bias is None:
+        return rectifier.forward(context, y) if rectifier else None
+    whole, each = context.of(y), context.desc((1, bias.count, *[1] * (y.ndim - 2)))
+    attributes = rectifier.attributes(context) if rectifier else None
+    primitive = context.primitive("binary", c.ADD, whole, each, whole, attributes=attributes)
+    memory = context.memory(y, whole)
+    return primitive.run({c.SRC: memory, c.SRC_1: context.memory(bias.values, each), c.DST: memory})
 
 
 def _backward(context: Context, rule: Rule, seen: Array, top_diff: Array, diff: Array) -> Run:

@@ -9,12 +9,17 @@ from layerkit.blob import Array
 from layerkit.engines.kernel import Kernel, Run, Work
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Packed, Unpacked, in_turn
-from layerkit.engines.onednn.kernels.elementwise import Rectifier
+from layerkit.engines.onednn.kernels.elementwise import Rectifier, finish
+from layerkit.engines.onednn.kernels.products import channel_sums
 from layerkit.engines.onednn.primitives import Context
 from layerkit.layer import Bottoms, Tops
 
 PACKED = 1 << 20
 """Most weights that are packed: beyond, they are read from memory faster than they are used, whatever their order."""
+FEW = 64
+"""Most rows for which more weights than that are multiplied by the rows, and not the rows by them."""
+PART = 1024
+"""Outputs that are then computed at a time."""
 
 
 def inner_product(context: Context, work: Work) -> Kernel | None:
@@ -44,6 +49,7 @@ class InnerProduct(Kernel):
         self.source, self.target = context.desc((rows, k)), context.desc((rows, n))
         self.plain = context.desc((n, k), (1, n) if layer.params.transpose else (k, 1))
         self.bias = context.desc((n,))
+        self.turned = 1 < rows <= FEW and n * k > PACKED and not layer.params.transpose
         # While training, to pack the weights anew for each pass costs more than it brings; later it is done once.
         self.format = context.free((n, k)) if not work.learns and n * k <= PACKED else self.plain
         self.primitive = context.primitive(
@@ -63,8 +69,11 @@ class InnerProduct(Kernel):
 
     def forward(self, bottom: Bottoms, top: Tops) -> Run:
         context, weights = self.context, self.layer.weights
-        packed = Packed(context, weights.weight, self.plain, self.primitive.desc(c.WEIGHTS_MD), transient=self.learns)
         sort, x = self._sort(bottom[0].data)
+        if self.turned:
+            x, y = x.reshape(self.rows, copy=False), top[0].data.reshape(self.rows[0], -1, copy=False)
+            return in_turn(sort, *self._turned(x, y))
+        packed = Packed(context, weights.weight, self.plain, self.primitive.desc(c.WEIGHTS_MD), transient=self.learns)
         arrays = {
             c.SRC: context.memory(x, self.source),
             c.WEIGHTS: packed.memory,
@@ -73,6 +82,23 @@ class InnerProduct(Kernel):
         if self.layer.params.bias_term:
             arrays[c.BIAS] = context.memory(weights.bias.values)
         return in_turn(packed.refresh, sort, self.primitive.run(arrays))
+
+    def _turned(self, x: Array, y: Array) -> list[Run | None]:
+        """What computes (W x^T)^T and then the rest: large weights are read up to twice as fast as in x W^T."""
+        context, weights = self.context, self.layer.weights
+        rows, outputs = y.shape
+        columns = context.memory(x.T)  # (K, R)
+        calls: list[Run | None] = []
+        for start in range(0, outputs, PART):
+            part = context.memory(weights.weight.values[start : start + PART])
+            result = context.desc((part.array.shape[0], rows))
+            product = context.primitive("matmul", part.desc, columns.desc, None, result)
+            out = context.staging.memory(result, start * rows * part.array.itemsize)
+            calls.append(product.run({c.SRC: part, c.WEIGHTS: columns, c.DST: out}))
+        lying = context.desc((rows, outputs), (1, rows))
+        arrays = {c.SRC: context.staging.memory(lying), c.DST: context.memory(y, self.target)}
+        bias = weights.bias if self.layer.params.bias_term else None
+        return [*calls, context.reorder(lying, self.target).run(arrays), finish(context, y, bias, self.rectifier)]
 
     def backward(
         self, top: Tops, propagate_down: Sequence[bool], bottom: Bottoms, asked: Sequence[Collection[str]]
@@ -84,8 +110,9 @@ class InnerProduct(Kernel):
         return in_turn(rectify, *weights, *bottoms)
 
     def _for_weights(self, x: Array, dy: Array, asked: Collection[str]) -> list[Run | None]:
-        context, weights = self.context, self.layer.weights
-        with_bias = "bias" in asked
+        context, weights, rows = self.context, self.layer.weights, self.rows[0]
+        apart = rows > FEW  # to add up many rows for the bias is quicker by itself
+        with_bias = "bias" in asked and not apart
         primitive = context.primitive(
             "inner_product_backward_weights",
             self.source,
@@ -104,7 +131,10 @@ class InnerProduct(Kernel):
         }
         if with_bias:
             arrays[c.DIFF_BIAS] = context.memory(weights.bias.diff)
-        return [sort, primitive.run(arrays), unpacked.bring if "weight" in asked else None]
+        calls = [sort, primitive.run(arrays), unpacked.bring if "weight" in asked else None]
+        if "bias" in asked and apart:
+            calls.append(channel_sums(context, dy.reshape(rows, -1, copy=False), weights.bias.diff))
+        return calls
 
     def _for_bottom(self, dx: Array, dy: Array) -> list[Run | None]:
         context = self.context
