@@ -24,6 +24,11 @@ def is_slow(primitive: Primitive) -> bool:
     return primitive.implementation.startswith("ref")
 
 
+def is_narrow(primitive: Primitive) -> bool:
+    """Whether oneDNN runs code made for AVX2, and none for wider vectors."""
+    return primitive.implementation.endswith("avx2")
+
+
 def in_turn(*calls: Run | None) -> Run:
     """The calls that are there, one after the other, as one."""
     present = [call for call in calls if call is not None]

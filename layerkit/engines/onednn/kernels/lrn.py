@@ -16,6 +16,8 @@ from layerkit.layer import Bottoms, Tops
 
 CHUNK = 1 << 16
 """Elements that are worked on at a time: what is computed on the way stays in the cache."""
+SIZES = range(3, 32)
+"""Windows that a WindowedLRN sums, by one addition with a chain of further ones; oneDNN chains up to 32 operations."""
 
 
 def lrn(context: Context, work: Work) -> Kernel | None:
@@ -26,7 +28,7 @@ def lrn(context: Context, work: Work) -> Kernel | None:
     kernel = LRN(context, work, across)
     if not is_slow(kernel.primitive) and not (work.trains and is_slow(kernel.gradient)):
         return kernel
-    return BandedLRN(context, work) if across else None
+    return WindowedLRN(context, work) if across and work.layer.params.local_size in SIZES else None
 
 
 class LRN(Kernel):
@@ -74,18 +76,19 @@ class LRN(Kernel):
         return self.gradient.run(arrays)
 
 
-class BandedLRN(Kernel):
-    """LRN across channels as a matrix product with a band of ones, for which channels-last storage is made.
+class WindowedLRN(Kernel):
+    """LRN across channels from oneDNN's elementwise parts, for which channels-last storage is made.
 
-    With s = k + alpha / n * x^2 B, B[i, j] = 1 where |i - j| <= n / 2:
+    With s = k + alpha / n * W(x^2), W the sum over n channels around each:
 
-        y = x s^-beta        dx = dy s^-beta - 2 alpha beta / n * x ((dy y / s) B)
+        y = x s^-beta        dx = dy s^-beta - 2 alpha beta / n * x W(dy y / s)
 
-    It runs over few pixels at a time, so that all but x, y, s and the diffs stays in the cache. Without AVX-512
-    oneDNN's own backward pass is slower by far.
+    For W, pixels are copied to rows with n // 2 zeros between them; then it is the sum of n arrays, each of which
+    begins one element after the other. All runs over few pixels at a time, so that what is between stays in the cache.
+    Without AVX-512 oneDNN's own backward pass is slower by far.
     """
 
-    implementation = "matmul with a band"
+    implementation = "sums of shifted rows"
     reads_bottoms = (0,)
     reads_tops = (0,)
     shares_diff = True
@@ -95,16 +98,15 @@ class BandedLRN(Kernel):
     def __init__(self, context: Context, work: Work):
         n, channels, *size = work.bottoms[0]
         p = work.layer.params
-        self.context, self.beta, self.k = context, p.beta, p.k
+        self.context, self.beta, self.k, self.size = context, p.beta, p.k, p.local_size
+        self.share = p.alpha / p.local_size
         self.pixels, self.channels = n * math.prod(size), channels
-        distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
-        band = (distance <= p.local_size // 2).astype(np.float32)  # (C, C)
-        share = p.alpha / p.local_size
-        self.forward_band = context.memory(band * np.float32(share))
-        self.backward_band = context.memory(band * np.float32(-2 * share * p.beta))
         self.step = max(1, min(self.pixels, CHUNK // channels))  # rows at a time
         self.sums = self._room(self.pixels)
         self.room = [self._room(self.step) for _ in range(3)]
+        self.wide = channels + p.local_size // 2  # a row with its zeros
+        self.apart = context.room((self.step * self.wide + p.local_size,))
+        self.summed = context.room((self.step * self.wide,))
         self._primitives: dict[int, _Primitives] = {}
 
     def _room(self, rows: int) -> Array:
@@ -115,7 +117,7 @@ class BandedLRN(Kernel):
         for p, (x, y, s, one, two, _) in self._parts(bottom[0].data, top[0].data, self.sums):
             calls += [
                 p.multiply.run({c.SRC: x, c.SRC_1: x, c.DST: one}),
-                p.sum.run({c.SRC: one, c.WEIGHTS: self.forward_band, c.DST: s}),
+                *p.window(one, s, self.share, self.k),
                 *p.times_power(x, s, y, (one, two)),
             ]
         return in_turn(*calls)
@@ -128,7 +130,8 @@ class BandedLRN(Kernel):
         for p, (x, y, s, dy, dx, one, two, three) in self._parts(*arrays):
             calls += [
                 p.multiply_over.run({c.SRC: dy, c.SRC_1: y, c.post_op(0): s, c.DST: one}),
-                p.sum_times.run({c.SRC: one, c.WEIGHTS: self.backward_band, c.post_op(0): x, c.DST: three}),
+                *p.window(one, three, -2 * self.share * self.beta, 0.0),
+                p.multiply.run({c.SRC: x, c.SRC_1: three, c.DST: three}),
                 *p.times_power(dy, s, dx, (one, two), plus=three),
             ]
         return in_turn(*calls)
@@ -147,20 +150,38 @@ class BandedLRN(Kernel):
 
 
 class _Primitives:
-    """What a BandedLRN computes with, for one number of rows."""
+    """What a WindowedLRN computes with, for one number of rows."""
 
-    def __init__(self, kernel: BandedLRN, rows: int):
-        self.context, self.beta = kernel.context, kernel.beta
+    def __init__(self, kernel: WindowedLRN, rows: int):
+        self.context, self.kernel, self.beta = kernel.context, kernel, kernel.beta
         self.desc = kernel.context.desc((rows, kernel.channels))
+        self.apart = kernel.context.desc((rows, kernel.channels), (kernel.wide, 1))
+        self.line = kernel.context.desc((rows * kernel.wide,))
         self.multiply, self.multiply_over = self.binary(c.MULTIPLY), self.binary(c.MULTIPLY, c.DIVIDE)
-        band, attributes = kernel.forward_band.desc, kernel.context.attributes
-        self.sum, self.sum_times = (
-            self.context.primitive("matmul", self.desc, band, None, self.desc, attributes=then)
-            for then in (
-                attributes().then_elementwise(c.LINEAR, 1.0, kernel.k),
-                attributes().then_binary(c.MULTIPLY, self.desc),
-            )
-        )
+
+    def window(self, source: Memory, target: Memory, factor: float, plus: float) -> list[Run]:
+        """target = factor W(source) + plus."""
+        context, kernel = self.context, self.kernel
+        inside = context.memory(kernel.apart[kernel.size // 2 :], self.apart)
+        summed = context.memory(kernel.summed, self.apart)
+        first, second, *rest = (context.memory(kernel.apart[shift:], self.line) for shift in range(kernel.size))
+        attributes = context.attributes()
+        for _ in rest:
+            attributes.then_binary(c.ADD, self.line)
+        attributes.then_elementwise(c.LINEAR, factor, plus)
+        add = context.primitive("binary", c.ADD, self.line, self.line, self.line, attributes=attributes)
+        return [
+            context.reorder(self.desc, self.apart).run({c.SRC: source, c.DST: inside}),
+            add.run(
+                {
+                    c.SRC: first,
+                    c.SRC_1: second,
+                    c.DST: context.memory(kernel.summed, self.line),
+                    **{c.post_op(i): each for i, each in enumerate(rest)},
+                }
+            ),
+            context.reorder(self.apart, self.desc).run({c.SRC: summed, c.DST: target}),
+        ]
 
     def binary(self, rule: int, *then: int) -> Primitive:
         """Two arrays combined by a rule, and the result with further ones."""

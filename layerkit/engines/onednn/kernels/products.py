@@ -16,7 +16,6 @@ import numpy as np
 from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Run
 from layerkit.engines.onednn import declarations as c
-from layerkit.engines.onednn.kernels.common import Unpacked
 from layerkit.engines.onednn.primitives import Context, Desc, Memory
 
 CHUNK = 12 << 20
@@ -61,31 +60,33 @@ class PatchProduct:
         self.context, self.windows, self.groups = context, windows, groups
         self.size, self.channels = images[2:], images[1] // groups
         self.count, self.outputs = pixels[2:], pixels[1] // groups
-        self.padded = tuple(size + 2 * pad for size, pad in zip(self.size, windows.pad, strict=True))
+        axes = zip(self.size, windows.pad, self.count, windows.stride, strict=True)
+        self.padded = tuple(max(size + 2 * pad, count * stride) for size, pad, count, stride in axes)
         self.seen = math.prod(windows.kernel) * self.channels  # numbers in a patch
         rounds = math.ceil(ITEM * math.prod(pixels) // pixels[1] * self.seen / CHUNK)
         self.at_once = math.ceil(images[0] / rounds)
         """Samples."""
         self._batches: dict[int, _Batch] = {}
 
-    def write(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
+    def write(self, images: Array, pixels: Array, diff: Array) -> list[Run]:
         """What writes the weight's diff (P, C / G, kernel...), one group after the other."""
         parts = (np.split(array, self.groups, axis) for array, axis in ((images, 1), (pixels, 1), (diff, 0)))
         return [call for part in zip(*parts, strict=True) for call in self._write_group(*part)]
 
-    def _write_group(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
+    def _write_group(self, images: Array, pixels: Array, diff: Array) -> list[Run]:
         context = self.context
-        product = context.desc((self.outputs, self.seen))
+        result = context.memory(diff)
         first, *rest, last = context.strides((self.outputs, *self.windows.kernel, self.channels))
-        unpacked = Unpacked(context, diff, context.of(diff), context.desc(diff.shape, (first, last, *rest)))
-        calls: list[Run | None] = []
+        lying, product = context.desc(diff.shape, (first, last, *rest)), context.desc((self.outputs, self.seen))
+        arrays = {c.SRC: context.staging.memory(lying), c.DST: result}
+        calls: list[Run] = []
         for start in range(0, len(images), self.at_once):
             part = slice(start, start + self.at_once)
             batch = self._batch(len(images[part]))
             calls += [] if calls else [batch.clear]
             calls += [batch.pad(images[part]), *batch.spread]
             calls.append(batch.multiply(pixels[part], context.staging.memory(product), add=start > 0))
-        return [*calls, unpacked.bring]
+        return [*calls, context.reorder(lying, result.desc).run(arrays)]
 
     def _batch(self, samples: int) -> _Batch:
         if samples not in self._batches:

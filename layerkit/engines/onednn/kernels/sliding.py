@@ -10,7 +10,7 @@ from typing import Any
 from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
-from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc
+from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc, is_narrow
 from layerkit.engines.onednn.kernels.products import PatchProduct, as_rows, channel_sums, multiply
 from layerkit.engines.onednn.primitives import Attributes, Context, Desc, Primitive
 
@@ -58,7 +58,7 @@ class Sliding(Kernel):
             attributes=attributes,
         )
         """From images to pixels."""
-        self.multiplies = len(images) > 3 and self.primitive.implementation.endswith("avx2")
+        self.multiplies = len(images) > 3 and is_narrow(self.primitive)
         """Whether gradients may be products of matrices, which are faster where there is no AVX-512."""
         self.pointwise = groups == 1 and windows.pointwise
         self.reads_bottoms = range(len(work.bottoms))
@@ -121,7 +121,7 @@ class Sliding(Kernel):
             return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
         channels, extent = self.kernels[-1 - len(self.layout.kernel)], math.prod(self.layout.kernel)
         if self.multiplies and channels >= MANY and extent > 1:
-            return self.patches.write(images, pixels, diff)
+            return list(self.patches.write(images, pixels, diff))
         primitive = context.primitive(
             "convolution_backward_weights",
             c.CONVOLUTION_DIRECT,
