@@ -78,7 +78,7 @@ def test_an_inner_product_whose_weights_are_many(monkeypatch, case):
     monkeypatch.setattr(in_kernels("inner_product"), "PACKED", 1)
     monkeypatch.setattr(in_kernels("inner_product"), "PART", 2)
     kernel = check_engine(case, engines.choose("onednn"))
-    assert kernel.turned != (kernel.layer.params.transpose or kernel.rows[0] == 1)
+    assert kernel is None or kernel.turned != (kernel.layer.params.transpose or kernel.rows[0] == 1)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.type == "InnerProduct"], ids=str)
