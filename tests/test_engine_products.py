@@ -12,6 +12,7 @@ from layerkit import engines
 from layerkit.checks import Case, check_engine
 from layerkit.engines.onednn import OneDnnEngine
 from layerkit.engines.onednn.kernels.lrn import SIZES, WindowedLRN
+from layerkit.engines.onednn.kernels.winograd import TileProduct
 
 pytestmark = pytest.mark.skipif(
     engines.missing("onednn") is not None, reason=f"oneDNN cannot run here: {engines.missing('onednn')}"
@@ -49,28 +50,37 @@ PRODUCTS = [
 ]
 
 
+@pytest.mark.parametrize("tiled", [False, True], ids=["patches", "tiles"])
 @pytest.mark.parametrize("room", [1, 1 << 28], ids=["one sample at a time", "all samples at once"])
 @pytest.mark.parametrize("case", PRODUCTS, ids=str)
-def test_a_convolutions_gradients_as_products(monkeypatch, case, room):
+def test_a_convolutions_gradients_as_products(monkeypatch, case, room, tiled):
     """As they are without AVX-512 where there are many channels."""
     monkeypatch.setattr(in_kernels("sliding"), "MANY", 1)
     monkeypatch.setattr(in_kernels("sliding"), "is_narrow", lambda primitive: True)
-    monkeypatch.setattr(in_kernels("products"), "CHUNK", room)
+    monkeypatch.setattr(in_kernels("products"), "ROOM", room)
+    monkeypatch.setattr(in_kernels("winograd"), "WORTHWHILE", 100 if tiled else 0)
     kernel = check_engine(case, engines.choose("onednn"))
     if kernel is not None and np.prod(kernel.layout.kernel) > 1:
-        assert kernel.patches.at_once == (1 if room == 1 else case.bottoms[0][0])
+        windows = (kernel.layout.kernel, kernel.layout.stride, kernel.layout.dilation)
+        assert isinstance(kernel.products, TileProduct) == (tiled and windows == ((3, 3), (1, 1), (1, 1)))
+        assert kernel.products.at_once == (1 if room == 1 else case.bottoms[0][0])
 
 
-def test_patches_of_some_samples_at_a_time_and_of_the_rest(monkeypatch):
+@pytest.mark.parametrize("tiled", [False, True], ids=["patches", "tiles"])
+@pytest.mark.parametrize("size", [(6, 7), (3, 4), (5, 9)], ids=str)
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_some_samples_at_a_time_and_the_rest(monkeypatch, size, pad, tiled):
     monkeypatch.setattr(in_kernels("sliding"), "MANY", 1)
     monkeypatch.setattr(in_kernels("sliding"), "is_narrow", lambda primitive: True)
-    monkeypatch.setattr(in_kernels("products"), "CHUNK", 4 * 42 * 27 * 2)
-    params = {"num_output": 4, "kernel_size": 3, "pad": 1}
-    x = np.random.default_rng(6).normal(size=(5, 3, 6, 7))
-    kernel = check_engine(
-        Case("Convolution", "five samples", [x], params, no_formula="compared"), engines.choose("onednn")
-    )
-    assert sorted(kernel.patches._batches) == [1, 2]
+    monkeypatch.setattr(in_kernels("winograd"), "WORTHWHILE", 100 if tiled else 0)
+    x = np.random.default_rng(6).normal(size=(5, 6, *size))
+    params = {"num_output": 4, "kernel_size": 3, "pad": pad, "group": 2}
+    case = Case("Convolution", "five samples", [x], params, no_formula="compared")
+    products = check_engine(case, engines.choose("onednn")).products
+    assert sorted(products._batches) == [5]
+    monkeypatch.setattr(in_kernels("products"), "ROOM", 2 * 4 * products.numbers)
+    products = check_engine(case, engines.choose("onednn")).products
+    assert sorted(products._batches) == [1, 2]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.type == "InnerProduct"], ids=str)

@@ -9,19 +9,32 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Run
 from layerkit.engines.onednn import declarations as c
-from layerkit.engines.onednn.primitives import Context, Desc, Memory
+from layerkit.engines.onednn.primitives import Context, Desc, Primitive
 
-CHUNK = 12 << 20
-"""Bytes of patches that are laid out at a time, so that they are still in the cache when the product reads them."""
+ROOM = 12 << 20
+"""Bytes that samples are laid out in, some at a time, so that the cache still has them when a product reads them."""
 ITEM = 4
 """Bytes of a number."""
+
+
+class Windows(Protocol):
+    """What is told of a layer's windows, one number for each spatial axis everywhere."""
+
+    size: Shape
+    """Of images."""
+    count: Shape
+    """Of pixels."""
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
 
 
 def as_rows(array: Array) -> Array:
@@ -36,6 +49,12 @@ def multiply(context: Context, one: Array, other: Array, out: Array) -> Run:
     return primitive.run({c.SRC: first, c.WEIGHTS: second, c.DST: result})
 
 
+def adding_product(context: Context, one: Desc, other: Desc, out: Desc, *, add: bool) -> Primitive:
+    """A product that is written, or added to what `out` holds."""
+    attributes = context.attributes().then_sum(1.0) if add else None
+    return context.primitive("matmul", one, other, None, out, attributes=attributes)
+
+
 def channel_sums(context: Context, array: Array, out: Array) -> Run:
     """What writes the sums over all but the channels: a row of ones, times the matrix, in no more time than to read it.
 
@@ -47,26 +66,23 @@ def channel_sums(context: Context, array: Array, out: Array) -> Run:
     return multiply(context, context.ones(len(rows)), rows, out.reshape(1, -1))
 
 
-class PatchProduct:
-    """A convolution's weight gradient as a product: its pixels (R, P), transposed, times their patches (R, K C).
+class WeightGradient:
+    """A convolution's weight gradient from products of matrices, of a few samples at a time in the context's room.
 
-    A pixel's patch is what the kernel sees of the image: C channels at K places. The patches of a few samples at a time
-    are laid out as rows, and the products are added up.
-
-    Source: Chellapilla, Puri and Simard, High performance convolutional neural networks for document processing (2006).
+    A subclass makes what it does with a number of samples, a Batch, and what brings the sum of all to the diff.
     """
 
-    def __init__(self, context: Context, images: Shape, pixels: Shape, windows: Any, groups: int):
+    def __init__(self, context: Context, images: Shape, pixels: Shape, windows: Windows, groups: int):
         self.context, self.windows, self.groups = context, windows, groups
-        self.size, self.channels = images[2:], images[1] // groups
-        self.count, self.outputs = pixels[2:], pixels[1] // groups
-        axes = zip(self.size, windows.pad, self.count, windows.stride, strict=True)
-        self.padded = tuple(max(size + 2 * pad, count * stride) for size, pad, count, stride in axes)
-        self.seen = math.prod(windows.kernel) * self.channels  # numbers in a patch
-        rounds = math.ceil(ITEM * math.prod(pixels) // pixels[1] * self.seen / CHUNK)
-        self.at_once = math.ceil(images[0] / rounds)
-        """Samples."""
-        self._batches: dict[int, _Batch] = {}
+        self.channels, self.outputs = images[1] // groups, pixels[1] // groups
+        fit = max(1, ROOM // (ITEM * self.numbers))
+        self.at_once = math.ceil(images[0] / math.ceil(images[0] / fit))  # samples, about as many each time
+        self._batches: dict[int, Batch] = {}
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers of room a sample takes."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what room it takes")
 
     def write(self, images: Array, pixels: Array, diff: Array) -> list[Run]:
         """What writes the weight's diff (P, C / G, kernel...), one group after the other."""
@@ -74,38 +90,82 @@ class PatchProduct:
         return [call for part in zip(*parts, strict=True) for call in self._write_group(*part)]
 
     def _write_group(self, images: Array, pixels: Array, diff: Array) -> list[Run]:
-        context = self.context
-        result = context.memory(diff)
-        first, *rest, last = context.strides((self.outputs, *self.windows.kernel, self.channels))
-        lying, product = context.desc(diff.shape, (first, last, *rest)), context.desc((self.outputs, self.seen))
-        arrays = {c.SRC: context.staging.memory(lying), c.DST: result}
         calls: list[Run] = []
         for start in range(0, len(images), self.at_once):
             part = slice(start, start + self.at_once)
             batch = self._batch(len(images[part]))
             calls += [] if calls else [batch.clear]
-            calls += [batch.pad(images[part]), *batch.spread]
-            calls.append(batch.multiply(pixels[part], context.staging.memory(product), add=start > 0))
-        return [*calls, context.reorder(lying, result.desc).run(arrays)]
+            calls += batch.runs(images[part], pixels[part], add=start > 0)
+        return [*calls, self.bring(diff)]
 
-    def _batch(self, samples: int) -> _Batch:
+    def _batch(self, samples: int) -> Batch:
         if samples not in self._batches:
-            self._batches[samples] = _Batch(self, samples)
+            self._batches[samples] = self.batch(samples)
         return self._batches[samples]
 
+    def batch(self, samples: int) -> Batch:
+        """What is done with so many samples."""
+        raise NotImplementedError(f"{type(self).__name__} has no batches")
 
-class _Batch:
-    """What a PatchProduct does with a number of samples: padded, then as patches, they lie in the context's room."""
+    def bring(self, diff: Array) -> Run:
+        """What writes the diff when all samples were added up."""
+        raise NotImplementedError(f"{type(self).__name__} brings nothing")
+
+
+class Batch:
+    """What a WeightGradient does with a number of samples."""
+
+    def clear(self) -> None:
+        """Make the padding nought, once before the first samples come."""
+        raise NotImplementedError(f"{type(self).__name__} clears nothing")
+
+    def runs(self, images: Array, pixels: Array, *, add: bool) -> list[Run]:
+        """What writes the products of these samples, or adds them to those of the samples before."""
+        raise NotImplementedError(f"{type(self).__name__} runs nothing")
+
+
+class PatchProduct(WeightGradient):
+    """The weight gradient as one product: the pixels (R, P), transposed, times their patches (R, K C).
+
+    A pixel's patch is what the kernel sees of the image: C channels at K places. The patches of a few samples at a time
+    are laid out as rows.
+
+    Source: Chellapilla, Puri and Simard, High performance convolutional neural networks for document processing (2006).
+    """
+
+    @property
+    def seen(self) -> int:
+        """How many numbers a patch has."""
+        return self.channels * math.prod(self.windows.kernel)
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.windows.count) * self.seen
+
+    def batch(self, samples: int) -> Batch:
+        return _Patches(self, samples)
+
+    def bring(self, diff: Array) -> Run:
+        context, result = self.context, self.context.memory(diff)
+        first, *rest, last = context.strides((self.outputs, *self.windows.kernel, self.channels))
+        lying = context.desc(diff.shape, (first, last, *rest))
+        arrays = {c.SRC: context.staging.memory(lying), c.DST: result}
+        return context.reorder(lying, result.desc).run(arrays)
+
+
+class _Patches(Batch):
+    """Samples, padded, and then their patches, in the context's room."""
 
     def __init__(self, product: PatchProduct, samples: int):
         self.context, self.samples, self.product = product.context, samples, product
         self.room, windows = product.context.patches, product.windows
-        self.steps = self.context.strides((samples, *product.padded, product.channels))
-        inside = self._lying(product.size, self.steps)
-        self.inside = self.room.memory(inside, self._byte(windows.pad))
-        self.whole = self.room.memory(self._lying(product.padded, self.steps))
+        axes = zip(windows.size, windows.pad, windows.count, windows.stride, strict=True)
+        padded = tuple(max(size + 2 * pad, count * stride) for size, pad, count, stride in axes)
+        self.steps = self.context.strides((samples, *padded, product.channels))
+        self.inside = self.room.memory(self._lying(windows.size, self.steps), self._byte(windows.pad))
+        self.whole = self.room.memory(self._lying(padded, self.steps))
         self.spread = self._spread(self.whole.desc.size)
-        rows = self.context.desc((samples * math.prod(product.count), product.seen))
+        rows = self.context.desc((samples * math.prod(windows.count), product.seen))
         self.patches = self.room.memory(rows, self.whole.desc.size)
 
     def _lying(self, size: Shape, steps: Sequence[int]) -> Desc:
@@ -118,22 +178,25 @@ class _Batch:
         return ITEM * sum(index * step for index, step in zip(place, self.steps[1:-1], strict=True))
 
     def clear(self) -> None:
-        """Make the padding nought. Nothing else is written there until another layer uses the room."""
         self.whole.array[: self.whole.desc.size] = 0
 
-    def pad(self, images: Array) -> Run:
-        """What brings samples into their padding."""
-        source = self.context.memory(images)
-        return self.context.reorder(source.desc, self.inside.desc).run({c.SRC: source, c.DST: self.inside})
+    def runs(self, images: Array, pixels: Array, *, add: bool) -> list[Run]:
+        context, product = self.context, self.product
+        source = context.memory(images)
+        pad = context.reorder(source.desc, self.inside.desc).run({c.SRC: source, c.DST: self.inside})
+        rows = context.memory(as_rows(pixels).T)
+        out = context.staging.memory(context.desc((product.outputs, product.seen)))
+        multiply = adding_product(context, rows.desc, self.patches.desc, out.desc, add=add)
+        return [pad, *self.spread, multiply.run({c.SRC: rows, c.WEIGHTS: self.patches, c.DST: out})]
 
     def _spread(self, start: int) -> list[Run]:
         """What lays out the patches as rows from the byte `start` on, one place of the kernel after the other."""
         product, windows = self.product, self.product.windows
         n, *along, _ = self.steps
         strided = [step * stride for step, stride in zip(along, windows.stride, strict=True)]
-        seen = self._lying(product.count, (n, *strided, 1))
-        rows = [product.seen * step for step in self.context.strides((self.samples, *product.count))]
-        laid = self._lying(product.count, (*rows, 1))
+        seen = self._lying(windows.count, (n, *strided, 1))
+        rows = [product.seen * step for step in self.context.strides((self.samples, *windows.count))]
+        laid = self._lying(windows.count, (*rows, 1))
         copy, calls = self.context.reorder(seen, laid), []
         for i, place in enumerate(itertools.product(*map(range, windows.kernel))):
             corner = [index * dilation for index, dilation in zip(place, windows.dilation, strict=True)]
@@ -141,12 +204,3 @@ class _Batch:
             target = self.room.memory(laid, start + ITEM * i * product.channels)
             calls.append(copy.run({c.SRC: source, c.DST: target}))
         return calls
-
-    def multiply(self, pixels: Array, out: Memory, *, add: bool) -> Run:
-        """What writes the product (P, K C), or adds to it."""
-        source = self.context.memory(as_rows(pixels).T)
-        attributes = self.context.attributes().then_sum(1.0) if add else None
-        primitive = self.context.primitive(
-            "matmul", source.desc, self.patches.desc, None, out.desc, attributes=attributes
-        )
-        return primitive.run({c.SRC: source, c.WEIGHTS: self.patches, c.DST: out})

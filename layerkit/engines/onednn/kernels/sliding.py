@@ -11,7 +11,8 @@ from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc, is_narrow
-from layerkit.engines.onednn.kernels.products import PatchProduct, as_rows, channel_sums, multiply
+from layerkit.engines.onednn.kernels.products import PatchProduct, WeightGradient, as_rows, channel_sums, multiply
+from layerkit.engines.onednn.kernels.winograd import TileProduct
 from layerkit.engines.onednn.primitives import Attributes, Context, Desc, Primitive
 
 MANY = 64
@@ -77,10 +78,11 @@ class Sliding(Kernel):
         )
 
     @cached_property
-    def patches(self) -> PatchProduct:
-        """The product that gives the weight's gradient; made where it is needed."""
+    def products(self) -> WeightGradient:
+        """The products that give the weight's gradient; made where they are needed."""
         layer: Any = self.layer
-        return PatchProduct(self.context, *self.shapes, self.layout, layer.group)
+        arguments = (self.context, *self.shapes, self.layout, layer.group)
+        return TileProduct(*arguments) if TileProduct.suits(self.layout) else PatchProduct(*arguments)
 
     def to_images(self, pixels: Array, images: Array) -> list[Run | None]:
         """What brings pixels to images."""
@@ -121,7 +123,7 @@ class Sliding(Kernel):
             return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
         channels, extent = self.kernels[-1 - len(self.layout.kernel)], math.prod(self.layout.kernel)
         if self.multiplies and channels >= MANY and extent > 1:
-            return list(self.patches.write(images, pixels, diff))
+            return list(self.products.write(images, pixels, diff))
         primitive = context.primitive(
             "convolution_backward_weights",
             c.CONVOLUTION_DIRECT,
