@@ -37,6 +37,11 @@ class Windows(Protocol):
     dilation: Shape
 
 
+def neighbours(windows: Windows) -> int:
+    """How many neighbours in a kernel's row can be copied as one: as many as windows move on by, so none overlap."""
+    return windows.stride[-1] if windows.dilation[-1] == 1 else 1
+
+
 def as_rows(array: Array) -> Array:
     """A channels-last blob as a matrix with a column for each channel."""
     return np.moveaxis(array, 1, -1).reshape(-1, array.shape[1], copy=False)
@@ -162,16 +167,16 @@ class _Patches(Batch):
         axes = zip(windows.size, windows.pad, windows.count, windows.stride, strict=True)
         padded = tuple(max(size + 2 * pad, count * stride) for size, pad, count, stride in axes)
         self.steps = self.context.strides((samples, *padded, product.channels))
-        self.inside = self.room.memory(self._lying(windows.size, self.steps), self._byte(windows.pad))
-        self.whole = self.room.memory(self._lying(padded, self.steps))
+        self.inside = self.room.memory(self._lying(windows.size, self.steps, product.channels), self._byte(windows.pad))
+        self.whole = self.room.memory(self._lying(padded, self.steps, product.channels))
         self.spread = self._spread(self.whole.desc.size)
         rows = self.context.desc((samples * math.prod(windows.count), product.seen))
         self.patches = self.room.memory(rows, self.whole.desc.size)
 
-    def _lying(self, size: Shape, steps: Sequence[int]) -> Desc:
+    def _lying(self, size: Shape, steps: Sequence[int], channels: int) -> Desc:
         """Samples of that size, of which a step along each axis but the channels', in (N, size..., C), is so long."""
         first, *rest = steps[:-1]
-        return self.context.desc((self.samples, self.product.channels, *size), (first, 1, *rest))
+        return self.context.desc((self.samples, channels, *size), (first, 1, *rest))
 
     def _byte(self, place: Sequence[int]) -> int:
         """Where the pixel at a place of the first padded sample lies."""
@@ -190,17 +195,21 @@ class _Patches(Batch):
         return [pad, *self.spread, multiply.run({c.SRC: rows, c.WEIGHTS: self.patches, c.DST: out})]
 
     def _spread(self, start: int) -> list[Run]:
-        """What lays out the patches as rows from the byte `start` on, one place of the kernel after the other."""
+        """What lays out the patches as rows from the byte `start` on, place after place of the kernel."""
         product, windows = self.product, self.product.windows
         n, *along, _ = self.steps
         strided = [step * stride for step, stride in zip(along, windows.stride, strict=True)]
-        seen = self._lying(windows.count, (n, *strided, 1))
         rows = [product.seen * step for step in self.context.strides((self.samples, *windows.count))]
-        laid = self._lying(windows.count, (*rows, 1))
-        copy, calls = self.context.reorder(seen, laid), []
-        for i, place in enumerate(itertools.product(*map(range, windows.kernel))):
+        at_once = neighbours(windows)
+        *others, last = windows.kernel
+        starts, calls = [range(size) for size in others] + [range(0, last, at_once)], []
+        for place in itertools.product(*starts):
+            numbers = min(at_once, last - place[-1]) * product.channels
+            seen = self._lying(windows.count, (n, *strided, 1), numbers)
+            laid = self._lying(windows.count, (*rows, 1), numbers)
             corner = [index * dilation for index, dilation in zip(place, windows.dilation, strict=True)]
+            index = int(np.ravel_multi_index(place, windows.kernel))
             source = self.room.memory(seen, self._byte(corner))
-            target = self.room.memory(laid, start + ITEM * i * product.channels)
-            calls.append(copy.run({c.SRC: source, c.DST: target}))
+            target = self.room.memory(laid, start + ITEM * index * product.channels)
+            calls.append(self.context.reorder(seen, laid).run({c.SRC: source, c.DST: target}))
         return calls

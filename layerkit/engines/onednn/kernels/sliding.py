@@ -11,12 +11,19 @@ from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Kernel, Run, Work, adding
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import Packed, Unpacked, blob_desc, is_narrow
-from layerkit.engines.onednn.kernels.products import PatchProduct, WeightGradient, as_rows, channel_sums, multiply
+from layerkit.engines.onednn.kernels.products import (
+    PatchProduct,
+    WeightGradient,
+    as_rows,
+    channel_sums,
+    multiply,
+    neighbours,
+)
 from layerkit.engines.onednn.kernels.winograd import TileProduct
 from layerkit.engines.onednn.primitives import Attributes, Context, Desc, Primitive
 
 MANY = 64
-"""Channels of an image from which on its patches are worth laying out."""
+"""Numbers that must be copied as one for patches to be worth laying out: channels, and of neighbours too."""
 
 
 class Sliding(Kernel):
@@ -122,7 +129,7 @@ class Sliding(Kernel):
             matrix = diff.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
             return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
         channels, extent = self.kernels[-1 - len(self.layout.kernel)], math.prod(self.layout.kernel)
-        if self.multiplies and channels >= MANY and extent > 1:
+        if self.multiplies and channels * neighbours(self.layout) >= MANY and extent > 1:
             return list(self.products.write(images, pixels, diff))
         primitive = context.primitive(
             "convolution_backward_weights",
