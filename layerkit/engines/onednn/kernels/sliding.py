@@ -30,7 +30,8 @@ class Sliding(Kernel):
     """oneDNN's direct convolution. Weights are packed into its own blocked format, which is where its speed is from.
 
     It leads from images (N, C, size...), a Convolution's bottoms, to pixels (N, P, count...), its tops; in a
-    Deconvolution the other way round. The weights (P, C / G, kernel...) lie alike in both.
+    Deconvolution the other way round. The weights (P, C / G, kernel...) lie alike in both. Without AVX-512 oneDNN's own
+    gradients are slow for many channels, and other ways to the same numbers take their place.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Sliding(Kernel):
         """From images to pixels."""
         self.multiplies = len(images) > 3 and is_narrow(self.primitive)
         """Whether gradients may be products of matrices, which are faster where there is no AVX-512."""
-        self.pointwise = groups == 1 and windows.pointwise
+        self.pointwise = self.multiplies and groups == 1 and windows.pointwise
+        """Whether they are products of images and pixels as they lie."""
         self.reads_bottoms = range(len(work.bottoms))
 
     @cached_property
@@ -94,7 +96,7 @@ class Sliding(Kernel):
     def to_images(self, pixels: Array, images: Array) -> list[Run | None]:
         """What brings pixels to images."""
         context = self.context
-        if self.multiplies and self.pointwise:
+        if self.pointwise:
             matrix = self.layer.weights.weight.values.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
             return [multiply(context, as_rows(pixels), matrix, as_rows(images))]
         packed = self.packed(self.transposed.desc(c.WEIGHTS_MD))
@@ -114,7 +116,7 @@ class Sliding(Kernel):
         context, weights = self.context, self.layer.weights
         calls: list[Run | None] = []
         for name in asked:
-            total = getattr(weights, name).diff
+            total = weights[name].diff
             diff = context.room(total.shape) if add else total
             if name == "weight":
                 calls += self._for_weight(images, pixels, diff)
@@ -125,7 +127,7 @@ class Sliding(Kernel):
 
     def _for_weight(self, images: Array, pixels: Array, diff: Array) -> list[Run | None]:
         context = self.context
-        if self.multiplies and self.pointwise:
+        if self.pointwise:
             matrix = diff.reshape(pixels.shape[1], -1, copy=False)  # (P, C)
             return [multiply(context, as_rows(pixels).T, as_rows(images), matrix)]
         channels, extent = self.kernels[-1 - len(self.layout.kernel)], math.prod(self.layout.kernel)
