@@ -81,7 +81,7 @@ class Convolution(Sliding):
         for i, (below, above) in enumerate(zip(bottom, top, strict=True)):
             if self.rectifier:
                 calls.append(self.rectifier.backward(self.context, above.data, above.diff, above.diff))
-            calls += self.for_weights(below.data, above.diff, asked[0], add=i > 0)
+            calls += self.for_weights(below.data, above.diff, above.diff, asked[0], add=i > 0)
             if propagate_down[i]:
                 calls += self.to_images(above.diff, below.diff)
         return in_turn(*calls)

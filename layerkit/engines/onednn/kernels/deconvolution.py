@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from layerkit.blob import Array
-from layerkit.engines.kernel import Kernel, Run, Work, adding
+from layerkit.engines.kernel import Kernel, Run, Work
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.common import in_turn, is_slow
 from layerkit.engines.onednn.kernels.elementwise import Rectifier, finish
-from layerkit.engines.onednn.kernels.products import channel_sums
 from layerkit.engines.onednn.kernels.sliding import Sliding
 from layerkit.engines.onednn.primitives import Context
 from layerkit.layer import Bottoms, Tops
@@ -53,18 +52,10 @@ class Deconvolution(Sliding):
         for i, (below, above) in enumerate(zip(bottom, top, strict=True)):
             if self.rectifier:
                 calls.append(self.rectifier.backward(self.context, above.data, above.diff, above.diff))
-            calls += self.for_weights(above.diff, below.data, set(asked[0]) & {"weight"}, add=i > 0)
-            if "bias" in asked[0]:
-                calls.append(self._for_bias(above.diff, add=i > 0))
+            calls += self.for_weights(above.diff, below.data, above.diff, asked[0], add=i > 0)
             if propagate_down[i]:
                 calls.append(self._for_bottom(above.diff, below.diff))
         return in_turn(*calls)
-
-    def _for_bias(self, dy: Array, *, add: bool) -> Run:
-        """A function that writes, or adds, the sum of the top's diff over all but the channels."""
-        total = self.layer.weights.bias.diff
-        diff = self.context.room(total.shape) if add else total
-        return in_turn(channel_sums(self.context, dy, diff), adding(total, diff) if add else None)
 
     def _for_bottom(self, dy: Array, dx: Array) -> Run:
         """A function that brings the top's diff to the bottom's."""

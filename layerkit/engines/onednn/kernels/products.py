@@ -25,7 +25,7 @@ ITEM = 4
 
 
 class Windows(Protocol):
-    """What is told of a layer's windows, one number for each spatial axis everywhere."""
+    """What is used of a layer's windows, of which engines know no more; one number for each spatial axis everywhere."""
 
     size: Shape
     """Of images."""

@@ -111,8 +111,10 @@ class Sliding(Kernel):
         """The layer's weight as a primitive wants it."""
         return Packed(self.context, self.layer.weights.weight, self.plain, wanted, transient=self.learns)
 
-    def for_weights(self, images: Array, pixels: Array, asked: Collection[str], *, add: bool) -> list[Run | None]:
-        """What writes the diffs of the weight and of a bias on the pixels, where asked, or adds to them."""
+    def for_weights(
+        self, images: Array, pixels: Array, biased: Array, asked: Collection[str], *, add: bool
+    ) -> list[Run | None]:
+        """What writes the diffs of the weight, and of the bias on one of both, where asked, or adds to them."""
         context, weights = self.context, self.layer.weights
         calls: list[Run | None] = []
         for name in asked:
@@ -121,7 +123,7 @@ class Sliding(Kernel):
             if name == "weight":
                 calls += self._for_weight(images, pixels, diff)
             else:
-                calls.append(channel_sums(context, pixels, diff))
+                calls.append(channel_sums(context, biased, diff))
             calls += [adding(total, diff)] if add else []
         return calls
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from layerkit.blob import Array
+from layerkit.blob import Array, Shape
 from layerkit.engines.kernel import Run
 from layerkit.engines.onednn import declarations as c
 from layerkit.engines.onednn.kernels.products import ITEM, Batch, WeightGradient, Windows, adding_product
@@ -82,9 +82,9 @@ class _Tiles(Batch):
     def __init__(self, product: TileProduct, samples: int):
         self.context, self.product, self.samples = product.context, product, samples
         tiles = math.prod(product.tiles)
-        self.rows = samples * tiles
-        self.image = product.at_once * tiles * product.channels  # numbers that each of the 4 parts takes, or 16 sums
-        self.pixel = product.at_once * tiles * product.outputs
+        self.rows, self.most = samples * tiles, product.at_once * tiles
+        # numbers that each of the 4 parts takes, or of the 16 sums
+        self.image, self.pixel = self.most * product.channels, self.most * product.outputs
         lengths = (0, 4 * self.image, 4 * self.image, 4 * self.pixel, 16 * self.image)
         self.parts, self.images, self.pixels, self.left, self.right = itertools.accumulate(lengths)
         self.sums = [
@@ -105,21 +105,21 @@ class _Tiles(Batch):
         out = context.staging.memory(context.desc((16, outputs, channels)))
         multiply = adding_product(context, right, left, out.desc, add=add)
         arrays = {c.SRC: self._memory(right, self.right), c.WEIGHTS: self._memory(left, self.left), c.DST: out}
-        down, right_by = self.product.windows.pad
-        place = [self._place(images, self.images, down, right_by), self._place(pixels, self.pixels, 0, 0)]
+        place = [self._place(images, self.images, self.product.windows.pad), self._place(pixels, self.pixels, (0, 0))]
         return [*place, *self.sums, multiply.run(arrays)]
 
     def _memory(self, desc: Desc, start: int) -> Memory:
         """The room from a number on."""
         return self.context.patches.memory(desc, ITEM * start)
 
-    def _place(self, blob: Array, start: int, down: int, right: int) -> Run:
-        """What brings samples into the zeros that begin at `start`, so far down and right."""
+    def _place(self, blob: Array, start: int, corner: Shape) -> Run:
+        """What brings samples into the zeros that begin at `start`, with their corner so far down and right."""
         _, channels, *_ = blob.shape
         height, width = self.product.tiles
         row = 2 * width * channels
         inside = self.context.desc(blob.shape, (2 * height * row, 1, row, channels))
-        source, target = self.context.memory(blob), self._memory(inside, start + down * row + right * channels)
+        source = self.context.memory(blob)
+        target = self._memory(inside, start + corner[0] * row + corner[1] * channels)
         return self.context.reorder(source.desc, inside).run({c.SRC: source, c.DST: target})
 
     def _divide(self, start: int, channels: int, target: int, apart: tuple[int, int]) -> Run:
@@ -145,7 +145,6 @@ class _Tiles(Batch):
     def _add_up(self, matrix: Array, element: Callable[[int, int], int], start: int, channels: int) -> Iterator[Run]:
         """What writes the 16 sums, matrix (elements) matrix^T, but those that are one element and lie there already."""
         line = self.context.desc((self.rows * channels,))
-        apart = self.product.at_once * math.prod(self.product.tiles) * channels
         for a, b in itertools.product(range(4), repeat=2):
             terms = [
                 (matrix[a, i] * matrix[b, j] > 0, self._memory(line, element(i, j)))
@@ -153,7 +152,7 @@ class _Tiles(Batch):
                 if matrix[a, i] and matrix[b, j]
             ]
             if len(terms) > 1:
-                yield self._sum(terms, self._memory(line, start + (4 * a + b) * apart))
+                yield self._sum(terms, self._memory(line, start + (4 * a + b) * self.most * channels))
 
     def _sum(self, terms: Sequence[tuple[bool, Memory]], out: Memory) -> Run:
         """What adds up arrays, or with False subtracts them; at least one is added."""
