@@ -154,6 +154,11 @@ CHAINS = {
 - {name: n, type: BatchNorm}
 - {name: r, type: ReLU}
 """,
+    "norm, relu6": """
+- {name: c, type: Convolution, num_output: 5, kernel_size: 3, bias_term: false, weight_filler: xavier}
+- {name: n, type: BatchNorm}
+- {name: r, type: ReLU6}
+""",
     "norm, scale, relu": """
 - {name: c, type: Convolution, num_output: 5, kernel_size: 3, weight_filler: xavier}
 - {name: n, type: BatchNorm}

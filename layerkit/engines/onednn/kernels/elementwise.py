@@ -171,9 +171,10 @@ class Rectifier(NamedTuple):
         memory = context.memory(array)
         return primitive.run({c.SRC: memory, c.DST: memory})
 
-    def attributes(self, context: Context) -> Attributes:
-        """What makes a primitive rectify its result."""
-        return context.attributes().then_elementwise(self.rule.forward, self.rule.alpha, self.rule.beta)
+    def attributes(self, context: Context, others: Attributes | None = None) -> Attributes:
+        """What makes a primitive rectify its result, after what the others make it do."""
+        attributes = others or context.attributes()
+        return attributes.then_elementwise(self.rule.forward, self.rule.alpha, self.rule.beta)
 
     def backward(self, context: Context, top: Array, top_diff: Array, diff: Array) -> Run:
         """A function that writes the gradient before the rectifier to `diff`, which may be `top_diff`."""
