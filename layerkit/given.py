@@ -38,6 +38,8 @@ def as_shape(name: str, shape: Sequence[int]) -> Shape:
 
 def expect_whole_sources(graph: Graph, given: Collection[str]) -> None:
     """Raise UsageError if only some tops of a source are given, and something reads the others."""
+    if not given:
+        return
     read = {ref.name for node in graph.nodes for ref in node.bottoms}
     for node in graph.nodes:
         tops = [ref.name for ref in node.tops]
