@@ -39,9 +39,8 @@ class Moments:
         self.parts = [slice(start, min(start + at_once, samples)) for start in range(0, samples, at_once)]
         counts = {part.stop - part.start for part in self.parts}
         self.gradients = {count: _gradient(context, (count, channels, *size)) for count in counts}
-        packed = self.gradients[at_once if at_once in counts else samples].desc(c.DIFF_WEIGHTS_MD)
-        self.packed = packed  # one channel after the other, and then some more
-        self.squares = context.room((len(self.parts), packed.size // ITEM))
+        self.packed = self.gradients[self.parts[0].stop].desc(c.DIFF_WEIGHTS_MD)  # the channels, and then some more
+        self.squares = context.room((len(self.parts), self.packed.size // ITEM))
         self.sums = context.room((len(self.parts), channels))
 
     def write(self, x: Array, mean: Array, variance: Array) -> Callable[[], bool]:
