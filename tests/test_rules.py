@@ -103,6 +103,7 @@ def test_weights_updated_in_small_chunks_are_the_same_bits(rule: str, monkeypatc
     fields = {**fields_of(rule), "iter_size": 2, "clip_layer_norm": 0.5, "average": "ema"}
     whole = lk.Solver(digits_run(**fields))
     monkeypatch.setattr("layerkit.updaters.base.CHUNK", 2)
+    monkeypatch.setattr(type(whole.net.engine), "blend_factor", 1)
     monkeypatch.setattr("layerkit.averaging.CHUNK", 7)
     parts = lk.Solver(digits_run(**fields))
     assert len(parts.updater._chunks) > 50 > len(whole.updater._chunks)
